@@ -1,0 +1,180 @@
+"""The graph as the kernels read it: edges sorted once by destination, with the transposed order beside it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The pattern of a sparse matrix, rows by columns, in compressed rows and in compressed columns.
+
+    Args:
+        pointer: Row pointer, ``[rows + 1]``.
+        column: Column of each entry, ``[entries]``, sorted by row.
+        row: Row of each entry, ``[entries]``.
+        pointer_t: Column pointer, ``[columns + 1]``.
+        column_t: Row of each entry in column order, ``[entries]``.
+        order_t: Position, in row order, of each entry in column order, ``[entries]``.
+        shape: Rows and columns.
+    """
+
+    pointer: Tensor
+    column: Tensor
+    row: Tensor
+    pointer_t: Tensor
+    column_t: Tensor
+    order_t: Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def from_entries(cls, row: Tensor, column: Tensor, shape: tuple[int, int]) -> tuple[Structure, Tensor]:
+        """The structure of unsorted entries, and the order in which it keeps them."""
+        order = torch.argsort(row * max(shape[1], 1) + column, stable=True)
+        row, column = row[order], column[order]
+        order_t = torch.argsort(column, stable=True)
+        pointer = torch._convert_indices_from_coo_to_csr(row, shape[0])
+        pointer_t = torch._convert_indices_from_coo_to_csr(column[order_t], shape[1])
+        return cls(pointer, column, row, pointer_t, row[order_t], order_t, shape), order
+
+    @property
+    def entries(self) -> int:
+        """Number of entries."""
+        return int(self.column.numel())
+
+    def transposed(self) -> Structure:
+        """The pattern of the transposed matrix."""
+        order = torch.empty_like(self.order_t)
+        order[self.order_t] = torch.arange(self.entries, device=order.device)
+        rows, columns = self.shape
+        row_t = self.column[self.order_t]
+        return Structure(self.pointer_t, self.column_t, row_t, self.pointer, self.column, order, (columns, rows))
+
+    def matrix(self, values: Tensor) -> Tensor:
+        """A ``torch.sparse_csr`` matrix of this pattern."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            return torch.sparse_csr_tensor(self.pointer, self.column, values, self.shape, check_invariants=False)
+
+    def matrix_t(self, values: Tensor) -> Tensor:
+        """The transposed matrix of :meth:`matrix`, also in compressed rows."""
+        columns = (self.shape[1], self.shape[0])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            return torch.sparse_csr_tensor(
+                self.pointer_t, self.column_t, values[self.order_t], columns, check_invariants=False
+            )
+
+
+@dataclass(eq=False)
+class Graph:
+    """A graph of ``num_nodes`` nodes whose messages flow from ``edge_index[0]`` to ``edge_index[1]``, as in PyG.
+
+    Rows are destinations. Two patterns are kept: the edges as given, and the edges with exactly one self-loop a
+    node (``looped``), which GCN and attention read.
+    """
+
+    edge_index: Tensor
+    num_nodes: int
+    edge_weight: Tensor | None = None
+    _kept: dict[str, object] = field(default_factory=dict, repr=False)
+
+    def _sorted(self) -> tuple[Structure, Tensor]:
+        if "plain" not in self._kept:
+            source, destination = self.edge_index[0], self.edge_index[1]
+            self._kept["plain"] = Structure.from_entries(destination, source, (self.num_nodes, self.num_nodes))
+        return self._kept["plain"]  # type: ignore[return-value]
+
+    @property
+    def plain(self) -> Structure:
+        """The edges as given."""
+        return self._sorted()[0]
+
+    @property
+    def weight(self) -> Tensor:
+        """Weight of each edge of ``plain``, one where none was given."""
+        if "weight" not in self._kept:
+            order = self._sorted()[1]
+            given = self.edge_weight
+            self._kept["weight"] = torch.ones(order.numel(), device=order.device) if given is None else given[order]
+        return self._kept["weight"]  # type: ignore[return-value]
+
+    @property
+    def degree(self) -> Tensor:
+        """Number of edges that end in each node, ``[num_nodes]``."""
+        return self.plain.pointer.diff()
+
+    def _looped(self) -> tuple[Structure, Tensor]:
+        if "looped" not in self._kept:
+            edge_index, count = self.edge_index, self.num_nodes
+            weight = self.edge_weight
+            if weight is None:
+                weight = torch.ones(edge_index.size(1), device=edge_index.device)
+            loops = edge_index[0] == edge_index[1]
+            loop_weight = torch.ones(count, device=edge_index.device, dtype=weight.dtype)
+            loop_weight[edge_index[0][loops]] = weight[loops]
+            nodes = torch.arange(count, device=edge_index.device)
+            source = torch.cat([edge_index[0][~loops], nodes])
+            destination = torch.cat([edge_index[1][~loops], nodes])
+            structure, order = Structure.from_entries(destination, source, (count, count))
+            self._kept["looped"] = (structure, torch.cat([weight[~loops], loop_weight])[order])
+        return self._kept["looped"]  # type: ignore[return-value]
+
+    @property
+    def looped(self) -> Structure:
+        """The edges with one self-loop a node."""
+        return self._looped()[0]
+
+    def symmetric(self, dtype: torch.dtype) -> Tensor:
+        """Coefficients of Kipf and Welling's propagation on ``looped``: ``w_ij / sqrt(d_i d_j)``."""
+        key = f"symmetric {dtype}"
+        if key not in self._kept:
+            structure, weight = self._looped()
+            weight = weight.to(dtype)
+            degree = torch.zeros(self.num_nodes, dtype=dtype, device=weight.device)
+            degree.index_add_(0, structure.row, weight)
+            scale = degree.pow(-0.5).masked_fill(degree == 0, 0)
+            self._kept[key] = scale[structure.row] * weight * scale[structure.column]
+        return self._kept[key]  # type: ignore[return-value]
+
+
+_RECENT: OrderedDict[tuple[int, ...], tuple[tuple[Tensor | None, ...], object]] = OrderedDict()
+_LIMIT = 16
+
+
+def _remember(tensors: tuple[Tensor | None, ...], key: tuple[int, ...], build: object) -> object:
+    # The tensors are kept with the answer: as long as they live, no other tensor can have their identity.
+    full = (*key, *(0 if t is None else id(t) for t in tensors), *(0 if t is None else t._version for t in tensors))
+    found = _RECENT.get(full)
+    if found is None:
+        _RECENT[full] = found = (tensors, build())  # type: ignore[operator]
+        if len(_RECENT) > _LIMIT:
+            _RECENT.popitem(last=False)
+    _RECENT.move_to_end(full)
+    return found[1]
+
+
+@torch.compiler.disable
+def graph_of(edge_index: Tensor | Graph, num_nodes: int, edge_weight: Tensor | None = None) -> Graph:
+    """The :class:`Graph` of an ``edge_index``; the last few are remembered, so a training loop sorts once."""
+    if isinstance(edge_index, Graph):
+        return edge_index
+    build = lambda: Graph(edge_index.as_subclass(Tensor), num_nodes, edge_weight)  # noqa: E731
+    return _remember((edge_index, edge_weight), (1, num_nodes), build)  # type: ignore[return-value]
+
+
+@torch.compiler.disable
+def structure_of(matrix: Tensor) -> Structure:
+    """The :class:`Structure` of a ``torch.sparse_csr`` matrix, remembered like that of a graph."""
+    pointer, column = matrix.crow_indices(), matrix.col_indices()
+
+    def build() -> Structure:
+        row = torch._convert_indices_from_csr_to_coo(pointer, column)[0]
+        return Structure.from_entries(row, column, (matrix.size(0), matrix.size(1)))[0]
+
+    return _remember((matrix,), (2,), build)  # type: ignore[return-value]
