@@ -1,0 +1,504 @@
+"""What a search strategy is: settings that are frozen, a state that is passed by hand, and three methods.
+
+``init(space, task, generator)`` makes a state, ``step(task, state)`` changes it and says what happened in an event
+of plain values, ``derive(task, state)`` gives the genotype found so far. A strategy opens no file and reads no
+clock: :func:`gnas.search` does.
+
+Two families write ``step`` once. :class:`BlackBox` is ask, evaluate, tell: a candidate is trained by itself.
+:class:`OneShot` trains the weights and the architecture parameters of one supernet in turns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gnas.evaluate import Recipe, Result, TrainFromScratch, builder
+from gnas.space import Genotype, Space
+from gnas.strategy.hypergradient import Noise
+
+Event = dict[str, Any]
+OPTIMIZERS = ("adam", "sgd")
+
+
+class Task(Protocol):
+    """What a strategy uses of a :class:`gnas.task.Task`."""
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def out_channels(self) -> int: ...
+
+    @property
+    def higher_is_better(self) -> bool: ...
+
+    @property
+    def x(self) -> Tensor: ...
+
+    def forward(self, model: nn.Module, /) -> Tensor: ...
+
+    def loss(self, output: Tensor, role: str, /) -> Tensor: ...
+
+    def metric(self, output: Tensor, role: str, /) -> float: ...
+
+
+class Supernet(Protocol):
+    """What a one-shot strategy uses of a :class:`gnas.GraphSupernet`; it is also a :class:`torch.nn.Module`."""
+
+    def arch_parameters(self) -> list[nn.Parameter]: ...
+
+    def weight_parameters(self) -> list[nn.Parameter]: ...
+
+    def arch_weights(self) -> Mapping[str, Tensor]: ...
+
+    def frozen_statistics(self) -> AbstractContextManager[Any]: ...
+
+    def derive(self) -> Genotype: ...
+
+
+class State(Protocol):
+    """What changes during a run; its ``state_dict`` holds tensors and plain values only."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None: ...
+
+
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy(ABC, Generic[S]):
+    """A way to search. A subclass is a frozen dataclass of settings with a ``name``."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> S:
+        """The state before the first step; random numbers come from the handed generator."""
+
+    @abstractmethod
+    def step(self, task: Task, state: S) -> Event:
+        """One update, or one candidate evaluated: changes the state and returns what happened."""
+
+    @abstractmethod
+    def derive(self, task: Task, state: S) -> Genotype:
+        """The genotype found so far."""
+
+    @abstractmethod
+    def done(self, state: S) -> bool:
+        """Whether the strategy has come to its own end; a budget may stop it earlier."""
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings as plain values that JSON can hold."""
+        return {"name": self.name, **_plain(self)}
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {"name": type(value).__name__, **_plain(value)}
+        return list(value) if isinstance(value, tuple) else value
+
+    return {entry.name: plain(getattr(settings, entry.name)) for entry in dataclasses.fields(settings)}
+
+
+# ---------------------------------------------------------------------------------------------------------- one-shot
+
+
+@dataclass
+class OneShotState:
+    """A supernet, the two optimizers that train it, and how many epochs are done."""
+
+    supernet: Any
+    weight_optimizer: torch.optim.Optimizer
+    arch_optimizer: torch.optim.Optimizer
+    epoch: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "supernet": self.supernet.state_dict(),
+            "weight_optimizer": self.weight_optimizer.state_dict(),
+            "arch_optimizer": self.arch_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        _check_keys(state, ("epoch", "supernet", "weight_optimizer", "arch_optimizer"))
+        self.supernet.load_state_dict(state["supernet"])
+        self.weight_optimizer.load_state_dict(state["weight_optimizer"])
+        self.arch_optimizer.load_state_dict(state["arch_optimizer"])
+        self.epoch = int(state["epoch"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShot(Strategy[OneShotState]):
+    """Weights and architecture parameters of one supernet, trained in turns on two splits of the data.
+
+    A step is one epoch: an update of the architecture parameters on the split ``"architecture"`` (left out while
+    warming up), then one of the weights on the split ``"weights"``. On a full graph each is one optimizer step.
+    A subclass says which supernet is trained (:meth:`build`) and by which gradient (:meth:`arch_gradient`).
+
+    Losses and accuracies of an event are those of the whole supernet after the epoch, without dropout; ``epoch``
+    counts from 1.
+
+    Args:
+        epochs: After how many the search is done.
+        warmup: Epochs before the architecture is touched; ``None`` means a fifth of ``epochs``.
+        arch_lr: Learning rate of Adam on the architecture parameters.
+        arch_weight_decay: Its weight decay.
+        optimizer: Of the weights: ``"adam"``, or ``"sgd"`` with momentum and a cosine schedule down to zero.
+        lr: Its learning rate.
+        weight_decay: Its weight decay.
+        momentum: Of ``"sgd"``.
+        grad_clip: Largest norm of the weights' gradient; ``None`` for no limit.
+    """
+
+    epochs: int = 100
+    warmup: int | None = None
+    arch_lr: float = 3e-2
+    arch_weight_decay: float = 1e-3
+    optimizer: str = "adam"
+    lr: float = 0.01
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    grad_clip: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        check_count(self, "epochs", 1)
+        if self.warmup is not None:
+            check_count(self, "warmup", 0)
+            if self.warmup >= self.epochs:
+                raise ValueError(
+                    f"{self.name} got warmup={self.warmup} and epochs={self.epochs}, which leaves no epoch for the "
+                    f"architecture; expected fewer warm-up epochs, try warmup=None (a fifth of the epochs)"
+                )
+        for key in ("arch_lr", "lr"):
+            check_number(self, key, positive=True)
+        for key in ("arch_weight_decay", "weight_decay", "momentum"):
+            check_number(self, key)
+        if self.momentum >= 1:
+            raise ValueError(f"{self.name} got momentum={self.momentum!r}; expected less than 1, try 0.9")
+        if self.grad_clip is not None:
+            check_number(self, "grad_clip", positive=True)
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"{self.name} got optimizer={self.optimizer!r}; expected one of {list(OPTIMIZERS)}")
+
+    @abstractmethod
+    def build(self, space: Space, task: Task) -> Any:
+        """The supernet of a space: a module with the methods of :class:`Supernet`."""
+
+    @abstractmethod
+    def arch_gradient(self, task: Task, state: OneShotState) -> Sequence[Tensor]:
+        """Gradients of the architecture parameters, in their order."""
+
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> OneShotState:
+        if generator is not torch.default_generator:
+            raise ValueError(
+                f"{self.name} got a generator of its own; expected torch.default_generator, because dropout and the "
+                "weights' initialisation draw from no other (try torch.manual_seed(seed), then hand that one)"
+            )
+        if space.size == 1:
+            raise ValueError(
+                f"space {space.name!r} holds a single genotype, so there is nothing to search; "
+                "expected a choice with two options or more (gnas.evaluate trains a bound space)"
+            )
+        supernet = self.build(space, task).to(task.x.device)
+        weights, alpha = supernet.weight_parameters(), supernet.arch_parameters()
+        weight_optimizer: torch.optim.Optimizer
+        if self.optimizer == "sgd":
+            weight_optimizer = torch.optim.SGD(
+                weights, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+        else:
+            weight_optimizer = torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay)
+        # The momentum of .5 is the paper's: the loss moves under the architecture's feet.
+        arch_optimizer = torch.optim.Adam(
+            alpha, lr=self.arch_lr, betas=(0.5, 0.999), weight_decay=self.arch_weight_decay
+        )
+        return OneShotState(supernet, weight_optimizer, arch_optimizer)
+
+    def step(self, task: Task, state: OneShotState) -> Event:
+        phase = self.phase(state.epoch)
+        state.supernet.train()
+        if phase == "search":
+            self.update_architecture(task, state)
+        self.update_weights(task, state)
+        state.epoch += 1
+        return {"event": "epoch", "epoch": state.epoch, "phase": phase, **self.measure(task, state)}
+
+    def derive(self, task: Task, state: OneShotState) -> Genotype:
+        genotype: Genotype = state.supernet.derive()
+        return genotype
+
+    def done(self, state: OneShotState) -> bool:
+        return state.epoch >= self.epochs
+
+    def phase(self, epoch: int) -> str:
+        """``"warmup"`` or ``"search"`` for the epoch that follows after ``epoch`` of them."""
+        warmup = self.epochs // 5 if self.warmup is None else self.warmup
+        return "warmup" if epoch < warmup else "search"
+
+    def weight_lr(self, epoch: int) -> float:
+        """The weights' learning rate in the epoch that follows after ``epoch`` of them."""
+        if self.optimizer == "adam":
+            return self.lr
+        return 0.5 * self.lr * (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs))
+
+    def loss(self, task: Task, state: OneShotState, role: str) -> Tensor:
+        """The supernet's loss on one split at its present parameters."""
+        return task.loss(task.forward(state.supernet), role)
+
+    def update_architecture(self, task: Task, state: OneShotState) -> None:
+        """One step of Adam on the architecture parameters; the weights and their running scales stay put."""
+        with state.supernet.frozen_statistics():
+            grads = self.arch_gradient(task, state)
+        _apply(state.arch_optimizer, state.supernet.arch_parameters(), grads)
+
+    def update_weights(self, task: Task, state: OneShotState) -> None:
+        """One step of the weights' optimizer; the architecture parameters stay put."""
+        for group in state.weight_optimizer.param_groups:
+            group["lr"] = self.weight_lr(state.epoch)
+        weights = state.supernet.weight_parameters()
+        loss = self.loss(task, state, "weights")
+        # A weight that took no part has no gradient, and its optimizer state stays as it is.
+        grads = torch.autograd.grad(loss, weights, allow_unused=True)
+        _apply(state.weight_optimizer, weights, grads, self.grad_clip)
+
+    @torch.no_grad()
+    def measure(self, task: Task, state: OneShotState) -> Event:
+        """Losses, accuracies and architecture weights as they are now, without dropout and without a trace."""
+        supernet = state.supernet
+        supernet.eval()
+        with Noise(supernet.parameters()).replay():
+            output = task.forward(supernet)
+        losses = {f"loss_{role}": float(task.loss(output, role)) for role in ("weights", "architecture")}
+        for key, loss in losses.items():
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"{self.name} has {key} = {loss} after epoch {state.epoch}; expected a finite number: the search "
+                    f"diverged, try a lower learning rate (lr={self.lr}, arch_lr={self.arch_lr})"
+                )
+        weights = {name: values.tolist() for name, values in supernet.arch_weights().items()}
+        return {
+            **losses,
+            **{f"metric_{role}": task.metric(output, role) for role in ("weights", "architecture")},
+            "weights": weights,
+            "entropy": entropy(weights),
+            "genotype": dict(supernet.derive().choices),
+        }
+
+
+def entropy(weights: Mapping[str, Sequence[float]]) -> float:
+    """Mean over choices of their entropy as a share of the largest possible: 1 is undecided, 0 is decided.
+
+    Choices with one option are left out; weights that don't add up to one (a sigmoid's) are scaled to.
+    """
+    shares = []
+    for values in weights.values():
+        total = sum(values)
+        if len(values) > 1 and total > 0:
+            parts = [value / total for value in values if value > 0]
+            shares.append(-sum(part * math.log(part) for part in parts) / math.log(len(values)))
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def _apply(
+    optimizer: torch.optim.Optimizer,
+    parameters: Sequence[nn.Parameter],
+    grads: Sequence[Tensor | None],
+    clip: float | None = None,
+) -> None:
+    for parameter, grad in zip(parameters, grads, strict=True):
+        parameter.grad = grad
+    if clip is not None:
+        nn.utils.clip_grad_norm_(parameters, clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+# --------------------------------------------------------------------------------------------------------- black box
+
+
+class Evaluator(Protocol):
+    """What a black-box strategy uses of :class:`gnas.evaluate.TrainFromScratch`."""
+
+    def __call__(self, build: Callable[[Any, Recipe], nn.Module], task: Any, seed: int, /) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A genotype and how it did; ``network`` is the digest of the bound space."""
+
+    genotype: Genotype
+    network: str
+    metric: float
+    loss: float
+    epochs: int
+    parameters: int
+
+
+@dataclass
+class BlackBoxState:
+    """What was asked and told so far, and the generator that the next candidates are drawn from.
+
+    Args:
+        space: What is searched.
+        seed: Number the search started from; candidate ``i`` is trained with the seed ``seed + i``.
+    """
+
+    space: Space
+    seed: int
+    random: random.Random
+    trials: list[Trial] = field(default_factory=list)
+    pending: Genotype | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        def plain(trial: Trial) -> dict[str, Any]:
+            values = {entry.name: getattr(trial, entry.name) for entry in dataclasses.fields(trial)}
+            return {**values, "genotype": dict(trial.genotype.choices)}
+
+        return {
+            "space": self.space.digest(),
+            "seed": self.seed,
+            "random": self.random.getstate(),
+            "trials": [plain(trial) for trial in self.trials],
+            "pending": None if self.pending is None else dict(self.pending.choices),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        _check_keys(state, ("space", "seed", "random", "trials", "pending"))
+        if state["space"] != self.space.digest():
+            raise ValueError(
+                f"got the state of a search in space {state['space'][:12]}, expected one in {self.space.name!r} "
+                f"({self.space.digest()[:12]}); build the space with the settings it was searched with"
+            )
+        self.seed = int(state["seed"])
+        version, numbers, rest = state["random"]
+        self.random.setstate((version, tuple(numbers), rest))
+        self.trials = [
+            Trial(**{**trial, "genotype": self.space.genotype(trial["genotype"])}) for trial in state["trials"]
+        ]
+        self.pending = None if state["pending"] is None else self.space.genotype(state["pending"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlackBox(Strategy[BlackBoxState]):
+    """Candidates that are trained by themselves: a step is ask, evaluate, tell.
+
+    A subclass says in :meth:`propose` what comes next. ``ask`` and ``tell`` are public, so candidates may also be
+    evaluated elsewhere.
+
+    Args:
+        evaluations: After how many candidates the search is done.
+        evaluator: What trains a candidate and measures it on the architecture split.
+    """
+
+    evaluations: int = 20
+    evaluator: Evaluator = field(default_factory=TrainFromScratch)
+
+    def __post_init__(self) -> None:
+        check_count(self, "evaluations", 1)
+        if not callable(self.evaluator):
+            raise TypeError(f"{self.name} got evaluator={self.evaluator!r}; expected one such as TrainFromScratch()")
+
+    @abstractmethod
+    def propose(self, state: BlackBoxState) -> Genotype | None:
+        """The next candidate, or ``None`` if there is no other; may draw from ``state.random``."""
+
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
+        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+        state = BlackBoxState(space, seed, random.Random(seed))
+        state.pending = self.propose(state)
+        return state
+
+    def step(self, task: Task, state: BlackBoxState) -> Event:
+        genotype = self.ask(state)
+        result = self.evaluator(builder(state.space.bind(genotype)), task, state.seed + len(state.trials))
+        return self.tell(task, state, genotype, result)
+
+    def ask(self, state: BlackBoxState) -> Genotype:
+        """The genotype to evaluate next: the same one until it has been told."""
+        if state.pending is None:
+            raise ValueError(
+                f"{self.name} has nothing left to ask after {len(state.trials)} candidates: stop when done(state), "
+                f"or give more evaluations than {self.evaluations} or a larger space"
+            )
+        return state.pending
+
+    def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
+        """Take in how a genotype did, and make up the next question. Candidates count from 1."""
+        trial = Trial(
+            genotype,
+            state.space.bind(genotype).digest(),
+            float(result.metric_architecture),
+            float(result.loss_architecture),
+            int(result.epochs),
+            int(result.parameters),
+        )
+        state.trials.append(trial)
+        state.pending = self.propose(state) if len(state.trials) < self.evaluations else None
+        return {
+            "event": "candidate",
+            "index": len(state.trials),
+            "genotype": dict(genotype.choices),
+            "metric_architecture": trial.metric,
+            # JSON has no word for a loss that is not finite.
+            "loss_architecture": trial.loss if math.isfinite(trial.loss) else None,
+            "epochs": trial.epochs,
+            "parameters": trial.parameters,
+            "best": self.best(task, state).metric,
+        }
+
+    def best(self, task: Task, state: BlackBoxState) -> Trial:
+        """The best trial by the architecture split; ties go to the lower loss, then to the earlier trial."""
+        if not state.trials:
+            raise ValueError(f"{self.name} has evaluated no candidate yet; expected a step before derive")
+
+        def rank(trial: Trial) -> tuple[float, float]:
+            metric = -trial.metric if task.higher_is_better else trial.metric
+            # Every comparison with NaN is false, so a candidate that diverged could come out first.
+            return (math.inf if math.isnan(metric) else metric, math.inf if math.isnan(trial.loss) else trial.loss)
+
+        return min(state.trials, key=rank)
+
+    def derive(self, task: Task, state: BlackBoxState) -> Genotype:
+        return self.best(task, state).genotype
+
+    def done(self, state: BlackBoxState) -> bool:
+        return state.pending is None
+
+
+# ------------------------------------------------------------------------------------------------------------ checks
+
+
+def _check_keys(state: Mapping[str, Any], expected: tuple[str, ...]) -> None:
+    if set(state) != set(expected):
+        raise ValueError(
+            f"got a strategy state with the fields {sorted(map(str, state))}; expected {sorted(expected)}: "
+            "it was written by another strategy or is damaged"
+        )
+
+
+def check_count(settings: Any, key: str, least: int) -> None:
+    value = getattr(settings, key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{settings.name} got {key}={value!r}; expected a whole number of at least {least}")
+
+
+def check_number(settings: Any, key: str, positive: bool = False) -> None:
+    value = getattr(settings, key)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (positive and value == 0):
+        sign = "positive" if positive else "non-negative"
+        raise ValueError(f"{settings.name} got {key}={value!r}; expected a {sign} number")

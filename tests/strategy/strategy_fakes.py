@@ -1,0 +1,124 @@
+"""A tiny space, task and supernet: enough for a strategy, without graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from gnas.space import Choice, Genotype, Node, Space
+from gnas.strategy import Darts
+
+FUNCTIONS = {"tanh": torch.tanh, "sin": torch.sin, "identity": lambda h: h}
+
+
+def tiny_space() -> Space:
+    """Two layers, each with a choice of function, and a choice of which one is read."""
+    names = tuple(FUNCTIONS)
+    nodes = (
+        Node("h1", Choice("function.1", names), ("x",)),
+        Node("h2", Choice("function.2", names), ("h1",)),
+        Node("out", "identity", (Choice("depth", ("h1", "h2")),)),
+    )
+    return Space("tiny", nodes, "out")
+
+
+class TinyTask:
+    """Thirty rows in two classes; notes which role was read for what, and holds the test role shut."""
+
+    in_channels, out_channels, higher_is_better = 5, 2, True
+
+    def __init__(self, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.x = torch.randn(30, 5, generator=generator)
+        self.y = (self.x[:, 0] * self.x[:, 1] > 0).long()
+        self.nodes = {"weights": torch.arange(0, 15), "architecture": torch.arange(15, 25)}
+        self.read: list[tuple[str, str]] = []
+
+    def forward(self, model: nn.Module) -> Tensor:
+        output: Tensor = model(self.x)
+        return output
+
+    def _index(self, role: str, what: str) -> Tensor:
+        self.read.append((what, role))
+        if role not in self.nodes:
+            raise AssertionError(f"a strategy read the role {role!r}")
+        return self.nodes[role]
+
+    def loss(self, output: Tensor, role: str) -> Tensor:
+        index = self._index(role, "loss")
+        return nn.functional.cross_entropy(output[index], self.y[index])
+
+    def metric(self, output: Tensor, role: str) -> float:
+        index = self._index(role, "metric")
+        return float((output[index].argmax(1) == self.y[index]).double().mean())
+
+    def test_metric(self, output: Tensor) -> float:
+        raise AssertionError("a strategy read the test role")
+
+
+class TinySupernet(nn.Module):
+    """Runs :func:`tiny_space` with softmax weights; ``scale`` is a running statistic that moves while training."""
+
+    scale: Tensor
+
+    def __init__(self, space: Space, task: TinyTask, dropout: float) -> None:
+        super().__init__()
+        self.space = space
+        self.layers = nn.ModuleList([nn.Linear(task.in_channels, 8), nn.Linear(8, 8)])
+        self.last = nn.Linear(8, task.out_channels)
+        self.alphas = nn.ParameterDict(
+            {
+                name.replace(".", "__"): nn.Parameter(1e-3 * torch.randn(len(choice.options)))
+                for name, choice in space.choices.items()
+            }
+        )
+        self.dropout = dropout
+        self.frozen = False
+        self.register_buffer("scale", torch.ones(()))
+
+    def alpha(self, name: str) -> Tensor:
+        return self.alphas[name.replace(".", "__")]
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs, h = [], x
+        for i, layer in enumerate(self.layers, start=1):
+            h = nn.functional.dropout(layer(h), self.dropout, self.training)
+            mix = self.alpha(f"function.{i}").softmax(0)
+            h = torch.stack([w * function(h) for w, function in zip(mix, FUNCTIONS.values(), strict=True)]).sum(0)
+            outputs.append(h)
+        if self.training and not self.frozen:
+            self.scale.mul_(0.9).add_(0.1 * h.detach().square().mean())
+        mix = self.alpha("depth").softmax(0)
+        result: Tensor = self.last((mix[0] * outputs[0] + mix[1] * outputs[1]) / self.scale.sqrt())
+        return result
+
+    @contextmanager
+    def frozen_statistics(self) -> Iterator[None]:
+        self.frozen = True
+        try:
+            yield
+        finally:
+            self.frozen = False
+
+    def arch_parameters(self) -> list[nn.Parameter]:
+        return list(self.alphas.values())
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        return [p for name, p in self.named_parameters() if not name.startswith("alphas.")]
+
+    def arch_weights(self) -> dict[str, Tensor]:
+        return {name: self.alpha(name).detach().softmax(0) for name in self.space.choices}
+
+    def derive(self) -> Genotype:
+        picked = {n: c.options[int(self.alpha(n).argmax())] for n, c in self.space.choices.items()}
+        return self.space.genotype(picked)
+
+
+class TinyDarts(Darts):
+    """DARTS on the tiny supernet."""
+
+    def build(self, space: Space, task: TinyTask) -> TinySupernet:  # type: ignore[override]
+        return TinySupernet(space, task, self.dropout)
