@@ -245,6 +245,16 @@ class Journal:
         _publish(temporary, self.path(name))
         return self.path(name)
 
+    def save(self, name: str, state: Mapping[str, Any]) -> Path:
+        """Write tensors and plain values, such as trained weights, in the same way. Returns the path."""
+        import torch
+
+        _check_plain(state, name)
+        temporary = self.path(name + ".tmp")
+        torch.save(dict(state), temporary)
+        _publish(temporary, self.path(name))
+        return self.path(name)
+
     # snapshots
 
     def snapshot(self, state: Mapping[str, Any], *, closed: bool = False) -> None:
@@ -255,24 +265,9 @@ class Journal:
             closed: The state won't change any more. Events after a closed snapshot don't depend on one another
                 and survive a resume; those after an open one are made again.
         """
-        import torch
-
         self._writable()
-        _check_plain(state, "state")
-        temporary = self.path(STATE + ".tmp")
-        torch.save(
-            {
-                "format": "gnas.state",
-                "version": VERSION,
-                "offset": self._offset,
-                "events": self._count,
-                "check": self._check,
-                "closed": closed,
-                "state": dict(state),
-            },
-            temporary,
-        )
-        _publish(temporary, self.path(STATE))
+        mark = {"offset": self._offset, "events": self._count, "check": self._check, "closed": closed}
+        self.save(STATE, {"format": "gnas.state", "version": VERSION, **mark, "state": dict(state)})
         # After the snapshot, never before: run.json must not promise events that a resume would cut off.
         self.update()
 
@@ -360,7 +355,7 @@ def _check_plain(value: Any, where: str) -> None:
             _check_plain(inner, f"{where}[{i}]")
     elif type(value) not in (str, int, float, bool, bytes, type(None)) and type(value).__module__ not in _TENSORS:
         raise TypeError(
-            f"the snapshot got {where} of type {type(value).__name__}; expected tensors and plain values in "
+            f"{where} is of type {type(value).__name__}; expected tensors and plain values in "
             "dictionaries and lists (try its state_dict(), or float(...) of a number)"
         )
 

@@ -189,7 +189,7 @@ def test_a_lost_or_damaged_snapshot_is_said(tmp_path):
 
 def test_a_snapshot_holds_plain_values_only(tmp_path):
     with begun(tmp_path) as journal:
-        with pytest.raises(TypeError, match=r"state\['a'\]\[1\] of type Path|state\['a'\]\[1\] of type PosixPath"):
+        with pytest.raises(TypeError, match=r"state'\]\['a'\]\[1\] is of type \w*Path"):
             journal.snapshot({"a": [1, tmp_path]})
         journal.snapshot(torch.nn.Linear(2, 2).state_dict())
         journal.snapshot({"parameter": torch.nn.Parameter(torch.ones(2))})
