@@ -4,10 +4,11 @@ A :class:`Space` is a list of :class:`Node` in static single assignment: each no
 only inputs and earlier nodes. A node's operation, any of its inputs and any of its attributes may be a
 :class:`Choice`. Binding every choice with a :class:`Genotype` gives a program without choices.
 
-Three operations have a meaning here, because pruning depends on it; all others are names that
+Four operations have a meaning here, because pruning depends on it; all others are names that
 :mod:`gnas.ops` explains:
 
-* ``identity`` passes its first input on and reads no other,
+* ``identity`` passes its first input on and reads no other (with the attribute ``transform=True`` it projects
+  that input, and is then an operation like any other),
 * ``zero`` reads nothing,
 * ``sum`` adds its inputs; ``zero`` adds nothing to it, and the sum of one input is that input,
 * ``lerp`` is ``a + weight * (b - a)``; between a node and itself it is that node.
@@ -450,21 +451,17 @@ def simplify(space: Space) -> Space:
             inputs = tuple(read for read in inputs if read not in zeros)
             if not inputs:
                 op = "zero"
-        single = op == "identity" or (op == "sum" and len(inputs) == 1)
+        single = op == "identity" and node.settings.get("transform", False) is False
+        single = single or (op == "sum" and len(inputs) == 1)
         single = single or (op == "lerp" and len(inputs) == 2 and inputs[0] == inputs[1])
-        if single and isinstance(inputs[0], str) and node.name != space.output:
-            alias[node.name] = inputs[0]
-            if inputs[0] in zeros:
-                zeros.add(node.name)
-            continue
         if single and isinstance(inputs[0], str):
-            nodes.append(replace(node, op="identity", inputs=inputs[:1], attrs={}))
+            alias[node.name] = inputs[0]
             continue
         if op == "zero":
             zeros.add(node.name)
             inputs = ()
         nodes.append(replace(node, op=op, inputs=inputs))
-    return prune(replace(space, nodes=tuple(nodes)))
+    return prune(replace(space, nodes=tuple(nodes), output=alias.get(space.output, space.output)))
 
 
 def _hash(*parts: object) -> str:
@@ -499,7 +496,8 @@ def _digest(space: Space) -> str:
         colours = {
             name: _hash(colour, sorted(readers[name]), name == space.output) for name, colour in colours.items()
         }
-    return _hash(space.share, sorted(colours.values()), colours[space.output])
+    # How candidates share weights is part of a search, not of the network that is found.
+    return _hash(space.share if space.choices else "", sorted(colours.values()), colours[space.output])
 
 
 def _load(text: str, what: str, shape: Mapping[str, type]) -> dict[str, Any]:

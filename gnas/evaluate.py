@@ -1,0 +1,165 @@
+"""How good is a network? Training from scratch, with one protocol for found and hand-made networks alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from gnas.model import GraphModel
+from gnas.space import Space
+from gnas.task import Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training that are tuned for every network alike.
+
+    Args:
+        hidden_channels: Channels of every state.
+        dropout: Probability of dropping an entry before each projection.
+        lr: Step size of Adam.
+        weight_decay: L2 penalty of Adam.
+    """
+
+    hidden_channels: int = 64
+    dropout: float = 0.8
+    lr: float = 0.01
+    weight_decay: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.hidden_channels < 1 or not 0 <= self.dropout < 1 or self.lr <= 0 or self.weight_decay < 0:
+            raise ValueError(
+                f"got {self}; expected hidden_channels >= 1, dropout in [0, 1), lr > 0 and weight_decay >= 0"
+            )
+
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe(),
+    Recipe(dropout=0.5),
+    Recipe(dropout=0.8, weight_decay=2e-3),
+    Recipe(dropout=0.5, weight_decay=5e-4),
+    Recipe(dropout=0.2, weight_decay=5e-4),
+    Recipe(dropout=0.8, lr=0.02, weight_decay=5e-4),
+)
+"""The tuning grid: every network of a comparison is tried with each, and keeps the best by the architecture split."""
+
+Builder: TypeAlias = Callable[[Task, Recipe], nn.Module]
+"""Makes an untrained network for a task."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one training gave.
+
+    Args:
+        metric_architecture: Metric on the architecture split at the best epoch.
+        loss_architecture: Loss there.
+        epochs: Epochs trained.
+        seconds: Wall-clock time.
+        parameters: Number of trained numbers.
+        test: Metric on the test split, if it was asked for.
+        state: The best epoch's parameters and buffers.
+    """
+
+    metric_architecture: float
+    loss_architecture: float
+    epochs: int
+    seconds: float
+    parameters: int
+    test: float | None = None
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class TrainFromScratch:
+    """Train on the weights split, stop early on the architecture split, keep the best epoch.
+
+    The best epoch has the highest metric on the architecture split, among equals the lowest loss there. The test
+    role is read once, after training, and only if asked for.
+
+    Args:
+        recipe: Sizes and optimizer settings.
+        epochs: At most so many epochs.
+        patience: Stop after so many epochs without a better one.
+    """
+
+    recipe: Recipe = Recipe()
+    epochs: int = 300
+    patience: int = 100
+
+    def __call__(self, build: Builder, task: Task, seed: int, *, test: bool = False) -> Result:
+        """Train one network. The seed decides everything; the global generator is left as it was."""
+        with seeded(seed):
+            return self.train(build(task, self.recipe), task, test=test)
+
+    def train(self, model: nn.Module, task: Task, *, test: bool = False) -> Result:
+        """Train a network that already has weights."""
+        start = time.perf_counter()
+        recipe = self.recipe
+        optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        best, state, since, epoch = (-1.0, -float("inf")), {}, 0, 0
+        for epoch in range(1, self.epochs + 1):
+            model.train()
+            optimizer.zero_grad()
+            task.loss(task.forward(model), "weights").backward()
+            optimizer.step()
+            out = outputs(model, task)
+            loss = float(task.loss(out, "architecture"))
+            metric = task.metric(out, "architecture")
+            score = (metric if task.higher_is_better else -metric, -loss)
+            since += 1
+            if score > best or not state:
+                best, since = score, 0
+                state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+            if since >= self.patience:
+                break
+        model.load_state_dict(state)
+        out = outputs(model, task)
+        return Result(
+            metric_architecture=task.metric(out, "architecture"),
+            loss_architecture=float(task.loss(out, "architecture")),
+            epochs=epoch,
+            seconds=time.perf_counter() - start,
+            parameters=parameters(model),
+            test=task.test_metric(out) if test else None,
+            state=state,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)
+
+
+def outputs(model: nn.Module, task: Task) -> Tensor:
+    """What the network computes without dropout and without gradients, [nodes, out_channels]."""
+    model.eval()
+    with torch.no_grad():
+        return task.forward(model)
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of trained numbers."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def builder(bound: Space) -> Builder:
+    """Makes the :class:`gnas.model.GraphModel` of a bound space."""
+
+    def build(task: Task, recipe: Recipe) -> nn.Module:
+        return GraphModel(bound, task.in_channels, recipe.hidden_channels, task.out_channels, recipe.dropout)
+
+    return build
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, PyTorch's generator starts from ``seed``; afterwards it goes on as if nothing had happened."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -1,0 +1,164 @@
+"""What an operation is: the layers it is made of, how they run, and how a person would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gnas.kernels import Graph
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of channels that is known when a network is built and has a name in its source."""
+
+    text: str
+    of: Callable[[int], int]
+
+
+HIDDEN = Size("hidden_channels", lambda hidden: hidden)
+
+
+def split(heads: int) -> Size:
+    """Channels of one of ``heads`` attention heads."""
+
+    def share(hidden: int) -> int:
+        if hidden % heads:
+            raise ValueError(
+                f"got hidden_channels={hidden} for {heads} attention heads; expected a multiple, try {heads * 8}"
+            )
+        return hidden // heads
+
+    return Size(f"hidden_channels // {heads}", share)
+
+
+def times(count: int) -> Size:
+    """Channels of ``count`` concatenated states."""
+    return Size(f"{count} * hidden_channels", lambda hidden: count * hidden)
+
+
+@dataclass(frozen=True)
+class Call:
+    """The constructor call of a layer as data: it builds the layer, and it prints itself.
+
+    Args:
+        factory: The layer's class.
+        arguments: Positional arguments; a :class:`Size` or another call stands for its value.
+        settings: Keyword arguments.
+        replaced: Attributes that are set to other layers afterwards, as in ``conv.lin = nn.Identity()``.
+    """
+
+    factory: type[nn.Module]
+    arguments: tuple[Any, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    replaced: Mapping[str, Call] = field(default_factory=dict)
+
+    def build(self, hidden: int) -> nn.Module:
+        """The layer for ``hidden`` channels."""
+        layer = self.factory(
+            *(_value(a, hidden) for a in self.arguments), **{k: _value(v, hidden) for k, v in self.settings.items()}
+        )
+        for name, call in self.replaced.items():
+            setattr(layer, name, call.build(hidden))
+        return layer
+
+    def __str__(self) -> str:
+        inside = [_text(a) for a in self.arguments] + [f"{k}={_text(v)}" for k, v in self.settings.items()]
+        return f"{_name(self.factory)}({', '.join(inside)})"
+
+    def lines(self, variable: str) -> list[str]:
+        """The statements that assign the layer to ``variable``."""
+        return [f"{variable} = {self}"] + [f"{variable}.{name} = {call}" for name, call in self.replaced.items()]
+
+    def factories(self) -> list[type[nn.Module]]:
+        """Classes that the statements name."""
+        inner = [a for a in (*self.arguments, *self.settings.values(), *self.replaced.values()) if isinstance(a, Call)]
+        return [self.factory, *(f for call in inner for f in call.factories())]
+
+
+def _value(argument: Any, hidden: int) -> Any:
+    if isinstance(argument, Size):
+        return argument.of(hidden)
+    return argument.build(hidden) if isinstance(argument, Call) else argument
+
+
+def _text(argument: Any) -> str:
+    if isinstance(argument, Size):
+        return argument.text
+    if isinstance(argument, Tensor):
+        return f"torch.tensor({argument.tolist()})"
+    return str(argument) if isinstance(argument, Call) else repr(argument)
+
+
+def _name(factory: type[nn.Module]) -> str:
+    return f"nn.{factory.__name__}" if factory.__module__.startswith("torch.nn") else factory.__name__
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every operation of one forward pass may read besides its inputs.
+
+    Args:
+        graph: The graph, sorted for the kernels.
+        zeros: An all-zero state, [nodes, hidden_channels].
+        dropout: Probability of dropping an entry before a projection.
+        training: Whether dropout is on.
+        batch: Graph of each node, [nodes], or ``None`` for a single graph.
+    """
+
+    graph: Graph
+    zeros: Tensor
+    dropout: float
+    training: bool
+    batch: Tensor | None = None
+
+
+Settings = Mapping[str, Any]
+Layers = Mapping[str, nn.Module]
+
+
+class Op:
+    """An operation that a space may name.
+
+    A subclass says which layers it is made of (:meth:`layers`), runs them on tensors (:meth:`forward`) and writes
+    the same as a Python expression (:meth:`source`). The keys of ``layers`` are endings of attribute names: the
+    layer ``""`` of the node ``conv1`` is ``self.conv1``, the layer ``"_root"`` is ``self.conv1_root``.
+    """
+
+    name: ClassVar[str]
+    weighted: ClassVar[bool] = False
+    """Whether ``edge_weight`` is read."""
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        """The layers for a node with that many inputs and those settings."""
+        return {}
+
+    def reads(self, inputs: int) -> range:
+        """Positions of the inputs that are read."""
+        return range(inputs)
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        """The value of the node, [nodes, hidden_channels]."""
+        raise NotImplementedError
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        """The same as an expression; ``layers`` and ``inputs`` are variables."""
+        raise NotImplementedError
+
+
+def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+    """As :func:`torch.nn.functional.dropout`, whose generator is three times slower on a CPU than comparing uniforms."""
+    if not training or p == 0:
+        return x
+    if p >= 1:
+        return torch.zeros_like(x)
+    return x * ((torch.rand_like(x) >= p).to(x.dtype) / (1 - p))
+
+
+def activate(x: Tensor, context: Context) -> Tensor:
+    """What precedes every projection: ReLU, then dropout."""
+    return dropout(x.relu(), context.dropout, context.training)

@@ -1,0 +1,183 @@
+"""The operations of GNAS-MP's cell: feature filters, pooled aggregators, and the merge of all its nodes.
+
+GNAS-MP ("Rethinking Graph Neural Architecture Search from Message-passing", CVPR 2021), its Graph Neural
+Architecture Paradigm. A filter keeps part of a state h by a gate that also sees the cell's input h_in; every
+filter and aggregator but ``zero`` and ``identity`` ends with Linear, BatchNorm and ReLU. The layer classes import
+torch only, because :mod:`gnas.export` prints them as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import DegreeScalerAggregation, SimpleConv
+
+from gnas import kernels
+from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, dropout, times
+from gnas.ops.convolution import neighbours
+
+
+class GatedFilter(nn.Module):
+    """A feature filter: sigmoid(gate([h, h_in])) * h, then Linear, BatchNorm and ReLU.
+
+    Args:
+        channels: Channels of ``h`` and ``h_in``, [nodes, channels].
+        sparse: One gate for a node (through a hidden ReLU layer) instead of one for each channel.
+    """
+
+    def __init__(self, channels: int, sparse: bool) -> None:
+        super().__init__()
+        self.gate = nn.Linear(2 * channels, channels)
+        self.score = nn.Linear(channels, 1, bias=False) if sparse else None
+        self.out = nn.Sequential(nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU())
+
+    def forward(self, h: Tensor, h_in: Tensor) -> Tensor:
+        gate = self.gate(torch.cat([h, h_in], dim=1))
+        if self.score is not None:
+            gate = self.score(gate.relu())
+        return self.out(gate.sigmoid() * h)
+
+
+class Filter(Op):
+    """A gate on the features, of the node's state and the cell's input."""
+
+    sparse: bool
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        return {"": Call(GatedFilter, (HIDDEN,), {"sparse": self.sparse})}
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        return cast(Tensor, layers[""](inputs[0], inputs[1]))
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        return f"{layers['']}({inputs[0]}, {inputs[1]})"
+
+
+class SparseFilter(Filter):
+    """One gate for a node."""
+
+    name = "sparse"
+    sparse = True
+
+
+class DenseFilter(Filter):
+    """One gate for each channel."""
+
+    name = "dense"
+    sparse = False
+
+
+def _project() -> Call:
+    return Call(nn.Sequential, (Call(nn.Linear, (HIDDEN, HIDDEN)), Call(nn.ReLU)))
+
+
+def _finish(channels: object) -> Call:
+    layers = (Call(nn.Linear, (channels, HIDDEN)), Call(nn.BatchNorm1d, (HIDDEN,)), Call(nn.ReLU))
+    return Call(nn.Sequential, layers)
+
+
+class Pool(Op):
+    """An aggregator of the cell: project with ReLU (but for the sum), aggregate, then Linear, BatchNorm and ReLU."""
+
+    aggr: str
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        before = {} if self.aggr == "sum" else {"_in": _project()}
+        return before | {"": Call(SimpleConv, (), {"aggr": self.aggr}), "_out": _finish(HIDDEN)}
+
+    def reads(self, inputs: int) -> range:
+        return range(1)
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        x = layers["_in"](inputs[0]) if "_in" in layers else inputs[0]
+        return cast(Tensor, layers["_out"](neighbours(context, x, self.aggr)))
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        x = f"{layers['_in']}({inputs[0]})" if "_in" in layers else inputs[0]
+        return f"{layers['_out']}({layers['']}({x}, edge_index))"
+
+
+class PoolSum(Pool):
+    """Sum of the neighbours."""
+
+    name = "sum_pool"
+    aggr = "sum"
+
+
+class PoolMean(Pool):
+    """Mean of the projected neighbours."""
+
+    name = "mean_pool"
+    aggr = "mean"
+
+
+class PoolMax(Pool):
+    """Maximum of the projected neighbours."""
+
+    name = "max_pool"
+    aggr = "max"
+
+
+class PoolMin(Pool):
+    """Minimum of the projected neighbours."""
+
+    name = "min_pool"
+    aggr = "min"
+
+
+class PoolStd(Pool):
+    """Standard deviation of the projected neighbours."""
+
+    name = "std_pool"
+    aggr = "std"
+
+
+class PNA(Pool):
+    """Principal neighbourhood aggregation (arXiv 2004.05718): mean, min, max and std, each scaled by 1, d and 1/d.
+
+    d is log(degree + 1) over its mean in the training graph, which the layer notes whenever it is trained.
+    """
+
+    name = "pna"
+    aggregators = ("mean", "min", "max", "std")
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        scalers = ["identity", "amplification", "attenuation"]
+        degree = torch.tensor([0, 1])
+        scaled = Call(DegreeScalerAggregation, (list(self.aggregators), scalers), {"deg": degree})
+        conv = Call(SimpleConv, (), {"aggr": scaled, "combine_root": None})
+        return {"_in": _project(), "": conv, "_out": _finish(times(12))}
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        x = layers["_in"](inputs[0])
+        structure = context.graph.plain
+        mean, std = kernels.moments(structure, x)
+        low, high = kernels.extreme(structure, x, largest=False), kernels.extreme(structure, x)
+        every = torch.cat([mean, low, high, std], dim=1)
+        degree = context.graph.degree.to(x.dtype).unsqueeze(1)
+        norm = cast(DegreeScalerAggregation, layers[""].aggr_module)
+        if context.training:
+            norm.avg_deg_log.fill_((degree + 1).log().mean())
+        up = (degree + 1).log() / norm.avg_deg_log
+        down = norm.avg_deg_log / (degree.clamp(min=1) + 1).log()
+        return cast(Tensor, layers["_out"](torch.cat([every, every * up, every * down], dim=1)))
+
+
+class CellMerge(Op):
+    """The end of a cell: all its nodes concatenated, Linear, BatchNorm, LeakyReLU and dropout."""
+
+    name = "merge"
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        layers = (Call(nn.Linear, (times(inputs), HIDDEN)), Call(nn.BatchNorm1d, (HIDDEN,)), Call(nn.LeakyReLU))
+        return {"": Call(nn.Sequential, layers)}
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        return dropout(layers[""](torch.cat(list(inputs), dim=1)), context.dropout, context.training)
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        inside = f"{layers['']}(torch.cat([{', '.join(inputs)}], dim=1))"
+        return f"F.dropout({inside}, p=self.dropout, training=self.training)"

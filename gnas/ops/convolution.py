@@ -1,0 +1,274 @@
+"""The aggregators of the layered space: PyG's convolutions, each with its projection or propagating only.
+
+Every one has the setting ``transform``. With it a layer projects: ``conv(dropout(relu(x)))``, so that the
+non-linearity belongs to the projection. Without it the layer propagates only, as SGC and APPNP do, and what would
+be projected is passed as it is. The layers are PyG's; on the CPU their sums go through :mod:`gnas.kernels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, SimpleConv
+
+from gnas import kernels
+from gnas.ops.attention_conv import AttentionConv, GeniePathConv
+from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, activate, split
+
+IDENTITY = Call(nn.Identity)
+HEADS = 8
+
+
+class Convolution(Op):
+    """Base of the convolutions: activation before a projection, and the printed call."""
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        return {"": self.projecting() if settings.get("transform", True) else self.propagating()}
+
+    def projecting(self) -> Call:
+        """The PyG layer with its projection."""
+        raise NotImplementedError
+
+    def propagating(self) -> Call:
+        """The PyG layer without projection."""
+        raise NotImplementedError
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        """What the PyG layer computes, by kernels where that is faster."""
+        raise NotImplementedError
+
+    def reads(self, inputs: int) -> range:
+        return range(1)
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        project = bool(settings.get("transform", True))
+        x = activate(inputs[0], context) if project else inputs[0]
+        return self.propagate(layers[""], x, context, project)
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        x = f"self.activate({inputs[0]})" if settings.get("transform", True) else inputs[0]
+        weight = ", edge_weight" if self.weighted else ""
+        return f"{layers['']}({x}, edge_index{weight})"
+
+
+def plus(out: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias that may be missing."""
+    return out if bias is None else out + bias
+
+
+class GCN(Convolution):
+    """Kipf and Welling's graph convolution (arXiv 1609.02907): D^-1/2 (A + I) D^-1/2 x W. Without W: SGC's step."""
+
+    name = "gcn"
+    weighted = True
+
+    def projecting(self) -> Call:
+        return Call(GCNConv, (HIDDEN, HIDDEN))
+
+    def propagating(self) -> Call:
+        return Call(APPNP, (), {"K": 1, "alpha": 0.0})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        graph = context.graph
+        z = conv.lin(x) if project else x
+        out = kernels.weighted_sum(graph.looped, graph.symmetric(z.dtype), z)
+        return plus(out, conv.bias) if project else out
+
+
+class SAGE(Convolution):
+    """GraphSAGE (arXiv 1706.02216): W_1 aggr_j x_j + W_2 x_i. Without projections: the neighbours' aggregate."""
+
+    aggr: str
+
+    def projecting(self) -> Call:
+        return Call(SAGEConv, (HIDDEN, HIDDEN), {"aggr": self.aggr})
+
+    def propagating(self) -> Call:
+        return Call(SimpleConv, (), {"aggr": self.aggr})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        out = neighbours(context, x, self.aggr)
+        return cast(Tensor, conv.lin_l(out) + conv.lin_r(x)) if project else out
+
+
+class SAGEMean(SAGE):
+    """GraphSAGE with the mean."""
+
+    name = "sage_mean"
+    aggr = "mean"
+
+
+class SAGESum(SAGE):
+    """GraphSAGE with the sum."""
+
+    name = "sage_sum"
+    aggr = "sum"
+
+
+class SAGEMax(SAGE):
+    """GraphSAGE with the maximum."""
+
+    name = "sage_max"
+    aggr = "max"
+
+
+def neighbours(context: Context, x: Tensor, aggr: str) -> Tensor:
+    """Unweighted sum, mean, max, min or std over the neighbours, zero where there is none."""
+    structure = context.graph.plain
+    if aggr in ("max", "min"):
+        return kernels.extreme(structure, x, largest=aggr == "max")
+    if aggr == "std":
+        return kernels.moments(structure, x)[1]
+    out = kernels.weighted_sum(structure, x.new_ones(structure.entries), x)
+    if aggr == "mean":
+        out = out / context.graph.degree.clamp(min=1).unsqueeze(1).to(x.dtype)
+    return out
+
+
+def attend(context: Context, logits: Tensor, z: Tensor) -> Tensor:
+    """Sum of ``z`` [nodes, heads, channels] by the softmax of ``logits`` [entries, heads]: [nodes, heads * channels]."""
+    structure = context.graph.looped
+    weight = kernels.edge_softmax(structure, logits)
+    return torch.cat([kernels.weighted_sum(structure, weight[:, h], z[:, h]) for h in range(z.size(1))], dim=1)
+
+
+class GAT(Convolution):
+    """Graph attention (arXiv 1710.10903): softmax_j leaky_relu(a . W x_i + b . W x_j), eight heads."""
+
+    name = "gat"
+
+    def projecting(self) -> Call:
+        return Call(GATConv, (HIDDEN, split(HEADS)), {"heads": HEADS})
+
+    def propagating(self) -> Call:
+        return Call(GATConv, (HIDDEN, split(HEADS)), {"heads": HEADS, "bias": False}, {"lin": IDENTITY})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        z = conv.lin(x).view(-1, HEADS, x.size(1) // HEADS)
+        return plus(gat(conv.att_src, conv.att_dst, z, context), conv.bias)
+
+
+def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor:
+    """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
+    structure = context.graph.looped
+    source, target = (z * att_src).sum(-1), (z * att_dst).sum(-1)
+    logits = nn.functional.leaky_relu(source[structure.column] + target[structure.row], 0.2)
+    return attend(context, logits, z)
+
+
+class GATv2(Convolution):
+    """Dynamic graph attention (arXiv 2105.14491): softmax_j a . leaky_relu(W x_i + W x_j), eight heads."""
+
+    name = "gatv2"
+
+    def projecting(self) -> Call:
+        return Call(GATv2Conv, (HIDDEN, split(HEADS)), {"heads": HEADS, "share_weights": True})
+
+    def propagating(self) -> Call:
+        settings = {"heads": HEADS, "share_weights": True, "bias": False}
+        return Call(GATv2Conv, (HIDDEN, split(HEADS)), settings, {"lin_l": IDENTITY, "lin_r": IDENTITY})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        z = conv.lin_l(x).view(-1, HEADS, x.size(1) // HEADS)
+        return plus(gatv2(conv.att, z, context), conv.bias)
+
+
+def gatv2(att: Tensor, z: Tensor, context: Context) -> Tensor:
+    """Attention of GATv2 over projected states ``z`` [nodes, heads, channels]."""
+    structure = context.graph.looped
+    both = nn.functional.leaky_relu(z[structure.row] + z[structure.column], 0.2)
+    return attend(context, (both * att).sum(-1), z)
+
+
+class GIN(Convolution):
+    """Graph isomorphism network (arXiv 1810.00826): MLP((1 + eps) x_i + sum_j x_j)."""
+
+    name = "gin"
+
+    def projecting(self) -> Call:
+        project = Call(nn.Linear, (HIDDEN, HIDDEN))
+        return Call(GINConv, (Call(nn.Sequential, (project, Call(nn.ReLU), project)),), {"train_eps": True})
+
+    def propagating(self) -> Call:
+        return Call(GINConv, (IDENTITY,), {"train_eps": True})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        return cast(Tensor, conv.nn((1 + conv.eps) * x + neighbours(context, x, "sum")))
+
+
+class Identity(Convolution):
+    """No neighbour is read: a projection of the node's own state, or that state itself."""
+
+    name = "identity"
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        return {"": Call(nn.Linear, (HIDDEN, HIDDEN))} if settings.get("transform", False) else {}
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        project = settings.get("transform", False)
+        return cast(Tensor, layers[""](activate(inputs[0], context))) if project else inputs[0]
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        return f"{layers['']}(self.activate({inputs[0]}))" if settings.get("transform", False) else inputs[0]
+
+
+class Attention(Convolution):
+    """The attention scores of GraphNAS (arXiv 1904.09981), see :class:`gnas.ops.attention_conv.AttentionConv`."""
+
+    score: str
+
+    def projecting(self) -> Call:
+        return Call(AttentionConv, (HIDDEN, split(HEADS)), {"heads": HEADS, "score": self.score})
+
+    def propagating(self) -> Call:
+        settings = {"heads": HEADS, "score": self.score, "bias": False}
+        return Call(AttentionConv, (HIDDEN, split(HEADS)), settings, {"lin": IDENTITY})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        return cast(Tensor, conv(x, context.graph.edge_index))
+
+
+class GATSym(Attention):
+    """Attention that looks both ways along an edge."""
+
+    name = "gat_sym"
+    score = "sym"
+
+
+class GATCos(Attention):
+    """Attention by the product of both states."""
+
+    name = "gat_cos"
+    score = "cos"
+
+
+class GATLinear(Attention):
+    """Attention by the sender alone."""
+
+    name = "gat_linear"
+    score = "linear"
+
+
+class GATGenLinear(Attention):
+    """Attention by a small network of both states."""
+
+    name = "gat_gen_linear"
+    score = "gen_linear"
+
+
+class GeniePath(Convolution):
+    """GeniePath (arXiv 1802.00910): attention for the breadth, an LSTM gate for the depth."""
+
+    name = "geniepath"
+
+    def projecting(self) -> Call:
+        return Call(GeniePathConv, (HIDDEN, HIDDEN))
+
+    def propagating(self) -> Call:
+        return self.projecting()
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        return cast(Tensor, conv(x, context.graph.edge_index))

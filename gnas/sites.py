@@ -1,0 +1,347 @@
+"""Sites of a supernet: nodes with open choices, as modules that mix their candidates.
+
+A site answers two calls: ``forward`` mixes the candidates by the weights of its choices, and ``inherit`` hands the
+parameters of one candidate to the plain layers of that operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from gnas import kernels
+from gnas.ops import Context, Op, activate, find
+from gnas.ops.base import Settings
+from gnas.ops.convolution import HEADS, Convolution, gat, gatv2, neighbours
+from gnas.space import Choice, Node
+from gnas.space.program import Value
+
+Inputs = Callable[[int], Tensor]
+"""The value of an input by position, computed when it is first asked for."""
+
+State = dict[str, dict[str, Tensor]]
+"""State dict of each layer of an operation, by the layer's ending."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Weights of a choice's options [options], and the positions of those that are not zero."""
+
+    weights: Tensor
+    active: tuple[int, ...]
+
+    @classmethod
+    def of(cls, weights: Tensor) -> Mix:
+        """The mix of given weights."""
+        return cls(weights, tuple(i for i, w in enumerate(weights.detach().tolist()) if w != 0))
+
+
+Mixes = Mapping[str, Mix]
+
+
+class FixedSite(nn.Module):
+    """A node whose operation and attributes are settled: its plain layers."""
+
+    def __init__(self, node: Node, hidden: int) -> None:
+        super().__init__()
+        self.op, self.settings, self.arity = find(str(node.op), node.name), dict(node.settings), len(node.inputs)
+        self.layers = _layers(self.op, self.arity, self.settings, hidden)
+
+    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        """The node's value."""
+        return _run(self.op, self.layers, self.arity, self.settings, inputs, context)
+
+    def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
+        """State of the plain layers, and the constant that scales their value."""
+        return _states(self.layers), None
+
+
+class OwnSite(nn.Module):
+    """A mixed operation whose candidates have parameters of their own, as in DARTS: sum_k w_k op_k(inputs).
+
+    Open attributes multiply the candidates: there is one for each operation and each setting, weighted by the
+    product of their weights.
+    """
+
+    def __init__(self, node: Node, hidden: int) -> None:
+        super().__init__()
+        self.arity = len(node.inputs)
+        self.places = [("op", node.op), *node.settings.items()]
+        options = [tuple(place.options) if isinstance(place, Choice) else (place,) for _, place in self.places]
+        self.candidates: list[tuple[tuple[int, ...], Op, dict[str, Value]]] = []
+        self.layers = nn.ModuleList()
+        for positions in product(*(range(len(values)) for values in options)):
+            picked = [values[i] for values, i in zip(options, positions, strict=True)]
+            op = find(str(picked[0]), node.name)
+            settings = {key: value for (key, _), value in zip(self.places[1:], picked[1:], strict=True)}
+            self.candidates.append((positions, op, settings))
+            self.layers.append(_layers(op, self.arity, settings, hidden))
+
+    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        """The weighted sum of the candidates."""
+        out: Tensor | None = None
+        for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
+            weight: Tensor | None = None
+            for (_, place), i in zip(self.places, positions, strict=True):
+                if isinstance(place, Choice):
+                    mix = mixes[place.name]
+                    if i not in mix.active:
+                        break
+                    weight = mix.weights[i] if weight is None else weight * mix.weights[i]
+            else:
+                value = _run(op, cast(nn.ModuleDict, layers), self.arity, settings, inputs, context)
+                value = value if weight is None else weight * value
+                out = value if out is None else out + value
+        return context.zeros if out is None else out
+
+    def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
+        """State of one candidate's layers."""
+        for (_, candidate, own), layers in zip(self.candidates, self.layers, strict=True):
+            if candidate.name == op and all(settings.get(key) == value for key, value in own.items()):
+                return _states(cast(nn.ModuleDict, layers)), None
+        raise ValueError(f"the site has no candidate {op!r} with {dict(settings)}")
+
+
+class SharedSite(nn.Module):
+    """A mixed convolution whose candidates share one projection (``share="site"``).
+
+    With the projected state z = W dropout(relu(x)), or z = x where the layer doesn't transform, the value is
+    sum_k w_k s_k aggr_k(z) + b. The constant s_k = 1 / rms(aggr_k(z)), a detached running mean over training
+    steps, brings each candidate to unit scale, so that the weights are comparable. GraphSAGE's candidates share
+    a second projection for the node itself. Candidates that PyG lacks keep parameters of their own.
+    """
+
+    momentum = 0.1
+    folding = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
+
+    def __init__(self, node: Node, hidden: int) -> None:
+        super().__init__()
+        self.op = node.op if isinstance(node.op, Choice) else Choice(node.name, (node.op,))
+        self.transform = node.settings["transform"]
+        ops = [str(option) for option in self.op.options]
+        transforms = self.transform.options if isinstance(self.transform, Choice) else (self.transform,)
+        self.project = nn.Linear(hidden, hidden, bias=False)
+        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.root = nn.Linear(hidden, hidden, bias=False) if any(op.startswith("sage_") for op in ops) else None
+        self.own = nn.ModuleDict()
+        for op in ops:
+            for transform in transforms:
+                settings = {"transform": transform}
+                if op not in self.folding:
+                    self.own[f"{op} {transform}"] = _layers(find(op, node.name), 1, settings, hidden)
+        for op in ("gat", "gatv2"):
+            if op in ops:
+                self.own[op] = find(op, node.name).layers(1, {"transform": False})[""].build(hidden)
+        if "gin" in ops:
+            self.own["gin"] = _GIN(hidden, perceptron=True in transforms)
+        self.rms: Tensor
+        self.register_buffer("rms", torch.zeros(len(ops)))
+        self.tracking = True
+
+    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        """The weighted sum of the candidates."""
+        x = inputs(0)
+        project, keep = self._transforms(mixes)
+        active = activate(x, context) if project is not None else x
+        mixed = _Mixed(self, x, active, project, keep, context)
+        weights, positions = self._ops(mixes)
+        out: Tensor | None = None
+        biased: Tensor | None = None
+        for k in positions:
+            op = str(self.op.options[k])
+            value = mixed.candidate(op)
+            weight = weights[k]
+            scale = 1.0 if op == "identity" else self._scale(k, value)
+            out = weight * scale * value if out is None else out + weight * scale * value
+            if op in self.folding:
+                biased = weight if biased is None else biased + weight
+        if out is None:
+            return context.zeros
+        return out if project is None or biased is None else out + (biased * project) * self.bias
+
+    def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
+        if not isinstance(self.transform, Choice):
+            one = self.bias.new_ones(())
+            return (one, None) if self.transform else (None, one)
+        mix = mixes[self.transform.name]
+        weight: dict[Value, Tensor] = {self.transform.options[i]: mix.weights[i] for i in mix.active}
+        return weight.get(True), weight.get(False)
+
+    def _ops(self, mixes: Mixes) -> tuple[Tensor, tuple[int, ...]]:
+        if self.op.name in mixes:
+            return mixes[self.op.name].weights, mixes[self.op.name].active
+        return self.bias.new_ones(1), (0,)
+
+    def _scale(self, k: int, value: Tensor) -> Tensor:
+        if self.training and self.tracking and value.numel():
+            with torch.no_grad():
+                now = value.detach().square().mean().sqrt().to(self.rms.dtype)
+                before = self.rms[k]
+                self.rms[k] = torch.where(before == 0, now, before + self.momentum * (now - before))
+        rms = self.rms[k]
+        return torch.where(rms == 0, torch.ones_like(rms), 1 / rms.clamp(min=1e-12)).clone()
+
+    def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
+        """State of the plain layers of one candidate, and its scale."""
+        transform = bool(settings.get("transform", op != "identity"))
+        rms = float(self.rms[self.op.index(op)])
+        scale = 1.0 if op == "identity" or rms == 0 else 1 / rms
+        if op not in self.folding:
+            return _states(cast(nn.ModuleDict, self.own[f"{op} {transform}"])), scale
+        state: dict[str, Tensor] = dict(self.own[op].state_dict()) if op in self.own else {}
+        weight, bias = self.project.weight.detach(), self.bias.detach() / scale
+        if op == "gin":
+            state = cast(_GIN, self.own[op]).inherit(weight if transform else None, bias)
+        elif transform:
+            state |= self._projections(op, weight, bias)
+        return ({"": state} if state else {}), (None if op == "identity" else scale)
+
+    def _projections(self, op: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+        if op == "identity":
+            return {"weight": weight, "bias": bias}
+        if op.startswith("sage_"):
+            root = cast(nn.Linear, self.root).weight.detach()
+            return {"lin_l.weight": weight, "lin_l.bias": bias, "lin_r.weight": root}
+        if op == "gatv2":
+            zero = torch.zeros_like(bias)
+            shared = {"lin_l.weight": weight, "lin_r.weight": weight, "lin_l.bias": zero, "lin_r.bias": zero}
+            return {**shared, "bias": bias}
+        return {"lin.weight": weight, "bias": bias}
+
+
+class _GIN(nn.Module):
+    """What GIN's candidate doesn't share: eps, the first layer's bias and the second layer of its perceptron."""
+
+    def __init__(self, hidden: int, perceptron: bool) -> None:
+        super().__init__()
+        self.eps = nn.Parameter(torch.zeros(1))
+        self.bias = nn.Parameter(torch.zeros(hidden)) if perceptron else None
+        self.second = nn.Linear(hidden, hidden, bias=False) if perceptron else None
+
+    def inherit(self, weight: Tensor | None, bias: Tensor) -> dict[str, Tensor]:
+        state = {"eps": self.eps.detach()}
+        if weight is not None:
+            second, inner = cast(nn.Linear, self.second), cast(Tensor, self.bias)
+            state |= {"nn.0.weight": weight, "nn.0.bias": inner.detach()}
+            state |= {"nn.2.weight": second.weight.detach(), "nn.2.bias": bias}
+        return state
+
+
+class _Mixed:
+    """The candidates of a shared site at one input, with what they have in common computed once."""
+
+    def __init__(
+        self, site: SharedSite, x: Tensor, active: Tensor, project: Tensor | None, keep: Tensor | None, context: Context
+    ) -> None:
+        self.site, self.x, self.active, self.project, self.keep = site, x, active, project, keep
+        self.context = context
+        self.cache: dict[str, Tensor] = {}
+
+    def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """A value that several candidates read."""
+        if name not in self.cache:
+            self.cache[name] = compute()
+        return self.cache[name]
+
+    def blend(self, projected: Callable[[], Tensor], kept: Callable[[], Tensor]) -> Tensor:
+        """Mix a transformed and an untransformed value by the weights of the transform choice."""
+        if self.project is None:
+            return cast(Tensor, self.keep) * kept()
+        value = self.project * projected()
+        return value if self.keep is None else value + self.keep * kept()
+
+    def projected(self) -> Tensor:
+        return self.once("projected", lambda: self.site.project(self.active))
+
+    def z(self) -> Tensor:
+        return self.once("z", lambda: self.blend(self.projected, lambda: self.x))
+
+    def total(self) -> Tensor:
+        return self.once("total", lambda: neighbours(self.context, self.z(), "sum"))
+
+    def own_part(self) -> Tensor | float:
+        if self.project is None or self.site.root is None:
+            return 0.0
+        root = self.site.root
+        return self.once("root", lambda: cast(Tensor, self.project) * root(self.active))
+
+    def candidate(self, op: str) -> Tensor:
+        """Value of one candidate before its scale."""
+        graph, context = self.context.graph, self.context
+        if op == "identity":
+            return self.z()
+        if op == "gcn":
+            return kernels.weighted_sum(graph.looped, graph.symmetric(self.x.dtype), self.z())
+        if op == "sage_sum":
+            return self.total() + self.own_part()
+        if op == "sage_mean":
+            return self.total() / graph.degree.clamp(min=1).unsqueeze(1).to(self.x.dtype) + self.own_part()
+        if op == "sage_max":
+            value = self.blend(
+                lambda: self.site.project(neighbours(context, self.active, "max")),
+                lambda: neighbours(context, self.x, "max"),
+            )
+            return value + self.own_part()
+        if op in ("gat", "gatv2"):
+            layer: Any = self.site.own[op]
+            z = self.z().view(self.x.size(0), HEADS, self.x.size(1) // HEADS)
+            return gat(layer.att_src, layer.att_dst, z, context) if op == "gat" else gatv2(layer.att, z, context)
+        if op == "gin":
+            return self.gin()
+        return self.own_candidate(op)
+
+    def gin(self) -> Tensor:
+        layer = cast(_GIN, self.site.own["gin"])
+
+        def perceptron() -> Tensor:
+            z = self.projected()
+            inner = (1 + layer.eps) * z + neighbours(self.context, z, "sum") + cast(Tensor, layer.bias)
+            return cast(Tensor, cast(nn.Linear, layer.second)(inner.relu()))
+
+        def kept() -> Tensor:
+            return (1 + layer.eps) * self.x + neighbours(self.context, self.x, "sum")
+
+        return self.blend(perceptron, kept)
+
+    def own_candidate(self, op: str) -> Tensor:
+        convolution = cast(Convolution, find(op, op))
+
+        def run(transform: bool, x: Tensor) -> Tensor:
+            layers = cast(nn.ModuleDict, self.site.own[f"{op} {transform}"])
+            return convolution.propagate(layers["conv"], x, self.context, transform)
+
+        return self.blend(lambda: run(True, self.active), lambda: run(False, self.x))
+
+
+def site_of(node: Node, hidden: int, share: str) -> FixedSite | OwnSite | SharedSite:
+    """The site of a node under the space's sharing."""
+    options = node.op.options if isinstance(node.op, Choice) else (node.op,)
+    ops = [find(str(option), node.name) for option in options]
+    if share == "site" and "transform" in node.settings and all(isinstance(op, Convolution) for op in ops):
+        return SharedSite(node, hidden)
+    if isinstance(node.op, Choice) or any(isinstance(value, Choice) for value in node.settings.values()):
+        return OwnSite(node, hidden)
+    return FixedSite(node, hidden)
+
+
+def _key(ending: str) -> str:
+    return ending or "conv"
+
+
+def _layers(op: Op, arity: int, settings: Settings, hidden: int) -> nn.ModuleDict:
+    calls = op.layers(arity, settings)
+    return nn.ModuleDict({_key(ending): call.build(hidden) for ending, call in calls.items()})
+
+
+def _states(layers: nn.ModuleDict) -> State:
+    return {"" if key == "conv" else key: dict(layer.state_dict()) for key, layer in layers.items()}
+
+
+def _run(op: Op, layers: nn.ModuleDict, arity: int, settings: Settings, inputs: Inputs, context: Context) -> Tensor:
+    by_ending = {"" if key == "conv" else key: layer for key, layer in layers.items()}
+    return op.forward(by_ending, [inputs(i) for i in op.reads(arity)], settings, context)

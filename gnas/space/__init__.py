@@ -1,0 +1,14 @@
+"""Spaces as pure data: what an architecture is, and one file for each published space. Never imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gnas.space.gap import gap
+from gnas.space.layered import layered, sane
+from gnas.space.program import Choice, Genotype, Node, Space, prune, simplify
+
+__all__ = ["SPACES", "Choice", "Genotype", "Node", "Space", "gap", "layered", "prune", "sane", "simplify"]
+
+SPACES: dict[str, Callable[..., Space]] = {"gap": gap, "layered": layered, "sane": sane}
+"""Spaces by the name that the command line takes."""

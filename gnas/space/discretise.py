@@ -1,0 +1,106 @@
+"""From weights of options to genotypes: which bound program do they speak for most?"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, product
+
+from gnas.space.program import Choice, Genotype, Node, Space, Value
+
+Weights = Mapping[str, Sequence[float]]
+"""Weights of the options by name of choice, as :meth:`gnas.GraphSupernet.arch_weights` gives them."""
+
+Assignment = dict[str, Value]
+
+
+def most_probable(space: Space, weights: Weights, inputs: int | None = 1) -> Iterator[Genotype]:
+    """All genotypes, the most probable first, under independent choices with probabilities ``weights``.
+
+    A sum of switchable edges keeps its ``inputs`` strongest, each by its strongest operation that is not
+    ``zero``; the other edges are ``zero``. GNAS-MP keeps one, DARTS two, ``None`` keeps every edge.
+
+    Args:
+        space: The space that was searched.
+        weights: Weight of each option by name of choice; any non-negative numbers.
+        inputs: Edges that a sum keeps.
+    """
+    for name, choice in space.choices.items():
+        if len(weights.get(name, ())) != len(choice.options):
+            got = len(weights.get(name, ()))
+            raise ValueError(f"choice {name!r} of space {space.name!r} got {got} weights for {len(choice.options)} options")
+    groups = [sorted(group, key=lambda item: -item[0]) for group in _groups(space, weights, inputs)]
+    start = (0,) * len(groups)
+    heap = [(-math.fsum(group[0][0] for group in groups), start)]
+    seen = {start}
+    while heap:
+        _, place = heapq.heappop(heap)
+        chosen: Assignment = {}
+        for group, i in zip(groups, place, strict=True):
+            chosen |= group[i][1]
+        yield Genotype(space.name, space.digest(), chosen)
+        for g, i in enumerate(place):
+            after = (*place[:g], i + 1, *place[g + 1 :])
+            if i + 1 < len(groups[g]) and after not in seen:
+                seen.add(after)
+                heapq.heappush(heap, (-math.fsum(group[j][0] for group, j in zip(groups, after, strict=True)), after))
+
+
+def discretise(space: Space, weights: Weights, inputs: int | None = 1) -> Genotype:
+    """The most probable genotype (:func:`most_probable`)."""
+    return next(most_probable(space, weights, inputs))
+
+
+def edges(space: Space) -> dict[str, list[Choice]]:
+    """Switchable edges by the sum that they end in: nodes whose operation may be ``zero``, read by that sum alone."""
+    readers: dict[str, list[Node]] = {}
+    for node in space.nodes:
+        for name in node.reads():
+            readers.setdefault(name, []).append(node)
+    found: dict[str, list[Choice]] = {}
+    for node in space.nodes:
+        reading = readers.get(node.name, [])
+        if isinstance(node.op, Choice) and "zero" in node.op.options and [r.op for r in reading] == ["sum"]:
+            found.setdefault(reading[0].name, []).append(node.op)
+    return found
+
+
+def _log(weight: float) -> float:
+    return math.log(max(weight, 1e-300))
+
+
+def _groups(space: Space, weights: Weights, inputs: int | None) -> Iterator[list[tuple[float, Assignment]]]:
+    switched = edges(space)
+    grouped = {choice.name for choices in switched.values() for choice in choices}
+    for name, choice in space.choices.items():
+        if name not in grouped:
+            yield [(_log(w), {name: option}) for option, w in zip(choice.options, weights[name], strict=True)]
+    for choices in switched.values():
+        kept = len(choices) if inputs is None else min(inputs, len(choices))
+        group: list[tuple[float, Assignment]] = []
+        for some in combinations(choices, kept):
+            rest: Assignment = {choice.name: "zero" for choice in choices if choice not in some}
+            live = [
+                [(_log(w), {c.name: o}) for o, w in zip(c.options, weights[c.name], strict=True) if o != "zero"]
+                for c in some
+            ]
+            for combination in product(*live):
+                assignment = dict(rest)
+                for _, part in combination:
+                    assignment |= part
+                group.append((math.fsum(log for log, _ in combination), assignment))
+        yield group
+
+
+def certainty(space: Space, weights: Weights) -> dict[str, dict[str, float]]:
+    """How sure each choice is: the lead of its strongest option, and its entropy over that of equal weights."""
+    sure: dict[str, dict[str, float]] = {}
+    for name, choice in space.choices.items():
+        if len(choice.options) < 2:
+            continue
+        total = math.fsum(weights[name]) or 1.0
+        shares = sorted((w / total for w in weights[name]), reverse=True)
+        entropy = -math.fsum(p * math.log(p) for p in shares if p > 0) / math.log(len(shares))
+        sure[name] = {"margin": shares[0] - shares[1], "entropy": entropy}
+    return sure

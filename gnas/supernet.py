@@ -1,0 +1,181 @@
+"""GraphSupernet: a space with open choices as one network, relaxed as in DARTS (arXiv 1806.09055)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from gnas import kernels
+from gnas.model import GraphModel
+from gnas.ops import Context, sparse_dropout_linear
+from gnas.relaxation import Relaxation, Softmax
+from gnas.sites import FixedSite, Mix, OwnSite, SharedSite, site_of
+from gnas.space import Choice, Genotype, Space
+from gnas.space.discretise import discretise
+
+
+class GraphSupernet(nn.Module):
+    """Runs a space with open choices: every choice is replaced by a mixture of its options.
+
+    For a choice with architecture parameter alpha, ``w = relaxation(alpha)``. A chosen operation becomes
+    sum_k w_k op_k(inputs), a chosen input sum_k w_k value_k, and a chosen attribute mixes the operations with each
+    of its settings. With a one-hot w this is exactly the single operation, and what has the weight zero is not
+    computed.
+
+    Args:
+        space: The space; its ``share`` says whether the candidates of a site share projections.
+        in_channels: Channels of ``x``.
+        hidden_channels: Channels of every state (a multiple of 8 where attention is an option).
+        out_channels: Channels of the result.
+        dropout: Probability of dropping an entry before each projection.
+        relaxation: From alpha to weights, see :mod:`gnas.relaxation`.
+
+    Raises:
+        ValueError: If an operation is unknown or the channels don't fit.
+
+    Example:
+        >>> net = GraphSupernet(layered(max_depth=3), 16, 64, 7)
+        >>> out = net(x, edge_index)
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        in_channels: int,
+        hidden_channels: int = 64,
+        out_channels: int = 1,
+        *,
+        dropout: float = 0.5,
+        relaxation: Relaxation | None = None,
+    ) -> None:
+        super().__init__()
+        self.space, self.dropout = space, dropout
+        self.relaxation = Softmax() if relaxation is None else relaxation
+        self.in_channels, self.hidden_channels, self.out_channels = in_channels, hidden_channels, out_channels
+        self.encoder = nn.Linear(in_channels, hidden_channels)
+        self.sites = nn.ModuleDict({n.name: site_of(n, hidden_channels, space.share) for n in space.nodes})
+        self.decoder = nn.Linear(hidden_channels, out_channels)
+        self.alphas = nn.ParameterDict(
+            {
+                name.replace(".", "__"): nn.Parameter(1e-3 * torch.randn(len(choice.options)))
+                for name, choice in space.choices.items()
+            }
+        )
+        self._nodes = {node.name: node for node in space.nodes}
+        self._fixed: dict[str, int] | None = None
+
+    def arch_parameters(self) -> list[nn.Parameter]:
+        """The architecture parameters: an alpha [options] for every choice."""
+        return list(self.alphas.values())
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """The network's weights: every parameter that is not an alpha."""
+        return [p for name, p in self.named_parameters() if not name.startswith("alphas.")]
+
+    def alpha(self, choice: str) -> nn.Parameter:
+        """The architecture parameter of a choice."""
+        return cast(nn.Parameter, self.alphas[choice.replace(".", "__")])
+
+    def arch_weights(self) -> dict[str, Tensor]:
+        """Weights of the options by name of choice, detached and without sampling noise."""
+        with torch.no_grad():
+            probabilities = getattr(self.relaxation, "probabilities", self.relaxation)
+            return {name: probabilities(self.alpha(name)).detach().clone() for name in self.space.choices}
+
+    def set_arch(self, genotype: Genotype | None) -> None:
+        """Fix every choice to a genotype's option, one-hot; ``None`` gives the choices back to the alphas."""
+        if genotype is None:
+            self._fixed = None
+            return
+        self.space.check(genotype)
+        self._fixed = {name: choice.index(genotype[name]) for name, choice in self.space.choices.items()}
+
+    @contextmanager
+    def frozen_statistics(self) -> Iterator[None]:
+        """Within, running scales and batch statistics don't move: a loss is a function of the parameters alone."""
+        shared = [site for site in self.sites.values() if isinstance(site, SharedSite)]
+        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for site in shared:
+            site.tracking = False
+        for norm in norms:
+            norm.momentum = 0.0
+        try:
+            yield
+        finally:
+            for site in shared:
+                site.tracking = True
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+
+    def _mixes(self) -> dict[str, Mix]:
+        generator = torch.default_generator if self.training else None
+        mixes = {}
+        for name in self.space.choices:
+            alpha = self.alpha(name)
+            if self._fixed is None:
+                weights = self.relaxation(alpha, generator)
+            else:
+                weights = torch.zeros_like(alpha)
+                weights[self._fixed[name]] = 1
+            mixes[name] = Mix.of(weights)
+        return mixes
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
+        """[nodes, out_channels] from ``x`` [nodes, in_channels] and ``edge_index`` [2, edges]."""
+        graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
+        state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
+        context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch)
+        mixes = self._mixes()
+        values = {"x": state}
+
+        def value(name: str) -> Tensor:
+            if name not in values:
+                node = self._nodes[name]
+                values[name] = self.sites[name](lambda i: read(node.inputs[i]), mixes, context)
+            return values[name]
+
+        def read(place: str | Choice) -> Tensor:
+            if isinstance(place, str):
+                return value(place)
+            mix = mixes[place.name]
+            parts = [mix.weights[i] * value(str(place.options[i])) for i in mix.active]
+            return torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0] if parts else context.zeros
+
+        return sparse_dropout_linear(value(self.space.output), self.decoder, self.dropout, self.training)
+
+    def derive(self, inputs: int | None = 1) -> Genotype:
+        """The genotype that the alphas speak for: :func:`gnas.space.discretise.discretise`."""
+        return discretise(self.space, {name: w.tolist() for name, w in self.arch_weights().items()}, inputs)
+
+    def model(self, genotype: Genotype) -> GraphModel:
+        """The plain network of a genotype with this supernet's weights: it computes what the supernet computes."""
+        bound = self.space.bind(genotype)
+        nodes, states = [], {}
+        for node in bound.nodes:
+            site = cast("FixedSite | OwnSite | SharedSite", self.sites[node.name])
+            state, scale = site.inherit(str(node.op), node.settings)
+            states[node.name] = state
+            nodes.append(node if scale is None else replace(node, attrs={**node.settings, "scale": scale}))
+        bound = replace(bound, nodes=tuple(nodes))
+        model = GraphModel(bound, self.in_channels, self.hidden_channels, self.out_channels, self.dropout)
+        model.to(self.encoder.weight)
+        model.encoder.load_state_dict(self.encoder.state_dict())
+        model.decoder.load_state_dict(self.decoder.state_dict())
+        for name, state in states.items():
+            for ending, tensors in state.items():
+                layer = model.get_submodule(name + ending)
+                layer.load_state_dict(tensors)
+        return model.train(self.training)
