@@ -139,15 +139,13 @@ def test_the_public_root_is_only_read(data_root: Path) -> None:
     assert listing(data_root / "Planetoid" / "Cora") == before
 
 
-def test_a_root_is_only_read_and_the_cache_is_used(
-    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_root_is_only_read_and_its_cache_used(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = raw_files(tmp_path / "root")
     before = listing(root)
     data = load("cora", root)
     assert data.x.shape == (560, 6) and int(data.train_mask.sum()) == 30 and int(data.test_mask.sum()) == 20
     assert listing(root) == before
-    links = [path for path in cache.rglob("ind.cora.*")]
+    links = list(cache.rglob("ind.cora.*"))
     assert len(links) == 8 and all(path.is_symlink() and path.resolve().is_relative_to(root) for path in links)
 
     def process(self: Planetoid) -> None:
@@ -248,7 +246,7 @@ def test_a_root_that_is_no_folder_or_lacks_files_is_refused(tmp_path: Path, monk
 def test_spoilt_raw_files_are_refused(tmp_path: Path, cache: Path) -> None:
     root = raw_files(tmp_path / "root")
     (root / "Planetoid/Cora/raw/ind.cora.graph").write_bytes(b"<html>")
-    with pytest.raises(ValueError, match="raw files of 'cora' in .*root.* could not be read"):
+    with pytest.raises(ValueError, match=r"raw files of 'cora' in .*root.* could not be read"):
         load("cora", root)
     assert not list((cache / "planetoid").iterdir())
 
@@ -256,7 +254,7 @@ def test_spoilt_raw_files_are_refused(tmp_path: Path, cache: Path) -> None:
 def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path, cache: Path) -> None:
     root = raw_files(tmp_path / "root")
     cache.write_text("a file where the folder should be")
-    with pytest.raises(ValueError, match="cannot be written .* set GNAS_CACHE"):
+    with pytest.raises(ValueError, match=r"cannot be written .* set GNAS_CACHE"):
         load("cora", root)
 
 
@@ -265,10 +263,10 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path: Path, cache: Path) -> Non
     load("cora", root)
     (processed,) = cache.rglob("data.pt")
     processed.write_bytes(b"half of it")
-    with pytest.raises(ValueError, match="cached copy of 'cora' in .* could not be read .* delete that folder"):
+    with pytest.raises(ValueError, match=r"cached copy of 'cora' in .* could not be read .* delete that folder"):
         load("cora", root)
     processed.unlink()
-    with pytest.raises(ValueError, match="is in the way .* delete it"):
+    with pytest.raises(ValueError, match=r"is in the way .* delete it"):
         load("cora", root)
 
 
@@ -351,9 +349,7 @@ def test_a_file_cannot_run_code(tmp_path: Path) -> None:
     data = example()
     data.bomb = Bomb(tmp_path / "exploded")
     torch.save(data, tmp_path / "graph.pt")
-    with pytest.raises(
-        ValueError, match=r"holds \['posix.mkdir'\] besides tensors .* expected a file written by torch"
-    ):
+    with pytest.raises(ValueError, match=r"holds \['posix.mkdir'\] besides tensors .* expected a file written by"):
         load(tmp_path / "graph.pt")
     assert not (tmp_path / "exploded").exists()
 
@@ -397,5 +393,5 @@ def test_no_junk_gets_through(junk: bytes, cut: int | None, tmp_path: Path) -> N
     else:
         torch.save(example(), path)
         path.write_bytes(path.read_bytes()[:cut] + junk)
-    with pytest.raises(ValueError, match="expected a file written by torch.save"):
+    with pytest.raises(ValueError, match=r"expected a file written by torch.save"):
         load(path)
