@@ -1,0 +1,134 @@
+"""A run's folder read back: what the report, and whoever wants to look at a run, starts from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gnas import draw, prose
+from gnas.journal import Journal
+from gnas.space.program import Choice, Genotype, Space
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run's folder holds.
+
+    Args:
+        folder: Where it lies.
+        meta: Content of ``run.json``.
+        space: The space that was searched.
+        genotype: What was found, or the best so far of a run that has not ended, or None.
+        final: Whether the genotype is the result of a derivation.
+        events: Events by name, each in order.
+        source: The exported source, or None.
+        evaluation: Content of ``evaluation.json``, or None.
+    """
+
+    folder: Path
+    meta: Mapping[str, Any]
+    space: Space
+    genotype: Genotype | None
+    final: bool
+    events: Mapping[str, Sequence[Event]]
+    source: str | None
+    evaluation: Mapping[str, Any] | None
+    read: frozenset[str] = field(default=frozenset())
+
+    def of(self, name: str) -> Sequence[Event]:
+        return self.events.get(name, ())
+
+    @property
+    def derived(self) -> Event:
+        events = self.of("derived")
+        return events[-1] if events else {}
+
+    @property
+    def weights(self) -> dict[str, list[float]]:
+        """alpha's weights by choice after the last epoch; empty for a search without a supernet."""
+        epochs = self.of("epoch")
+        given = epochs[-1].get("weights") or {} if epochs else {}
+        return {
+            name: [prose.finite(weight) for weight in given[name]]
+            for name, choice in self.space.choices.items()
+            if len(choice.options) > 1 and len(given.get(name) or ()) == len(choice.options)
+        }
+
+    @cached_property
+    def labels(self) -> dict[str, list[str]]:
+        """What to call the options, by choice."""
+        return prose.option_labels(self.space)
+
+    def chosen(self, choice: Choice) -> int | None:
+        return None if self.genotype is None else choice.index(self.genotype[choice.name])
+
+
+def load(folder: str | Path) -> Run:
+    """Read a run's folder; what is damaged is a :class:`ValueError` that names the file."""
+    journal = Journal(folder)
+    meta = journal.run()
+    text = _text(journal, "space.json")
+    if text is None:
+        raise ValueError(f"{journal.folder} has no space.json; expected the folder of a search, search again")
+    space = Space.from_json(text)
+    events: dict[str, list[Event]] = {}
+    for event in journal.events():
+        events.setdefault(str(event.get("event")), []).append(event)
+    found = _text(journal, "genotype.json")
+    genotype, final = (Genotype.from_json(found), True) if found is not None else (_so_far(space, events), False)
+    if genotype is not None:
+        space.check(genotype)
+    evaluation = _text(journal, "evaluation.json")
+    return Run(
+        journal.folder,
+        meta,
+        space,
+        genotype,
+        final,
+        events,
+        _text(journal, "model.py"),
+        None if evaluation is None else _evaluation(evaluation, journal.path("evaluation.json")),
+        frozenset(draw.read_choices(space, genotype)) if genotype is not None else frozenset(space.choices),
+    )
+
+
+def _text(journal: Journal, name: str) -> str | None:
+    try:
+        return journal.path(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{journal.path(name)} is damaged ({error}); restore it from a copy") from None
+
+
+def _evaluation(text: str, path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); evaluate the run again") from None
+    if not isinstance(found, dict) or found.get("format") != "gnas.evaluation" or found.get("version") != 1:
+        raise ValueError(f"{path} is no evaluation that this gnas reads; evaluate the run again")
+    return found
+
+
+def _so_far(space: Space, events: Mapping[str, Sequence[Event]]) -> Genotype | None:
+    """The best known genotype of a run without a result: the last event's, of candidates the best one's."""
+    if events.get("derived"):
+        return space.genotype(events["derived"][-1]["genotype"])
+    if events.get("candidate"):
+        return space.genotype(max(events["candidate"], key=accuracy)["genotype"])
+    if events.get("epoch"):
+        return space.genotype(events["epoch"][-1]["genotype"])
+    return None
+
+
+def accuracy(event: Event) -> float:
+    """An event's accuracy on the architecture split, below all others if it has none."""
+    return prose.finite(event.get("metric_architecture"), -math.inf)

@@ -1,0 +1,417 @@
+"""One page about one run: :func:`write` reads a run's folder and writes ``report.html`` into it.
+
+The page needs nothing else: styles, drawings and the one small script (copy the source) are inside it, it asks no
+server for anything, and it reads well on paper, in the dark and on a telephone. It holds no clock value, so the same
+run always gives the same page. A section whose facts a run doesn't have is left out, or says how to get them.
+
+Neither this module nor what it imports needs torch, so the page is there at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from gnas import charts, draw, prose
+from gnas.charts import Series, clean, number
+from gnas.journal import Journal
+from gnas.record import Event, Run, accuracy, load
+
+
+def write(folder: str | Path) -> Path:
+    """Write the page of a run, and return where it lies.
+
+    Args:
+        folder: A run's folder, as ``gnas search`` made it. Finished or not, evaluated or not.
+    """
+    run = load(folder)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html.jinja").render(content(run))
+    return Journal(run.folder).write("report.html", page)
+
+
+def content(run: Run) -> dict[str, Any]:
+    """Everything the template shows, section by section; None for a section the run has no facts for."""
+    return {
+        "title": f"{_name(run, 'task')}: {run.space.name}, {strategy_name(run)}",
+        "head": headline(run),
+        "drawing": drawing(run),
+        "depth": depth(run),
+        "sites": sites(run),
+        "best_of": best_of(run),
+        "gap": discretisation(run),
+        "alphas": alphas(run),
+        "training": training(run),
+        "candidates": candidates(run),
+        "evaluation": evaluation(run),
+        "settings": settings(run),
+        "source": None if run.source is None else prose.highlight(clean(run.source)),
+        "command": f"gnas evaluate {prose.quoted(run.folder)}",
+        "export_command": f"gnas export {prose.quoted(run.folder)}",
+    }
+
+
+def headline(run: Run) -> dict[str, Any]:
+    """The result in one number, the sentences that go with it, and the facts that a reader asks for first."""
+    row = next((row for row in (run.evaluation or {}).get("rows", ()) if row.get("kind") == "found"), None)
+    alone = prose.finite(run.derived.get("derived_metric"))
+    task = run.meta.get("task") or {}
+    facts = [(key, task[key]) for key in ("nodes", "edges", "features", "classes") if isinstance(task.get(key), int)]
+    big: tuple[str, str] | None = None
+    if row is not None:
+        mean, std = (
+            number(prose.finite(row.get("test_mean")), 1, True),
+            number(prose.finite(row.get("test_std")), 1, True),
+        )
+        seeds = len(row.get("test") or ())
+        big = (
+            f"{mean} ± {std} %",
+            f"test accuracy, mean ± standard deviation of {prose.count(seeds, 'training seed')}",
+        )
+    elif math.isfinite(alone):
+        big = (
+            f"{number(alone, 1, True)} %",
+            "accuracy on the architecture split, by which it was chosen; the test split is unread",
+        )
+    elif run.of("candidate"):
+        best = max(accuracy(event) for event in run.of("candidate"))
+        big = (f"{number(best, 1, True)} %", "best accuracy on the architecture split so far")
+    elif run.of("epoch"):
+        last = prose.finite(run.of("epoch")[-1].get("metric_architecture"))
+        big = (f"{number(last, 1, True)} %", "accuracy of the supernet on the architecture split so far")
+    seconds = run.meta.get("seconds") or {}
+    tiles = [
+        ("search", prose.duration(seconds.get("search"))),
+        ("derivation", prose.duration(seconds.get("derivation"))),
+    ]
+    if row is not None:
+        tiles.insert(0, ("parameters", prose.whole(row.get("parameters"))))
+    if (choice := run.space.choices.get("depth")) and (index := run.chosen(choice)) is not None:
+        tiles.insert(0, ("depth", f"{prose.depth_labels(choice)[index]} of {prose.depth_labels(choice)[-1]}"))
+    tiles.append(("genotypes in the space", prose.large(run.space.size)))
+    return {
+        "data": _name(run, "task"),
+        "facts": [(key, prose.whole(value)) for key, value in facts],
+        "space": run.space.name,
+        "strategy": strategy_name(run),
+        "big": big,
+        "verdict": str((run.evaluation or {}).get("verdict") or ""),
+        "evaluated": row is not None,
+        "status": run.meta.get("status"),
+        "final": run.final,
+        "tiles": [tile for tile in tiles if tile[1]],
+        "words": in_words(run),
+        "notes": [str(note) for note in task.get("notes") or ()],
+    }
+
+
+def in_words(run: Run) -> list[tuple[str, str]]:
+    """The found options by family of choices, layer after layer, those of unread parts left out."""
+    families: dict[str, dict[str, list[str]]] = {}
+    for choice in run.space.choices.values():
+        index = run.chosen(choice)
+        if index is not None and choice.name in run.read and len(choice.options) > 1:
+            layer = re.search(r"\d+", choice.name)
+            layers = families.setdefault(prose.family(choice.name), {})
+            layers.setdefault(layer.group() if layer else "", []).append(run.labels[choice.name][index])
+    return [(name, " → ".join(map(", ".join, layers.values()))) for name, layers in families.items()]
+
+
+def drawing(run: Run) -> dict[str, Any] | None:
+    """The found network, and how much of the space it leaves unread."""
+    if run.genotype is None:
+        return None
+    unread = len(draw.unread_nodes(run.space, run.genotype))
+    title = f"The network that was found: {len(run.space.bind(run.genotype).nodes)} operations from input to output"
+    return {"svg": draw.network(run.space, run.genotype, title), "unread": unread, "final": run.final}
+
+
+def depth(run: Run) -> dict[str, Any] | None:
+    """The evidence for the depth: accuracy against depth, over seeds, with alpha's opinion beside it."""
+    choice = run.space.choices.get("depth")
+    if choice is None or not run.of("depth"):
+        return None
+    found: dict[bool, dict[int, list[float]]] = {False: {}, True: {}}
+    for event in run.of("depth"):
+        index, value = prose.depth_index(choice, event.get("depth")), accuracy(event)
+        if index is not None and math.isfinite(value):
+            found[bool(event.get("inherit"))].setdefault(index, []).append(value)
+    labels, opinion = prose.depth_labels(choice), run.weights.get("depth", [])
+    series = []
+    for inherit, name, colour in ((False, "from scratch", 0), (True, "inherited", 1)):
+        rows = sorted(found[inherit].items())
+        points = [(float(i), fmean(values)) for i, values in rows]
+        spread = [(float(i), min(values), max(values)) for i, values in rows]
+        dots = [(float(i), value) for i, values in rows for value in values if len(values) > 1]
+        if points:
+            series.append(Series(name, points, colour, not inherit, spread, dots))
+    chosen = run.chosen(choice)
+    title = "Accuracy on the architecture split against depth"
+    return {
+        "wide": charts.evidence(labels, series, opinion, chosen, title),
+        "narrow": charts.evidence(labels, series, opinion, chosen, title, 368),
+        "sentences": prose.depth_sentences(labels, found[False] or found[True], bool(found[False]), opinion, chosen),
+        "seeds": max((len(values) for rows in found.values() for values in rows.values()), default=0),
+    }
+
+
+def sites(run: Run) -> dict[str, Any] | None:
+    """Every site with its option, and how sure the choice was."""
+    if run.genotype is None:
+        return None
+    weights, told = run.weights, run.derived.get("confidence") or {}
+    rows, words, moved = [], [], 0
+    for choice in run.space.choices.values():
+        index = run.chosen(choice)
+        if len(choice.options) < 2 or index is None:
+            continue
+        options = run.labels[choice.name]
+        row: dict[str, Any] = {"site": choice.name, "option": options[index], "read": choice.name in run.read}
+        row.update(margin="", entropy="", word="", spark="", favourite="", of=len(options))
+        if choice.name in weights:
+            values = weights[choice.name]
+            margin, entropy, word = prose.certainty(values)
+            margin = prose.finite(told.get(choice.name, {}).get("margin"), margin)
+            favourite = max(range(len(values)), key=lambda i: values[i])
+            title = f"{choice.name}: " + ", ".join(f"{o} {number(v, 2)}" for o, v in zip(options, values))
+            row.update(margin=number(margin, 2), entropy=number(entropy, 2), word=word)
+            row["spark"] = charts.weights(options, values, index, title)
+            row["favourite"] = options[favourite] if favourite != index else ""
+            words += [word] if row["read"] else []
+            moved += favourite != index and row["read"]
+        rows.append(row)
+    if not rows:
+        return None
+    rows.sort(key=lambda row: not row["read"])
+    return {"rows": rows, "weights": bool(weights), "sentence": prose.sure(words, moved), "threshold": prose.CLEAR}
+
+
+def best_of(run: Run) -> dict[str, Any] | None:
+    """The genotypes that competed in the derivation, best first."""
+    groups: dict[str, list[Event]] = {}
+    for event in run.of("best_of"):
+        groups.setdefault(json.dumps(event.get("genotype"), sort_keys=True), []).append(event)
+    if not groups or run.genotype is None:
+        return None
+    own = dict(run.genotype.choices)
+    rows: list[dict[str, Any]] = []
+    for events in groups.values():
+        values = [value for value in map(accuracy, events) if math.isfinite(value)]
+        choices = events[0].get("genotype") or {}
+        changes = [
+            f"{choice.name} = {run.labels[choice.name][choice.index(choices[choice.name])]}"
+            for choice in run.space.choices.values()
+            if choice.name in choices and choices[choice.name] != own[choice.name]
+        ]
+        rows.append(
+            {
+                "mean": fmean(values) if values else math.nan,
+                "values": values,
+                "seeds": len(values),
+                "how": "inherited" if events[0].get("inherit") else "from scratch",
+                "changes": changes,
+                "chosen": not changes,
+            }
+        )
+    rows.sort(key=lambda row: -row["mean"] if math.isfinite(row["mean"]) else math.inf)
+    scale = prose.scale([row["values"] for row in rows])
+    for row in rows:
+        name = "the chosen network" if row["chosen"] else ", ".join(row["changes"])
+        row["strip"] = charts.strip(row["values"], scale, "found" if row["chosen"] else "", f"Accuracies of {name}")
+        row["text"] = number(row["mean"], 1, True)
+    seeds = max(row["seeds"] for row in rows)
+    return {"rows": rows, "seeds": seeds, "how": " and ".join(dict.fromkeys(row["how"] for row in rows))}
+
+
+def discretisation(run: Run) -> dict[str, Any] | None:
+    """Accuracy of the supernet, of the network with its weights, and of the network alone."""
+    names = (("supernet", "supernet_metric", ""), ("inherited weights", "inherited_metric", ""))
+    rows = [(name, prose.finite(run.derived.get(key)), style) for name, key, style in names]
+    rows = [row for row in rows if math.isfinite(row[1])]
+    alone = prose.finite(run.derived.get("derived_metric"))
+    if not rows or not math.isfinite(alone):
+        return None
+    rows.append(("from scratch", alone, "found"))
+    sentences = prose.gap_sentences({name: value for name, value, _ in rows}, alone)
+    return {"chart": charts.bars(rows, "Accuracy on the architecture split"), "sentences": sentences}
+
+
+def alphas(run: Run) -> list[dict[str, Any]] | None:
+    """alpha's weights over time, a panel for each site, panels of one family beside each other."""
+    epochs = [event for event in run.of("epoch") if event.get("weights")]
+    if not run.weights or len(epochs) < 2:
+        return None
+    names = prose.family_labels(run.space)
+    families: dict[str, list[str]] = {}
+    for site in run.weights:
+        families.setdefault(prose.family(site), []).append(site)
+    warm = [float(event["epoch"]) for event in epochs if event.get("phase") == "warmup"]
+    shade = (min(warm), max(warm)) if warm else None
+    result = []
+    for name, members in families.items():
+        # A colour means the same option in all panels of a family, even if some sites lack an option.
+        colours = {label: i for i, label in enumerate(dict.fromkeys(n for site in members for n in names[site]))}
+        top = max(w for site in members for event in epochs for w in map(prose.finite, event["weights"][site])) * 1.08
+        panels = [_panel(run, site, [colours[label] for label in names[site]], epochs, top, shade) for site in members]
+        result.append(
+            {"name": name, "legend": [(label, charts.hue(i)) for label, i in colours.items()], "panels": panels}
+        )
+    return result
+
+
+def _panel(
+    run: Run,
+    site: str,
+    colours: Sequence[int],
+    epochs: Sequence[Event],
+    top: float,
+    shade: tuple[float, float] | None,
+) -> dict[str, Any]:
+    chosen, labels, last = run.chosen(run.space.choices[site]), run.labels[site], run.weights[site]
+    series = []
+    for i, label in enumerate(labels):
+        points = [(float(event["epoch"]), prose.finite(event["weights"][site][i])) for event in epochs]
+        series.append(Series(label, points, colours[i], i == chosen))
+    title = f"Weights of {site} over the epochs; last: "
+    title += ", ".join(f"{label} {number(weight, 2)}" for label, weight in zip(labels, last))
+    return {
+        "site": site,
+        "option": "" if chosen is None else labels[chosen],
+        "weight": "" if chosen is None else number(last[chosen], 2),
+        "svg": charts.panel(series, title, top=top, shade=shade),
+        "read": site in run.read,
+    }
+
+
+def training(run: Run) -> list[dict[str, Any]] | None:
+    """Losses, accuracies and the entropy of the alphas over the epochs of the supernet."""
+    epochs = run.of("epoch")
+    if not epochs:
+        return None
+    warm = [float(event["epoch"]) for event in epochs if event.get("phase") == "warmup"]
+    shade = (min(warm), max(warm), "warm-up") if warm else None
+
+    def curve(key: str) -> list[tuple[float, float]]:
+        return charts.thin([(float(event["epoch"]), prose.finite(event.get(key))) for event in epochs], 200)
+
+    both = (("weight split", "weights", 0), ("architecture split", "architecture", 1))
+    names = {"weight split": "weights", "architecture split": "architecture"}
+    losses = [Series(names[name], curve(f"loss_{key}"), colour) for name, key, colour in both]
+    metrics = [Series(names[name], curve(f"metric_{key}"), colour) for name, key, colour in both]
+    entropy = [Series("entropy", curve("entropy"), 2)]
+    return [
+        {"name": "Loss", "svg": charts.lines(losses, "Loss on both splits over the epochs", shade=shade, zero=True)},
+        {
+            "name": "Accuracy, %",
+            "svg": charts.lines(metrics, "Accuracy on both splits", shade=shade, percent=True, digits=1),
+        },
+        {
+            "name": "Indecision: mean entropy of the sites (1 = all options equal)",
+            "svg": charts.lines(entropy, "Mean entropy of the alphas over the epochs", shade=shade),
+        },
+    ]
+
+
+def candidates(run: Run) -> dict[str, Any] | None:
+    """For a search that evaluates candidates: their accuracies in order, and the best so far."""
+    events = [event for event in run.of("candidate") if math.isfinite(accuracy(event))]
+    if not events:
+        return None
+    found = [(float(event["index"]), accuracy(event)) for event in events]
+    best: list[tuple[float, float]] = []
+    for x, y in found:
+        best.append((x, max(y, best[-1][1]) if best else y))
+    when = next(x for x, y in found if y == best[-1][1])
+    text = (
+        f"The best of {prose.count(len(found), 'candidate')} reaches {number(best[-1][1], 1, True)} % on the "
+        f"architecture split, the middle one {number(median(y for _, y in found), 1, True)} %. "
+        f"The best was number {when:g}."
+    )
+    title = "Accuracy of the candidates on the architecture split, and the best so far"
+    return {
+        "wide": charts.candidates(found, best, title),
+        "narrow": charts.candidates(found, best, title, 368),
+        "sentence": text,
+    }
+
+
+def evaluation(run: Run) -> dict[str, Any] | None:
+    """The table of comparison: the found network, random search and hand-made networks under one protocol."""
+    if run.evaluation is None:
+        return None
+    given = sorted(run.evaluation.get("rows") or (), key=lambda row: -prose.finite(row.get("test_mean"), -1.0))
+    scale = prose.scale([[prose.finite(value) for value in row.get("test") or ()] for row in given])
+    rows = []
+    for row in given:
+        values = [prose.finite(value) for value in row.get("test") or ()]
+        found = row.get("kind") == "found"
+        recipe = ", ".join(f"{key} {value}" for key, value in (row.get("recipe") or {}).items())
+        rows.append(
+            {
+                "name": row.get("name"),
+                "kind": row.get("kind"),
+                "found": found,
+                "test": prose.spread(row, "test"),
+                "architecture": prose.spread(row, "architecture"),
+                "strip": charts.strip(values, scale, "found" if found else "", f"Test accuracies of {row.get('name')}"),
+                "parameters": prose.whole(row.get("parameters")),
+                "seconds": number(prose.finite(row.get("seconds")), 1),
+                "recipe": recipe,
+            }
+        )
+    comparisons = [
+        {
+            "against": item.get("against"),
+            "gain": number(prose.finite(item.get("gain")), 1, True),
+            "std": number(prose.finite(item.get("std")), 1, True),
+            "p": prose.probability(prose.finite(item.get("p"))),
+        }
+        for item in run.evaluation.get("comparisons") or ()
+    ]
+    seeds = run.evaluation.get("seeds") or ()
+    low, high = (number(value, 1, True) for value in scale)
+    return {
+        "rows": rows,
+        "comparisons": comparisons,
+        "verdict": str(run.evaluation.get("verdict") or ""),
+        "seeds": prose.count(len(seeds), "seed"),
+        "scale": f"{low} to {high} %",
+    }
+
+
+def settings(run: Run) -> list[dict[str, Any]]:
+    """Settings and versions in groups, as run.json has them."""
+    meta = dict(run.meta)
+    groups = []
+    for key in ("data", "task", "space", "strategy", "derivation", "recipe", "versions"):
+        rows = prose.flat(meta.pop(key, None))
+        if rows:
+            groups.append({"name": key, "rows": rows})
+    rest = {key: value for key, value in meta.items() if key not in ("format", "version", "journal")}
+    groups.insert(0, {"name": "run", "rows": prose.flat(rest)})
+    return groups
+
+
+def strategy_name(run: Run) -> str:
+    """The strategy in a word or two: ``darts, order 2``."""
+    strategy = run.meta.get("strategy") or {}
+    name = str(strategy.get("name") or "unknown strategy")
+    return f"{name}, order {strategy['order']}" if "order" in strategy else name
+
+
+def _name(run: Run, key: str) -> str:
+    data = run.meta.get("data") or {}
+    return str((run.meta.get(key) or {}).get("name") or data.get("name") or "data")
