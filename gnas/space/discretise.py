@@ -93,7 +93,7 @@ def _groups(space: Space, weights: Weights, inputs: int | None) -> Iterator[list
         yield group
 
 
-def certainty(space: Space, weights: Weights) -> dict[str, dict[str, float]]:
+def confidence(space: Space, weights: Weights) -> dict[str, dict[str, float]]:
     """How sure each choice is: the lead of its strongest option, and its entropy over that of equal weights."""
     sure: dict[str, dict[str, float]] = {}
     for name, choice in space.choices.items():
