@@ -1,0 +1,358 @@
+"""The rows of an evaluation: tuned, trained, and kept as they come."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch_geometric.data import Data
+
+from gnas import __version__
+from gnas.baselines import BASELINES
+from gnas.compare.crew import Crew, Job, Network
+from gnas.compare.runs import FORMAT, VERSION
+from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, percent, spread, verdict
+from gnas.data import load
+from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
+from gnas.journal import Journal
+from gnas.progress import Display, display
+from gnas.space import Genotype, Space
+from gnas.strategy import Random
+from gnas.task import Task
+
+FIRST_TUNING_SEED = 1_000_000
+"""Tuning seeds count from here, so that none of them is a reporting seed."""
+
+
+def evaluate(
+    folder: str | Path,
+    *,
+    data: Data | Task | None = None,
+    seeds: int | Sequence[int] = 10,
+    tuning_seeds: int = 2,
+    baselines: Sequence[str] | None = None,
+    random: bool = True,
+    recipes: Sequence[Recipe] = RECIPES,
+    evaluator: TrainFromScratch | None = None,
+    root: str | Path | None = None,
+    reuse: Iterable[str | Path] = (),
+    workers: int = 1,
+    progress: bool | None = False,
+) -> Evaluation:
+    """Evaluate a finished run and write ``evaluation.json`` into its folder.
+
+    Each row is kept in ``evaluation/`` as it comes, so a call that was broken off goes on with the next row.
+
+    Args:
+        folder: The folder that :func:`gnas.search` wrote.
+        data: The data, if the run doesn't know where they lie (or they moved); the same that were searched.
+        seeds: Number of reporting seeds (counted from 0), or the seeds.
+        tuning_seeds: Number of trainings of each network under each recipe.
+        baselines: Names of :data:`gnas.baselines.BASELINES`; all if not given, none if empty.
+        random: Whether to add random search.
+        recipes: What the recipe of each network is chosen from.
+        evaluator: How long and with what patience networks are trained; its recipe is not read.
+        root: Folder of raw data files, if it is another than the search's.
+        reuse: Folders of runs on the same data whose rows are taken over where the same was measured there: the
+            hand-made networks don't depend on the search.
+        workers: Trainings that run side by side, each in a process with one thread; a script that asks for more than
+            one needs Python's usual ``if __name__ == "__main__":``. Random search has the machine to itself.
+        progress: As for :func:`gnas.search`.
+
+    Returns:
+        The content of ``evaluation.json``; accuracies lie between 0 and 1.
+
+    Raises:
+        FileNotFoundError, ValueError: The run is not there, not finished or damaged, or the data are others.
+    """
+    journal = Journal(folder)
+    run = journal.run()
+    task = _task(journal, run, data, root)
+    plan = _Plan(
+        task=task,
+        seeds=_seeds(seeds),
+        tuning=tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + _count("tuning_seeds", tuning_seeds))),
+        recipes=tuple(recipes),
+        evaluator=TrainFromScratch() if evaluator is None else evaluator,
+        journal=journal,
+        reuse=tuple(Path(other) for other in reuse),
+        shown=display(progress),
+        crew=Crew(task, _count("workers", workers)),
+    )
+    if not plan.recipes:
+        raise ValueError("evaluate got no recipes; expected at least one, try gnas.evaluate.RECIPES")
+    names = _names(baselines)
+    space = Space.from_json(_read(journal, "space.json"))
+    genotype = Genotype.from_json(_read(journal, "genotype.json"))
+    space.check(genotype)
+    journal.events()  # refuses a journal that was cut or edited
+    try:
+        rows = [_found_row(plan, run, space, genotype)]
+        if random:
+            rows.append(_random_row(plan, run, space))
+        rows += [plan.row(name, BASELINE, name, None) for name in names]
+    finally:
+        plan.shown.close()
+        plan.crew.close()
+    differences = compare(rows)
+    evaluation = {
+        "format": FORMAT,
+        "version": VERSION,
+        "task": {**plan.task.describe(), "digest": plan.task.digest()},
+        "seeds": list(plan.seeds),
+        "rows": rows,
+        "verdict": verdict(rows, differences),
+        "comparisons": differences,
+        "settings": plan.settings(),
+        "versions": _versions(),
+        "threads": torch.get_num_threads(),
+    }
+    _write(journal.path("evaluation.json"), evaluation)
+    return evaluation
+
+
+# ------------------------------------------------------------------------------------------------------------- a row
+
+
+@dataclass
+class _Plan:
+    """What all rows have in common."""
+
+    task: Task
+    seeds: tuple[int, ...]
+    tuning: tuple[int, ...]
+    recipes: tuple[Recipe, ...]
+    evaluator: TrainFromScratch
+    journal: Journal
+    reuse: tuple[Path, ...]
+    shown: Display
+    crew: Crew
+
+    def settings(self) -> dict[str, Any]:
+        """How every row was made, as plain values."""
+        length = {key: value for key, value in asdict(self.evaluator).items() if key != "recipe"}
+        recipes = [asdict(recipe) for recipe in self.recipes]
+        return {
+            "seeds": list(self.seeds),
+            "tuning_seeds": list(self.tuning),
+            "recipes": recipes,
+            "training": length,
+            "device": str(self.task.x.device),
+        }
+
+    def row(self, name: str, kind: str, network: Network, genotype: Genotype | None, **more: Any) -> Row:
+        """Tune, train on all reporting seeds and keep the row; or take it over if it was kept before."""
+        made_with = {
+            "name": name,
+            "task": self.task.digest(),
+            "genotype": None if genotype is None else [genotype.digest, dict(genotype.choices)],
+            "settings": self.settings(),
+            "versions": _versions(),
+        }
+        kept = self.kept(name, made_with)
+        if kept is None:
+            self.shown.start(name, len(self.recipes) * len(self.tuning) + len(self.seeds), unit="trainings")
+            kept = self.train(network)
+            self.keep(name, made_with, kept)
+            self.shown.end(f"{name}: {percent(kept['test_mean'], kept['test_std'])} on the test nodes")
+        choices = None if genotype is None else dict(genotype.choices)
+        return {"name": name, "kind": kind, **kept, "genotype": choices, **more}
+
+    def train(self, network: Network) -> Row:
+        done = 0
+
+        def tell(result: Result) -> None:
+            nonlocal done
+            done += 1
+            self.shown.advance({"event": "training", "metric_architecture": result.metric_architecture}, done)
+
+        jobs = [
+            Job(network, replace(self.evaluator, recipe=recipe), seed, False)
+            for recipe in self.recipes
+            for seed in self.tuning
+        ]
+        results = self.crew.run(jobs, tell)
+        size = len(self.tuning)
+        tuned = [results[i : i + size] for i in range(0, len(results), size)]
+        best = self.recipes[max(range(len(tuned)), key=lambda i: self.merit(tuned[i]))]
+        jobs = [Job(network, replace(self.evaluator, recipe=best), seed, True) for seed in self.seeds]
+        results = self.crew.run(jobs, tell)
+        test = [result.test for result in results if result.test is not None]
+        assert len(test) == len(self.seeds)
+        return {
+            **spread("test", test),
+            **spread("architecture", [result.metric_architecture for result in results]),
+            "parameters": results[0].parameters,
+            "seconds": fmean(result.seconds for result in results),
+            "recipe": asdict(best),
+            "tuning": [fmean(result.metric_architecture for result in group) for group in tuned],
+        }
+
+    def merit(self, results: Sequence[Result]) -> tuple[float, float]:
+        """How good a recipe is by the architecture split: accuracy, then loss; the first of equals wins."""
+        metric = fmean(result.metric_architecture for result in results)
+        loss = fmean(result.loss_architecture for result in results)
+        # Any comparison with NaN is false, so a training that diverged could win.
+        signed = metric if self.task.higher_is_better else -metric
+        return tuple(-math.inf if math.isnan(value) else value for value in (signed, -loss))  # type: ignore[return-value]
+
+    # Rows lie in evaluation/, each with all that it depends on.
+
+    def kept(self, name: str, made_with: Mapping[str, Any]) -> Row | None:
+        for folder in (self.journal.folder, *self.reuse):
+            path = folder / "evaluation" / _file(name)
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise ValueError(f"{path} is damaged ({error}); delete it, and the row is made again") from None
+            if content.get("made_with") == json.loads(json.dumps(made_with)):
+                kept: Row = content["row"]
+                return kept
+        return None
+
+    def keep(self, name: str, made_with: Mapping[str, Any], row: Row) -> None:
+        _write(self.journal.folder / "evaluation" / _file(name), {"made_with": made_with, "row": row})
+
+
+def _found_row(plan: _Plan, run: Mapping[str, Any], space: Space, genotype: Genotype) -> Row:
+    name = f"{FOUND} ({space.name}, {run['strategy']['name']})"
+    seconds = _cost(run)
+    return plan.row(name, FOUND, space.bind(genotype), genotype, search={"seconds": seconds})
+
+
+def _random_row(plan: _Plan, run: Mapping[str, Any], space: Space) -> Row:
+    """Random search for as long as the search and its derivation took, then its best network as any other."""
+    name, cost = f"{RANDOM} ({space.name})", _cost(run)
+    strategy = Random(evaluations=10**9, evaluator=replace(plan.evaluator, recipe=Recipe(**run["recipe"])))
+    made_with = {
+        "name": f"{name} best",
+        "task": plan.task.digest(),
+        "space": space.digest(),
+        "seconds": cost,
+        "seed": run["seed"],
+        "evaluator": asdict(plan.evaluator),
+        "recipe": run["recipe"],
+        "versions": _versions(),
+    }
+    kept = plan.kept(f"{name} best", made_with)
+    if kept is None:
+        plan.shown.start(name, cost, unit="seconds")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run["seed"])
+            state = strategy.init(space, plan.task, torch.default_generator)
+            began, spent = time.monotonic(), 0.0
+            # The last candidate may overrun the time: the difference is random search's gain.
+            while not strategy.done(state) and (spent < cost or not state.trials):
+                event = strategy.step(plan.task, state)
+                spent = time.monotonic() - began
+                plan.shown.advance(event, min(spent, cost), cost)
+        choices = dict(strategy.derive(plan.task, state).choices)
+        kept = {"genotype": choices, "seconds": spent, "evaluations": len(state.trials)}
+        plan.keep(f"{name} best", made_with, kept)
+        plan.shown.end(f"{name}: {len(state.trials)} networks in {spent:.0f} s")
+    genotype = space.genotype(kept["genotype"])
+    cost_of = {"seconds": kept["seconds"], "evaluations": kept["evaluations"]}
+    return plan.row(name, RANDOM, space.bind(genotype), genotype, search=cost_of)
+
+
+def _task(journal: Journal, run: Mapping[str, Any], data: Data | Task | None, root: str | Path | None) -> Task:
+    """The task that was searched, from where the run says that its data lie, or from the data given."""
+    told = run["task"]
+    if data is None:
+        source = run.get("data") or {}
+        where = source.get("name") or source.get("path")
+        if where is None:
+            raise ValueError(
+                f"{journal.folder} was searched on data that were given in memory, so they can't be loaded again; "
+                "give them: evaluate(folder, data=data)"
+            )
+        data = load(where, root or source.get("root"))
+    if isinstance(data, Task):
+        task = data
+    else:
+        task = Task.from_data(data, name=told["name"], features=told.get("normalisation", "auto"))
+    if task.digest() != told["digest"]:
+        raise ValueError(
+            f"the data are not those that {journal.folder} was searched on: got {task.name!r} ({task.digest()[:12]}), "
+            f"expected {told['name']!r} ({told['digest'][:12]}); give the same data, or search again"
+        )
+    return task
+
+
+def _read(journal: Journal, name: str) -> str:
+    try:
+        return journal.path(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(
+            f"{journal.folder} has no {name}: the search has not come to its end; go on with it (--resume)"
+        ) from None
+
+
+def _cost(run: Mapping[str, Any]) -> float:
+    """Seconds that the search and its derivation took."""
+    seconds = run.get("seconds") or {}
+    return float(seconds.get("search", 0.0)) + float(seconds.get("derivation", 0.0))
+
+
+def _names(baselines: Sequence[str] | None) -> list[str]:
+    if baselines is None:
+        return list(BASELINES)
+    lower = {name.lower(): name for name in BASELINES}
+    names = []
+    for name in [baselines] if isinstance(baselines, str) else baselines:
+        if str(name).lower() not in lower:
+            near = difflib.get_close_matches(str(name).lower(), lower, n=2, cutoff=0.4)
+            hint = f" (did you mean {' or '.join(repr(lower[other]) for other in near)}?)" if near else ""
+            raise ValueError(f"there is no hand-made network {name!r}{hint}; expected some of {list(BASELINES)}")
+        names.append(lower[str(name).lower()])
+    return list(dict.fromkeys(names))
+
+
+def _count(what: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"evaluate got {what}={value!r}; expected a whole number, at least 1")
+    return value
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    chosen = tuple(range(_count("seeds", seeds))) if isinstance(seeds, int) else tuple(seeds)
+    wrong = [s for s in chosen if isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < FIRST_TUNING_SEED]
+    if wrong or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"evaluate got seeds={seeds!r}; expected a number of seeds, or different whole numbers from 0 to "
+            f"{FIRST_TUNING_SEED - 1}"
+        )
+    return chosen
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "gnas": __version__,
+        "torch": str(torch.__version__),
+        "torch_geometric": metadata.version("torch_geometric"),
+    }
+
+
+def _file(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") + ".json"
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON as a whole: a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

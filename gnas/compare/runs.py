@@ -1,0 +1,109 @@
+"""Several runs as one evaluation: what holds for the search and not only for one network that it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from gnas.compare.statistics import (
+    BASELINE,
+    Difference,
+    Evaluation,
+    Row,
+    compare,
+    deviation,
+    independent,
+    paired,
+    spread,
+    verdict,
+)
+
+FORMAT = "gnas.evaluation"
+VERSION = 1
+
+
+def combine(folders: Sequence[str | Path]) -> Evaluation:
+    """One evaluation of several runs that differ in their search seed.
+
+    Means and standard deviations are taken over all trainings; ``search_std`` is the standard deviation of the
+    searches' means, which says how far one search differs from the next. The unit of the tests is a search: its mean
+    is paired with that of the random search beside it, and the searches' means are compared with the trainings of a
+    hand-made network by Welch's t-test. Three searches are few, so a p above 0.05 says little.
+
+    Args:
+        folders: At least two folders with an ``evaluation.json`` on the same data and the same seeds.
+
+    Returns:
+        The same fields as :func:`evaluate` gives, with ``searches`` and ``folders`` besides.
+    """
+    if isinstance(folders, (str, Path)) or len(folders) < 2:
+        raise ValueError(f"combine got {folders!r}; expected the folders of at least two runs")
+    found = [read(folder) for folder in folders]
+    first = found[0]
+    for folder, other in zip(folders, found):
+        for what, get in (
+            ("data", lambda e: e["task"]["digest"]),
+            ("seeds", lambda e: e["seeds"]),
+            ("settings", lambda e: e.get("settings")),
+            ("rows", lambda e: [row["name"] for row in e["rows"]]),
+        ):
+            if get(other) != get(first):
+                raise ValueError(
+                    f"{folder} was evaluated with other {what} than {folders[0]}; expected runs that differ in the "
+                    "search seed only, evaluated alike"
+                )
+    rows = [_merge([evaluation["rows"][i] for evaluation in found]) for i in range(len(first["rows"]))]
+
+    def test(ours: Row, theirs: Row) -> Difference:
+        if theirs["kind"] == BASELINE:
+            return independent(ours["searches"], theirs["test"])
+        return paired(ours["searches"], theirs["searches"])
+
+    differences = compare(rows, test)
+    return {
+        **first,
+        "rows": rows,
+        "comparisons": differences,
+        "verdict": verdict(rows, differences, f"over {len(found)} searches "),
+        "searches": len(found),
+        "folders": [str(folder) for folder in folders],
+    }
+
+
+def _merge(rows: Sequence[Row]) -> Row:
+    """The same row of several evaluations. A hand-made network was trained alike in each, so its seeds count once."""
+    first = rows[0]
+    if first["kind"] == BASELINE:
+        values = {key: [fmean(same) for same in zip(*(row[key] for row in rows))] for key in ("test", "architecture")}
+        more: Row = {"recipe": first["recipe"]}
+    else:
+        values = {key: [value for row in rows for value in row[key]] for key in ("test", "architecture")}
+        means = [row["test_mean"] for row in rows]
+        same = all(row["recipe"] == first["recipe"] for row in rows)
+        more = {"recipe": first["recipe"] if same else None, "searches": means, "search_std": deviation(means)}
+    return {
+        "name": first["name"],
+        "kind": first["kind"],
+        **spread("test", values["test"]),
+        **spread("architecture", values["architecture"]),
+        "parameters": round(fmean(row["parameters"] for row in rows)),
+        "seconds": fmean(row["seconds"] for row in rows),
+        "genotype": None,
+        **more,
+    }
+
+
+def read(folder: str | Path) -> Evaluation:
+    """The ``evaluation.json`` of a run, checked to be one."""
+    path = Path(folder) / "evaluation.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{path} is not there; expected a run that was evaluated (gnas evaluate)") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); evaluate the run again") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
+        raise ValueError(f"{path} is no evaluation that this gnas reads; evaluate the run again")
+    return content

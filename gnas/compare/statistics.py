@@ -1,0 +1,153 @@
+"""Tests, corrections and the sentence that follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy import stats
+
+FOUND, RANDOM, BASELINE = "found", "random search", "baseline"
+SIGNIFICANT = 0.05
+
+Row = dict[str, Any]
+Evaluation = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher the first of two samples lies.
+
+    Args:
+        gain: Difference of the means.
+        std: Standard deviation of the paired differences; of two independent samples, that of the difference.
+        p: Probability of a difference at least as large, in either direction, if there were none.
+    """
+
+    gain: float
+    std: float
+    p: float
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """The paired t-test of two equally long samples.
+
+    Where all differences are equal there is no spread to measure them by; then the sign test decides, in which
+    n equal signs have p = 2 / 2^n, and a single pair tells nothing (p = 1).
+    """
+    if len(ours) != len(theirs) or not ours:
+        raise ValueError(f"got samples of {len(ours)} and {len(theirs)}; expected pairs, at least one")
+    differences = [a - b for a, b in zip(ours, theirs)]
+    gain = fmean(differences)
+    std = deviation(differences)
+    # The differences of equal steps of accuracy are equal up to rounding only.
+    if std <= 1e-9:
+        return Difference(gain, 0.0, 1.0 if abs(gain) <= 1e-9 else 2.0 ** (1 - len(differences)))
+    return Difference(gain, std, float(stats.ttest_rel(ours, theirs).pvalue))
+
+
+def independent(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Welch's t-test of two samples of their own sizes and spreads, each of at least two."""
+    if len(ours) < 2 or len(theirs) < 2:
+        raise ValueError(f"got samples of {len(ours)} and {len(theirs)}; expected at least two in each")
+    gain = fmean(ours) - fmean(theirs)
+    std = math.hypot(deviation(ours), deviation(theirs))
+    if std <= 1e-9:
+        return Difference(gain, 0.0, 1.0 if abs(gain) <= 1e-9 else 2.0 ** (1 - min(len(ours), len(theirs))))
+    return Difference(gain, std, float(stats.ttest_ind(ours, theirs, equal_var=False).pvalue))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's correction: p-values that hold for all of them together (Scandinavian Journal of Statistics 6, 1979)."""
+    adjusted = [0.0] * len(values)
+    highest = 0.0
+    for rank, i in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def compare(rows: Sequence[Row], test: Callable[[Row, Row], Difference] | None = None) -> list[dict[str, Any]]:
+    """The first row against each of the others: gain, standard deviation and p.
+
+    ``p`` of the hand-made networks is corrected for their number, ``p_raw`` is not; random search is one comparison
+    that was planned beforehand and needs no correction.
+    """
+    found, *others = rows
+    test = test or (lambda ours, theirs: paired(ours["test"], theirs["test"]))
+    differences = [test(found, row) for row in others]
+    family = [i for i, row in enumerate(others) if row["kind"] == BASELINE]
+    corrected = dict(zip(family, holm([differences[i].p for i in family])))
+    return [
+        {
+            "against": row["name"],
+            "kind": row["kind"],
+            "gain": difference.gain,
+            "std": difference.std,
+            "p": corrected.get(i, difference.p),
+            "p_raw": difference.p,
+        }
+        for i, (row, difference) in enumerate(zip(others, differences))
+    ]
+
+
+def verdict(rows: Sequence[Row], differences: Sequence[Mapping[str, Any]], opening: str = "") -> str:
+    """What the comparisons say about the search, in one sentence.
+
+    The hand-made network that is named is the best by the architecture split, as a careful person would have chosen
+    it; the best by the test nodes would be chosen by what it is to be judged by.
+    """
+    parts = []
+    by_name = {row["name"]: row for row in rows}
+    for difference in differences:
+        if difference["kind"] == RANDOM:
+            parts.append(_sentence(difference, RANDOM))
+    hand_made = [difference for difference in differences if difference["kind"] == BASELINE]
+    if hand_made:
+        best = max(hand_made, key=lambda difference: by_name[difference["against"]]["architecture_mean"])
+        named = best["against"] if len(hand_made) == 1 else f"{best['against']} (of the hand-made networks the best"
+        named += "" if len(hand_made) == 1 else " on the architecture split)"
+        parts.append(_sentence(best, named))
+    if not parts:
+        return "the found network was compared with nothing"
+    return opening + "; ".join(parts)
+
+
+def _sentence(difference: Mapping[str, Any], against: str) -> str:
+    gain, std, p = difference["gain"], points(difference["std"]), probability(difference["p"])
+    if difference["p"] >= SIGNIFICANT:
+        return f"no gain beyond noise over {against} ({points(gain)} ± {std}, {p})"
+    if gain > 0:
+        return f"the search gained {points(gain)} ± {std} over {against}, {p}"
+    return f"the search lost {points(-gain)} ± {std} against {against}, {p}"
+
+
+def points(value: float, sign: bool = False) -> str:
+    """A share as percent points; never minus zero."""
+    rounded = round(100 * value, 1) + 0.0
+    return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
+
+
+def percent(mean: float, std: float) -> str:
+    return f"{points(mean)} ± {points(std)}"
+
+
+def probability(p: float) -> str:
+    """``p = 0.02``; three digits where two would hide on which side of 0.05 it lies."""
+    if p < 0.001:
+        return "p < 0.001"
+    text = f"{p:.2f}"
+    if p < 0.01 or (p < SIGNIFICANT and float(text) >= SIGNIFICANT):
+        text = f"{p:.3f}"
+    return f"p < {SIGNIFICANT}" if p < SIGNIFICANT <= float(text) else f"p = {text}"
+
+
+def deviation(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def spread(key: str, values: Sequence[float]) -> dict[str, Any]:
+    return {key: list(values), f"{key}_mean": fmean(values), f"{key}_std": deviation(values)}
