@@ -14,7 +14,7 @@ import dataclasses
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from gnas.evaluate import Recipe, Result, TrainFromScratch, builder
 from gnas.space import Genotype, Space
+from gnas.strategy.checks import check_count, check_keys, check_number
 from gnas.strategy.hypergradient import Noise
 
 Event = dict[str, Any]
@@ -45,7 +46,7 @@ class Task(Protocol):
     @property
     def x(self) -> Tensor: ...
 
-    def forward(self, model: nn.Module, /) -> Tensor: ...
+    def forward(self, model: Callable[..., Tensor], /) -> Tensor: ...
 
     def loss(self, output: Tensor, role: str, /) -> Tensor: ...
 
@@ -53,7 +54,7 @@ class Task(Protocol):
 
 
 class Supernet(Protocol):
-    """What a one-shot strategy uses of a :class:`gnas.GraphSupernet`; it is also a :class:`torch.nn.Module`."""
+    """What a one-shot strategy uses of a :class:`gnas.GraphSupernet`: a module, with these methods of its own."""
 
     def arch_parameters(self) -> list[nn.Parameter]: ...
 
@@ -64,6 +65,20 @@ class Supernet(Protocol):
     def frozen_statistics(self) -> AbstractContextManager[Any]: ...
 
     def derive(self) -> Genotype: ...
+
+    def __call__(self, *args: Any) -> Any: ...
+
+    def to(self, device: torch.device, /) -> Any: ...
+
+    def train(self) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> Any: ...
 
 
 class State(Protocol):
@@ -120,7 +135,7 @@ def _plain(settings: Any) -> dict[str, Any]:
 class OneShotState:
     """A supernet, the two optimizers that train it, and how many epochs are done."""
 
-    supernet: Any
+    supernet: Supernet
     weight_optimizer: torch.optim.Optimizer
     arch_optimizer: torch.optim.Optimizer
     epoch: int = 0
@@ -134,7 +149,7 @@ class OneShotState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        _check_keys(state, ("epoch", "supernet", "weight_optimizer", "arch_optimizer"))
+        check_keys(state, ("epoch", "supernet", "weight_optimizer", "arch_optimizer"))
         self.supernet.load_state_dict(state["supernet"])
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         self.arch_optimizer.load_state_dict(state["arch_optimizer"])
@@ -195,8 +210,8 @@ class OneShot(Strategy[OneShotState]):
             raise ValueError(f"{self.name} got optimizer={self.optimizer!r}; expected one of {list(OPTIMIZERS)}")
 
     @abstractmethod
-    def build(self, space: Space, task: Task) -> Any:
-        """The supernet of a space: a module with the methods of :class:`Supernet`."""
+    def build(self, space: Space, task: Task) -> Supernet:
+        """The supernet of a space."""
 
     @abstractmethod
     def arch_gradient(self, task: Task, state: OneShotState) -> Sequence[Tensor]:
@@ -213,7 +228,8 @@ class OneShot(Strategy[OneShotState]):
                 f"space {space.name!r} holds a single genotype, so there is nothing to search; "
                 "expected a choice with two options or more (gnas.evaluate trains a bound space)"
             )
-        supernet = self.build(space, task).to(task.x.device)
+        supernet = self.build(space, task)
+        supernet.to(task.x.device)
         weights, alpha = supernet.weight_parameters(), supernet.arch_parameters()
         weight_optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
@@ -238,8 +254,7 @@ class OneShot(Strategy[OneShotState]):
         return {"event": "epoch", "epoch": state.epoch, "phase": phase, **self.measure(task, state)}
 
     def derive(self, task: Task, state: OneShotState) -> Genotype:
-        genotype: Genotype = state.supernet.derive()
-        return genotype
+        return state.supernet.derive()
 
     def done(self, state: OneShotState) -> bool:
         return state.epoch >= self.epochs
@@ -377,7 +392,7 @@ class BlackBoxState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        _check_keys(state, ("space", "seed", "random", "trials", "pending"))
+        check_keys(state, ("space", "seed", "random", "trials", "pending"))
         if state["space"] != self.space.digest():
             raise ValueError(
                 f"got the state of a search in space {state['space'][:12]}, expected one in {self.space.name!r} "
@@ -477,28 +492,3 @@ class BlackBox(Strategy[BlackBoxState]):
 
     def done(self, state: BlackBoxState) -> bool:
         return state.pending is None
-
-
-# ------------------------------------------------------------------------------------------------------------ checks
-
-
-def _check_keys(state: Mapping[str, Any], expected: tuple[str, ...]) -> None:
-    if set(state) != set(expected):
-        raise ValueError(
-            f"got a strategy state with the fields {sorted(map(str, state))}; expected {sorted(expected)}: "
-            "it was written by another strategy or is damaged"
-        )
-
-
-def check_count(settings: Any, key: str, least: int) -> None:
-    value = getattr(settings, key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{settings.name} got {key}={value!r}; expected a whole number of at least {least}")
-
-
-def check_number(settings: Any, key: str, positive: bool = False) -> None:
-    value = getattr(settings, key)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (positive and value == 0):
-        sign = "positive" if positive else "non-negative"
-        raise ValueError(f"{settings.name} got {key}={value!r}; expected a {sign} number")

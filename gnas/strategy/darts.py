@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Space
-from gnas.strategy.base import OneShot, OneShotState, Task, check_count, check_number
+from gnas.strategy.base import OneShot, OneShotState, Task
+from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.hypergradient import PRODUCTS, first_order, second_order
 from gnas.supernet import GraphSupernet
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from gnas.evaluate import Result, TrainFromScratch
 from strategy_fakes import TinyTask, tiny_space
 from torch import nn
 
+from gnas.evaluate import Result, TrainFromScratch
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.strategy import STRATEGIES, BlackBoxState, Random
 
