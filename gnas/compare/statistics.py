@@ -108,8 +108,9 @@ def verdict(rows: Sequence[Row], differences: Sequence[Mapping[str, Any]], openi
     hand_made = [difference for difference in differences if difference["kind"] == BASELINE]
     if hand_made:
         best = max(hand_made, key=lambda difference: by_name[difference["against"]]["architecture_mean"])
-        named = best["against"] if len(hand_made) == 1 else f"{best['against']} (of the hand-made networks the best"
-        named += "" if len(hand_made) == 1 else " on the architecture split)"
+        named = best["against"]
+        if len(hand_made) > 1:
+            named += ", the best hand-made network on the architecture split"
         parts.append(_sentence(best, named))
     if not parts:
         return "the found network was compared with nothing"

@@ -2,64 +2,83 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, percent, points, probability
 
 
-def _cells(evaluation: Evaluation) -> tuple[list[str], list[tuple[Row, list[str]]]]:
-    """Heads and rows of the table: the found network, random search, then the others by the architecture split."""
-    order = {FOUND: 0, RANDOM: 1, BASELINE: 2}
-    rows = sorted(evaluation["rows"], key=lambda row: (order[row["kind"]], -row["architecture_mean"]))
-    differences = {difference["against"]: difference for difference in evaluation["comparisons"]}
-    heads = ["network", "test %", "architecture %", "search's gain", "p", "parameters", "s / training"]
-    if "searches" in evaluation:
-        heads.insert(2, "± of searches")
-    lines = []
-    for row in rows:
-        difference = differences.get(row["name"])
-        cells = [
-            row["name"],
-            percent(row["test_mean"], row["test_std"]),
-            percent(row["architecture_mean"], row["architecture_std"]),
-            "" if difference is None else f"{points(difference['gain'], sign=True)} ± {points(difference['std'])}",
-            "" if difference is None else probability(difference["p"]).removeprefix("p ").removeprefix("= "),
-            f"{row['parameters']:,}",
-            f"{row['seconds']:.1f}",
-        ]
-        if "searches" in evaluation:
-            cells.insert(2, "" if row["kind"] == BASELINE else points(row["search_std"]))
-        lines.append((row, cells))
-    return heads, lines
-
-
-def _caption(evaluation: Evaluation) -> str:
-    text = str(evaluation["verdict"])
-    count = len(evaluation["seeds"])
-    text = f"{text[:1].upper()}{text[1:]}.\nMean ± standard deviation over {count} training seeds"
-    if "searches" in evaluation:
-        return f"{text} of {evaluation['searches']} searches; gains and p over searches (Holm)."
-    return f"{text}; gains and p over pairs of the same seed (Holm)."
-
-
 def table(evaluation: Evaluation) -> Table:
-    """The evaluation as a table for the terminal: ``rich.print(table(evaluation))``."""
-    heads, lines = _cells(evaluation)
-    task = evaluation["task"]
-    shown = Table(title=f"{task['name']}: accuracy", caption=_caption(evaluation), caption_justify="left")
-    for head in heads:
-        shown.add_column(head, justify="left" if head == "network" else "right", no_wrap=head != "network")
+    """The evaluation as a table for the terminal: ``rich.print(table(evaluation))``. It fits 80 columns."""
+    several = "searches" in evaluation
+    shown = Table(
+        title=f"{evaluation['task']['name']}: accuracy in %",
+        caption=_caption(evaluation),
+        caption_justify="left",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    shown.add_column("network", min_width=11, overflow="fold")
+    for head in ("test", *(["± search"] if several else []), "arch.", "search gains", "p", "size", "s"):
+        shown.add_column(head, justify="right", no_wrap=True)
+    lines = _lines(evaluation)
     for i, (row, cells) in enumerate(lines):
-        last_of_kind = i + 1 == len(lines) or lines[i + 1][0]["kind"] == BASELINE != row["kind"]
-        shown.add_row(*cells, style="bold" if row["kind"] == FOUND else None, end_section=last_of_kind)
+        last_of_kind = i + 1 < len(lines) and lines[i + 1][0]["kind"] == BASELINE != row["kind"]
+        size, architecture = _short(row["parameters"]), points(row["architecture_mean"])
+        spread = [cells["± of searches"]] if several else []
+        texts = [cells["test %"], *spread, architecture, cells["search's gain"], cells["p"], size]
+        style = "bold" if row["kind"] == FOUND else None
+        shown.add_row(row["name"], *texts, cells["s / training"], style=style, end_section=last_of_kind)
     return shown
 
 
 def markdown(evaluation: Evaluation) -> str:
     """The evaluation as a Markdown table with the verdict below it."""
-    heads, lines = _cells(evaluation)
+    lines = _lines(evaluation)
+    heads = list(lines[0][1])
     text = [f"| {' | '.join(heads)} |", "|".join(["", "---", *["---:"] * (len(heads) - 1), ""])]
     for row, cells in lines:
-        cells = [f"**{cell}**" if cell and row["kind"] == FOUND else cell for cell in cells]
-        text.append(f"| {' | '.join(cells)} |")
+        bold = "**" if row["kind"] == FOUND else ""
+        text.append(f"| {' | '.join(f'{bold}{cell}{bold}' if cell else '' for cell in cells.values())} |")
     return "\n".join([*text, "", *_caption(evaluation).splitlines()]) + "\n"
+
+
+def _lines(evaluation: Evaluation) -> list[tuple[Row, dict[str, str]]]:
+    """Rows and their cells by heading: the found network, random search, the others by the architecture split."""
+    order = {FOUND: 0, RANDOM: 1, BASELINE: 2}
+    differences = {difference["against"]: difference for difference in evaluation["comparisons"]}
+    lines = []
+    for row in sorted(evaluation["rows"], key=lambda row: (order[row["kind"]], -row["architecture_mean"])):
+        difference = differences.get(row["name"])
+        cells = {"network": row["name"], "test %": percent(row["test_mean"], row["test_std"])}
+        if "searches" in evaluation:
+            cells["± of searches"] = "" if row["kind"] == BASELINE else points(row["search_std"])
+        cells["architecture %"] = percent(row["architecture_mean"], row["architecture_std"])
+        cells["search's gain"] = cells["p"] = ""
+        if difference is not None:
+            cells["search's gain"] = f"{points(difference['gain'], sign=True)} ± {points(difference['std'])}"
+            cells["p"] = probability(difference["p"]).removeprefix("p ").removeprefix("= ")
+        cells["parameters"] = f"{row['parameters']:,}"
+        cells["s / training"] = f"{row['seconds']:.1f}"
+        lines.append((row, cells))
+    return lines
+
+
+def _caption(evaluation: Evaluation) -> str:
+    text = str(evaluation["verdict"])
+    text = f"{text[:1].upper()}{text[1:]}.\n"
+    if "searches" in evaluation:
+        text += f"Mean ± standard deviation over {len(evaluation['seeds'])} trainings of each of "
+        return (
+            f"{text}{evaluation['searches']} searches; tests over searches, Holm's correction for hand-made networks."
+        )
+    text += f"Mean ± standard deviation over {len(evaluation['seeds'])} trainings; tests over pairs of the same seed, "
+    return f"{text}Holm's correction for hand-made networks."
+
+
+def _short(count: int) -> str:
+    """A number of parameters in at most five letters: ``910``, ``92k``, ``1.2M``."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1e3:.0f}k" if count < 999_500 else f"{count / 1e6:.1f}M"
