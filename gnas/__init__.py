@@ -1,0 +1,87 @@
+"""Graph neural architecture search on PyTorch Geometric.
+
+Public names are loaded when they are first used (PEP 562), so that ``import gnas`` is instant and the parts that
+need no PyTorch (spaces, reports) never load it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gnas.data import load
+    from gnas.derive import Derivation
+    from gnas.evaluate import Recipe, TrainFromScratch
+    from gnas.model import GraphModel
+    from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax
+    from gnas.search import Run, search
+    from gnas.space import Choice, Genotype, Node, Space, gap, layered, sane
+    from gnas.strategy import Darts, Random
+    from gnas.supernet import GraphSupernet
+    from gnas.task import Task
+
+__all__ = [
+    "Choice",
+    "Darts",
+    "Derivation",
+    "Genotype",
+    "GraphModel",
+    "GraphSupernet",
+    "Gumbel",
+    "Node",
+    "OnePath",
+    "Random",
+    "Recipe",
+    "Run",
+    "Sigmoid",
+    "Softmax",
+    "Space",
+    "Task",
+    "TrainFromScratch",
+    "gap",
+    "layered",
+    "load",
+    "sane",
+    "search",
+]
+
+_HOMES = {
+    "data": ("load",),
+    "derive": ("Derivation",),
+    "evaluate": ("Recipe", "TrainFromScratch"),
+    "model": ("GraphModel",),
+    "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax"),
+    "search": ("Run", "search"),
+    "space": ("Choice", "Genotype", "Node", "Space", "gap", "layered", "sane"),
+    "strategy": ("Darts", "Random"),
+    "supernet": ("GraphSupernet",),
+    "task": ("Task",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gnas' has no attribute {name!r}; it has {__all__}")
+    value = getattr(import_module(f"gnas.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        # Importing a file binds it to its package: gnas.search has to stay the function.
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

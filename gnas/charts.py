@@ -100,12 +100,16 @@ def ticks(low: float, high: float, count: int = 4, whole: bool = False) -> list[
     return [i * step for i in range(first, last + 1)]
 
 
-def svg(width: float, height: float, title: str, parts: Iterable[str], kind: str = "chart") -> Markup:
-    """A drawing with its accessible title around its parts."""
+def svg(
+    width: float, height: float, title: str, parts: Iterable[str], kind: str = "chart", least: float = 0.0
+) -> Markup:
+    """A drawing with its accessible title around its parts, never shown narrower than ``least``."""
     head = Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" class="{}" viewBox="0 0 {:.0f} {:.0f}" width="{:.0f}" '
-        'height="{:.0f}" role="img" aria-label="{}">'
-    ).format(kind, width, height, width, height, clean(title))
+        'height="{:.0f}" role="img" aria-label="{}"{}>'
+    ).format(
+        kind, width, height, width, height, clean(title), Markup(f' style="min-width:{least:.0f}px"' if least else "")
+    )
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
@@ -212,14 +216,11 @@ def _strips(series: Sequence[Series], frame: Frame, x_name: str, percent: bool, 
     return Markup("").join(parts)
 
 
-def band(frame: Frame, low: float, high: float, label: str, style: str = "shade") -> Markup:
-    """A column of the chart that is shaded, with its name at the top."""
-    x, wide = frame.x(low), frame.x(high) - frame.x(low)
+def band(frame: Frame, low: float, high: float, tip: str, style: str = "shade") -> Markup:
+    """A column of the chart that is shaded, with a tooltip."""
     box = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
-    shape = box.format(style, x, frame.top, max(wide, 0.0), frame.bottom - frame.top, clean(label))
-    if not label or wide < 6.2 * len(label):
-        return shape
-    return shape + write(x + wide / 2, frame.top + 12, label, "note", "middle")
+    wide = max(frame.x(high) - frame.x(low), 0.0)
+    return box.format(style, frame.x(low), frame.top, wide, frame.bottom - frame.top, clean(tip))
 
 
 def draw(line: Series, frame: Frame, steps: bool = False, tip: str = "") -> Markup:
@@ -257,7 +258,7 @@ def lines(
     digits: int = 3,
     zero: bool = False,
     steps: bool = False,
-    shade: tuple[float, float, str] | None = None,
+    shade: tuple[float, float] | None = None,
     size: tuple[float, float] = (420, 230),
 ) -> Markup:
     """A line chart with names at the lines' ends, and a tooltip in every column."""
@@ -267,7 +268,7 @@ def lines(
     room = 14 + 6.6 * max((len(line.label) for line in series), default=0)
     wide = (min(xs), max(xs)) if xs else (0.0, 1.0)
     frame = Frame(*size, margins=(12, min(room, 130), 36, 42), xs=wide, ys=_range(ys, zero))
-    parts = [band(frame, *shade)] if shade else []
+    parts = [band(frame, *shade, "warm-up: alpha is frozen")] if shade else []
     parts.append(axes(frame, x_name, percent))
     parts += [draw(line, frame, steps) for line in sorted(series, key=lambda line: line.strong)]
     parts.append(_end_labels(series, frame))
@@ -322,7 +323,7 @@ def bars(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
     The axis begins at zero, since the length of a bar is what the eye compares.
     """
     size = (420.0, 34.0 * len(rows) + 6)
-    left, room = 122.0, size[0] - 122.0 - 52.0
+    left, room = 140.0, size[0] - 140.0 - 56.0
     top = max([value for _, value, _ in rows if math.isfinite(value)] + [1e-9])
     parts = []
     for i, (name, value, style) in enumerate(rows):
@@ -383,7 +384,8 @@ def evidence(
     parts = []
     if chosen is not None:
         whole = Frame(wide, high, margins=(4, room, 22, 42), xs=edges, ys=(0, 1))
-        parts.append(band(whole, chosen - 0.5, chosen + 0.5, "chosen", "mark"))
+        parts.append(band(whole, chosen - 0.5, chosen + 0.5, f"{labels[chosen]} was chosen", "mark"))
+        parts.append(write(whole.x(chosen), 16, "chosen", "note", "middle"))
     parts.append(axes(upper, "", True, xs=[]))
     parts += [draw(line, upper) for line in series]
     for line in series:
@@ -402,7 +404,7 @@ def evidence(
 
 def _opinion(frame: Frame, opinion: Sequence[float], labels: Sequence[str]) -> Markup:
     top = max([value for value in opinion if math.isfinite(value)] + [1e-9])
-    frame = Frame(frame.width, frame.height, frame.margins, frame.xs, (0.0, max(top, 1.25 / len(opinion))))
+    frame = Frame(frame.width, frame.height, frame.margins, frame.xs, (0.0, max(top, 1.25 / len(opinion)) * 1.2))
     half = min(16.0, (frame.x(1) - frame.x(0)) * 0.32)
     parts = [Markup("")]
     for i, value in enumerate(opinion):
@@ -414,10 +416,11 @@ def _opinion(frame: Frame, opinion: Sequence[float], labels: Sequence[str]) -> M
         )
         tip = f"alpha's weight for {labels[i]}: {number(value, 3)}"
         parts.append(bar.format(frame.x(i) - half, y, 2 * half, frame.bottom - y, clean(tip)))
-        style = "tick on" if frame.bottom - y > 15 else "tick"
-        parts.append(write(frame.x(i), y + 12 if style == "tick on" else y - 3, number(value, 2), style, "middle"))
     level = frame.y(1.0 / len(opinion))
     parts.append(Markup('<path class="even" d="M{:.1f},{:.1f}H{:.1f}"/>').format(frame.left, level, frame.right))
+    for i, value in enumerate(opinion):
+        if math.isfinite(value):
+            parts.append(write(frame.x(i), frame.y(value) - 4, number(value, 2), "tick halo", "middle"))
     parts.append(write(frame.right + 7, level + 4, "equal", "note"))
     parts.append(write(frame.right + 7, frame.bottom, "alpha", "end"))
     return Markup("").join(parts)

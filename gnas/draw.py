@@ -140,7 +140,7 @@ def network(space: Space, genotype: Genotype, title: str = "The found network") 
     parts = [_ARROW]
     parts += [_edge(boxes, source, box) for box in boxes.values() if not box.bend for source in box.above]
     parts += [_box(box) for box in boxes.values() if not box.bend]
-    return svg(wide, high, title, parts, "network")
+    return svg(wide, high, title, parts, "network", least=0.7 * wide)
 
 
 def _layer(name: str) -> str:

@@ -30,7 +30,8 @@ def words(genotype: Mapping[str, Any]) -> str:
     for name, option in genotype.items():
         head, _, tail = name.partition(".")
         position = tuple(int(part) if part.isdigit() else 0 for part in tail.split("."))
-        groups.setdefault(head, []).append((position, str(option)))
+        text = {True: "yes", False: "no", None: "none"}[option] if option in (True, False, None) else str(option)
+        groups.setdefault(head, []).append((position, text))
     return ", ".join(f"{head} {' '.join(option for _, option in sorted(group))}" for head, group in groups.items())
 
 

@@ -63,12 +63,12 @@ def depth_labels(choice: Choice) -> list[str]:
     return short if all(short) and len(set(short)) == len(short) else [_plain(option) for option in choice.options]
 
 
-def depth_index(choice: Choice, value: Any) -> int | None:
-    """Which depth an event speaks of: by the name of its layer, or by its number."""
-    if value in choice.options:
-        return choice.options.index(value)
-    labels = depth_labels(choice)
-    return labels.index(str(value)) if str(value) in labels else None
+def depth_index(choice: Choice, event: Mapping[str, Any]) -> int | None:
+    """Which depth an event speaks of: by its genotype, else by its position among the options, from 1."""
+    option, position = (event.get("genotype") or {}).get(choice.name), event.get("depth")
+    if option in choice.options:
+        return choice.options.index(option)
+    return position - 1 if isinstance(position, int) and 0 < position <= len(choice.options) else None
 
 
 def gap_sentences(values: Mapping[str, float], alone: float) -> list[str]:

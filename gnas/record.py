@@ -76,7 +76,10 @@ def load(folder: str | Path) -> Run:
     meta = journal.run()
     text = _text(journal, "space.json")
     if text is None:
-        raise ValueError(f"{journal.folder} has no space.json; expected the folder of a search, search again")
+        raise ValueError(
+            f"{journal.folder} has no space.json, so there is nothing to draw yet; expected a search that has ended, "
+            "try to resume it"
+        )
     space = Space.from_json(text)
     events: dict[str, list[Event]] = {}
     for event in journal.events():

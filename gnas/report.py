@@ -146,7 +146,7 @@ def depth(run: Run) -> dict[str, Any] | None:
         return None
     found: dict[bool, dict[int, list[float]]] = {False: {}, True: {}}
     for event in run.of("depth"):
-        index, value = prose.depth_index(choice, event.get("depth")), accuracy(event)
+        index, value = prose.depth_index(choice, event), accuracy(event)
         if index is not None and math.isfinite(value):
             found[bool(event.get("inherit"))].setdefault(index, []).append(value)
     labels, opinion = prose.depth_labels(choice), run.weights.get("depth", [])
@@ -184,7 +184,8 @@ def sites(run: Run) -> dict[str, Any] | None:
         if choice.name in weights:
             values = weights[choice.name]
             margin, entropy, word = prose.certainty(values)
-            margin = prose.finite(told.get(choice.name, {}).get("margin"), margin)
+            margin = prose.finite((told.get(choice.name) or {}).get("margin"), margin)
+            entropy = prose.finite((told.get(choice.name) or {}).get("entropy"), entropy)
             favourite = max(range(len(values)), key=lambda i: values[i])
             title = f"{choice.name}: " + ", ".join(f"{o} {number(v, 2)}" for o, v in zip(options, values))
             row.update(margin=number(margin, 2), entropy=number(entropy, 2), word=word)
@@ -226,14 +227,21 @@ def best_of(run: Run) -> dict[str, Any] | None:
                 "chosen": not changes,
             }
         )
-    rows.sort(key=lambda row: -row["mean"] if math.isfinite(row["mean"]) else math.inf)
+    # Only those that were measured on the most seeds could win.
+    rows.sort(key=lambda row: (-row["seeds"], -prose.finite(row["mean"], -math.inf)))
     scale = prose.scale([row["values"] for row in rows])
     for row in rows:
         name = "the chosen network" if row["chosen"] else ", ".join(row["changes"])
         row["strip"] = charts.strip(row["values"], scale, "found" if row["chosen"] else "", f"Accuracies of {name}")
         row["text"] = number(row["mean"], 1, True)
     seeds = max(row["seeds"] for row in rows)
-    return {"rows": rows, "seeds": seeds, "how": " and ".join(dict.fromkeys(row["how"] for row in rows))}
+    finalists = any(row["seeds"] < seeds for row in rows)
+    return {
+        "rows": rows,
+        "seeds": seeds,
+        "finalists": finalists,
+        "how": " and ".join(dict.fromkeys(row["how"] for row in rows)),
+    }
 
 
 def discretisation(run: Run) -> dict[str, Any] | None:
@@ -259,7 +267,7 @@ def alphas(run: Run) -> list[dict[str, Any]] | None:
     for site in run.weights:
         families.setdefault(prose.family(site), []).append(site)
     warm = [float(event["epoch"]) for event in epochs if event.get("phase") == "warmup"]
-    shade = (min(warm), max(warm)) if warm else None
+    shade = (min(warm), min(max(warm) + 1, float(epochs[-1]["epoch"]))) if warm else None
     result = []
     for name, members in families.items():
         # A colour means the same option in all panels of a family, even if some sites lack an option.
@@ -296,33 +304,34 @@ def _panel(
     }
 
 
-def training(run: Run) -> list[dict[str, Any]] | None:
+def training(run: Run) -> dict[str, Any] | None:
     """Losses, accuracies and the entropy of the alphas over the epochs of the supernet."""
     epochs = run.of("epoch")
     if not epochs:
         return None
     warm = [float(event["epoch"]) for event in epochs if event.get("phase") == "warmup"]
-    shade = (min(warm), max(warm), "warm-up") if warm else None
+    # The first epoch after the warm-up is the first in which alpha moves.
+    shade = (min(warm), min(max(warm) + 1, float(epochs[-1]["epoch"]))) if warm else None
 
     def curve(key: str) -> list[tuple[float, float]]:
         return charts.thin([(float(event["epoch"]), prose.finite(event.get(key))) for event in epochs], 200)
 
-    both = (("weight split", "weights", 0), ("architecture split", "architecture", 1))
-    names = {"weight split": "weights", "architecture split": "architecture"}
-    losses = [Series(names[name], curve(f"loss_{key}"), colour) for name, key, colour in both]
-    metrics = [Series(names[name], curve(f"metric_{key}"), colour) for name, key, colour in both]
+    splits = (("weights", 0), ("architecture", 1))
+    losses = [Series(split, curve(f"loss_{split}"), colour) for split, colour in splits]
+    metrics = [Series(split, curve(f"metric_{split}"), colour) for split, colour in splits]
     entropy = [Series("entropy", curve("entropy"), 2)]
-    return [
-        {"name": "Loss", "svg": charts.lines(losses, "Loss on both splits over the epochs", shade=shade, zero=True)},
-        {
-            "name": "Accuracy, %",
-            "svg": charts.lines(metrics, "Accuracy on both splits", shade=shade, percent=True, digits=1),
-        },
-        {
-            "name": "Indecision: mean entropy of the sites (1 = all options equal)",
-            "svg": charts.lines(entropy, "Mean entropy of the alphas over the epochs", shade=shade),
-        },
+    drawn = [
+        ("Loss on both splits", charts.lines(losses, "Loss on both splits over the epochs", shade=shade, zero=True)),
+        (
+            "Accuracy on both splits, %",
+            charts.lines(metrics, "Accuracy on both splits over the epochs", shade=shade, percent=True, digits=1),
+        ),
+        (
+            "Mean entropy of the sites; 1: all options equal",
+            charts.lines(entropy, "Mean entropy of the alphas over the epochs", shade=shade),
+        ),
     ]
+    return {"charts": [{"name": name, "svg": chart} for name, chart in drawn], "warm": len(warm)}
 
 
 def candidates(run: Run) -> dict[str, Any] | None:
@@ -386,6 +395,7 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     return {
         "rows": rows,
         "comparisons": comparisons,
+        "corrected": any("p_raw" in item for item in run.evaluation.get("comparisons") or ()),
         "verdict": str(run.evaluation.get("verdict") or ""),
         "seeds": prose.count(len(seeds), "seed"),
         "scale": f"{low} to {high} %",
@@ -394,15 +404,24 @@ def evaluation(run: Run) -> dict[str, Any] | None:
 
 def settings(run: Run) -> list[dict[str, Any]]:
     """Settings and versions in groups, as run.json has them."""
-    meta = dict(run.meta)
-    groups = []
-    for key in ("data", "task", "space", "strategy", "derivation", "recipe", "versions"):
-        rows = prose.flat(meta.pop(key, None))
-        if rows:
-            groups.append({"name": key, "rows": rows})
-    rest = {key: value for key, value in meta.items() if key not in ("format", "version", "journal")}
-    groups.insert(0, {"name": "run", "rows": prose.flat(rest)})
-    return groups
+    meta = {key: value for key, value in run.meta.items() if key not in ("format", "version", "journal")}
+    task = {key: value for key, value in (meta.pop("task", None) or {}).items() if key != "notes"}
+    recipe = meta.pop("recipe", None)
+    judged = dict((run.evaluation or {}).get("settings") or {})
+    recipes = judged.pop("recipes", None)
+    named = {key: meta.pop(key, None) for key in ("data", "space", "strategy", "derivation", "evaluator", "versions")}
+    groups = {
+        "run": meta,
+        "data": named["data"],
+        "task": task,
+        "space": named["space"],
+        "strategy": named["strategy"],
+        "derivation": named["derivation"],
+        "training from scratch": named["evaluator"] or recipe,
+        "comparison": {**judged, "recipes tried": len(recipes)} if recipes else judged,
+        "versions": named["versions"],
+    }
+    return [{"name": name, "rows": rows} for name, value in groups.items() if (rows := prose.flat(value))]
 
 
 def strategy_name(run: Run) -> str:

@@ -154,7 +154,10 @@ class GraphSupernet(nn.Module):
             parts = [mix.weights[i] * value(str(place.options[i])) for i in mix.active]
             return torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0] if parts else context.zeros
 
-        return sparse_dropout_linear(value(self.space.output), self.decoder, self.dropout, self.training)
+        out = sparse_dropout_linear(value(self.space.output), self.decoder, self.dropout, self.training)
+        # The closures refer to the values and to each other; emptied, they free them now and not at some collection.
+        values.clear()
+        return out
 
     def derive(self, inputs: int | None = 1) -> Genotype:
         """The genotype that the alphas speak for: :func:`gnas.space.discretise.discretise`."""

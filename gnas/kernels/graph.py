@@ -47,6 +47,24 @@ class Structure:
         """Number of entries."""
         return int(self.column.numel())
 
+    def repeated(self, times: int) -> Structure:
+        """The block-diagonal pattern of ``times`` such matrices, so that attention heads share one product."""
+        rows, columns = self.shape
+        steps = torch.arange(times, device=self.column.device).unsqueeze(1)
+
+        def pointers(pointer: Tensor) -> Tensor:
+            return torch.cat([(pointer[:-1] + steps * self.entries).flatten(), pointer.new_tensor([times * self.entries])])
+
+        return Structure(
+            pointers(self.pointer),
+            (self.column + steps * columns).flatten(),
+            (self.row + steps * rows).flatten(),
+            pointers(self.pointer_t),
+            (self.column_t + steps * rows).flatten(),
+            (self.order_t + steps * self.entries).flatten(),
+            (times * rows, times * columns),
+        )
+
     def transposed(self) -> Structure:
         """The pattern of the transposed matrix."""
         order = torch.empty_like(self.order_t)
@@ -129,6 +147,13 @@ class Graph:
     def looped(self) -> Structure:
         """The edges with one self-loop a node."""
         return self._looped()[0]
+
+    def heads(self, count: int) -> Structure:
+        """``looped``, once for each of ``count`` attention heads."""
+        key = f"heads {count}"
+        if key not in self._kept:
+            self._kept[key] = self.looped.repeated(count)
+        return self._kept[key]  # type: ignore[return-value]
 
     def symmetric(self, dtype: torch.dtype) -> Tensor:
         """Coefficients of Kipf and Welling's propagation on ``looped``: ``w_ij / sqrt(d_i d_j)``."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, SimpleConv
 
@@ -130,9 +129,11 @@ def neighbours(context: Context, x: Tensor, aggr: str) -> Tensor:
 
 def attend(context: Context, logits: Tensor, z: Tensor) -> Tensor:
     """Sum of ``z`` [nodes, heads, channels] by the softmax of ``logits`` [entries, heads]: [nodes, heads * channels]."""
-    structure = context.graph.looped
-    weight = kernels.edge_softmax(structure, logits)
-    return torch.cat([kernels.weighted_sum(structure, weight[:, h], z[:, h]) for h in range(z.size(1))], dim=1)
+    nodes, heads, channels = z.shape
+    weight = kernels.edge_softmax(context.graph.looped, logits)
+    stacked = z.transpose(0, 1).reshape(heads * nodes, channels)
+    out = kernels.weighted_sum(context.graph.heads(heads), weight.t().flatten(), stacked)
+    return out.view(heads, nodes, channels).transpose(0, 1).reshape(nodes, heads * channels)
 
 
 class GAT(Convolution):

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from gnas.space.program import Choice, Node, Space
 
-AGGREGATORS = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
+AGGREGATORS = ("gcn", "sage_mean", "sage_max", "gat", "gin", "identity")
+EXTENDED = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
 RESIDUALS = ("none", "previous", "initial")
 JUMPS = ("last", "max", "concat")
 

@@ -1,0 +1,288 @@
+"""The command ``gnas``: names become objects here and only here.
+
+Each command imports what it needs when it runs, so help, ``gnas export`` and ``gnas report`` are there at once.
+What is wrong with the input is said in one sentence on stderr, with exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from gnas.space import Space
+    from gnas.strategy.base import Strategy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="gnas",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search a graph neural network for your graph, on PyTorch Geometric.",
+    epilog="Start with `gnas search digits`: a whole search on a built-in graph, without a download.",
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `gnas search` wrote.")]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the data sets' raw files as PyG lays them out; read only. [default: $GNAS_DATA, or download]"
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all cores if not given.")]
+
+
+def main() -> NoReturn:
+    """What the command runs."""
+    app()
+    raise SystemExit(0)
+
+
+def _said(command: Callable[P, R]) -> Callable[P, R]:
+    """Say errors of the input in one sentence; an error of gnas itself keeps its traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            print("gnas: aborted; a search that was under way goes on with --resume", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except (FloatingPointError, OSError, TypeError, ValueError) as error:
+            if not isinstance(error, OSError) and not _ours(error):
+                raise
+            print("gnas: " + " ".join(str(error).split()), file=sys.stderr)
+            # A search that diverges had good input, and bad luck.
+            raise typer.Exit(1 if isinstance(error, FloatingPointError) else 2) from None
+
+    return wrapped
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether gnas raised it, on purpose; what torch or PyG raise tells of a mistake in gnas."""
+    trace = error.__traceback__
+    if trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return Path(trace.tb_frame.f_code.co_filename).is_relative_to(Path(__file__).parent)
+
+
+def _nearest(what: str, name: str, known: Iterable[str]) -> str:
+    """The name as it is known, or an error with the nearest ones."""
+    names = list(known)
+    if name.lower() in names:
+        return name.lower()
+    near = difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise ValueError(f"got the {what} {name!r}; expected one of {names}{hint}")
+
+
+def _space(name: str, max_depth: int | None) -> Space:
+    from gnas.space import SPACES
+
+    known = _nearest("space", name, SPACES)
+    if max_depth is None:
+        return SPACES[known]()
+    if "max_depth" not in inspect.signature(SPACES[known]).parameters:
+        raise ValueError(f"got --max-depth {max_depth} with the space {known!r}, whose depth is fixed; leave it out")
+    return SPACES[known](max_depth=max_depth)
+
+
+def _strategy(name: str, order: int | None) -> Strategy[Any]:
+    from gnas.strategy import STRATEGIES
+
+    known = _nearest("strategy", name, STRATEGIES)
+    kind: Callable[..., Strategy[Any]] = STRATEGIES[known]
+    if order is None:
+        return kind()
+    if "order" not in inspect.signature(kind).parameters:
+        raise ValueError(f"got --order {order} with the strategy {known!r}, which has none; try 'darts'")
+    return kind(order=order)
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from gnas import __version__
+
+        print(f"gnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Search a graph neural network for your graph, on PyTorch Geometric."""
+
+
+@app.command(
+    epilog="Examples: `gnas search digits`, `gnas search cora --space gap --order 2 --budget 2min`, "
+    "`gnas search my_graph.pt --strategy random --budget '20 evaluations' --folder runs/mine`"
+)
+@_said
+def search(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="digits, cora, citeseer, pubmed, or a file written by torch.save(data, path)."
+        ),
+    ],
+    space: Annotated[str, typer.Option(help="What to search: layered or gap.")] = "layered",
+    strategy: Annotated[str, typer.Option(help="How to search: darts or random.")] = "darts",
+    order: Annotated[int | None, typer.Option(help="Of darts: 1 is faster, 2 unrolls one step. [default: 1]")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="When to stop: a time such as 2min or 1h, '50 epochs' (darts) or '20 evaluations' (random). A time is "
+            "for the whole command: about half of it is kept for the derivation and the last training. "
+            "[default: the strategy's own end]"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where to write; never overwritten. [default: runs/DATA-SPACE-STRATEGY-sSEED]"),
+    ] = None,
+    root: Root = None,
+    max_depth: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of layers. [default: the space's]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")
+    ] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Search a network for a graph; train it; write a page to look at and source to keep.
+
+    Ctrl-C stops after the present step and hands over what was found so far. A run that was stopped or killed goes
+    on with --resume.
+    """
+    from gnas.data import NAMES, load
+    from gnas.search import search as run_search
+
+    _set_threads(threads)
+    chosen = _strategy(strategy, order)
+    graph = load(data, root)
+    named = data.lower() in NAMES
+    source = {
+        "name": data.lower() if named else None,
+        "path": None if named else os.path.abspath(os.path.expanduser(data)),
+        "root": None if root is None else os.path.abspath(root),
+    }
+    run = run_search(
+        graph,
+        _space(space, max_depth),
+        chosen,
+        budget=budget,
+        seed=seed,
+        folder=folder,
+        resume=resume,
+        progress=False if quiet else None,
+        name=data.lower() if named else Path(data).stem,
+        source=source,
+    )
+    print(f"report: {run.report}")
+    if run.status == "interrupted":
+        print("gnas: interrupted; the search goes on with --resume", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+@app.command(
+    epilog="Examples: `gnas evaluate runs/cora-layered-darts-s0`, "
+    "`gnas evaluate runs/digits-layered-darts-s0 --seeds 5 --workers 2`"
+)
+@_said
+def evaluate(
+    run: RunFolder,
+    seeds: Annotated[int, typer.Option(min=2, help="Number of trainings of each network.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings side by side, each with one thread.")] = 1,
+    root: Root = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the found network on several seeds, beside hand-made networks and random search; print the table.
+
+    All networks get the same tuning and the same training, random search the time that the search took. The test
+    nodes are read here and nowhere else, once for each training. The report gets the table, too. What was measured
+    is kept, so an evaluation that was stopped goes on when it is called again.
+    """
+    from rich.console import Console
+
+    from gnas import compare
+    from gnas import report as page
+
+    _set_threads(threads)
+    result = compare.evaluate(run, seeds=seeds, workers=workers, root=root, progress=False if quiet else None)
+    page.write(run)
+    Console().print(compare.table(result))
+    print(result["verdict"])
+    print(f"report: {run / 'report.html'}")
+
+
+@app.command(epilog="Example: `gnas export runs/cora-layered-darts-s0 --output model.py`")
+@_said
+def export(
+    run: RunFolder,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; printed if not given. An existing file is not overwritten.")
+    ] = None,
+) -> None:
+    """Print the found network as one PyG source file that runs without gnas.
+
+    The trained weights for it lie in RUN/weights.pt: model.load_state_dict(torch.load("weights.pt")).
+    """
+    source = _file(run, "model.py").read_text(encoding="utf-8")
+    if output is None:
+        print(source, end="")
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(source)
+    except FileExistsError:
+        raise ValueError(f"{output} exists and is not overwritten; expected a new file name") from None
+    print(output)
+
+
+@app.command(epilog="Example: `gnas report runs/cora-layered-darts-s0`")
+@_said
+def report(run: RunFolder) -> None:
+    """Write RUN/report.html again, for example after `gnas evaluate`; the last line says where it is."""
+    from gnas import report as page
+
+    page.write(run)
+    print(f"report: {run / 'report.html'}")
+
+
+def _file(run: Path, name: str) -> Path:
+    from gnas.journal import Journal
+
+    journal = Journal(run)
+    status = journal.run()["status"]
+    if not journal.path(name).is_file():
+        reason = "the search has not come to its end yet (go on with --resume)" if status == "running" else "it is lost"
+        raise ValueError(f"{run} has no {name}: {reason}")
+    return journal.path(name)

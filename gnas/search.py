@@ -1,0 +1,512 @@
+"""The one loop: :func:`search` takes data, a space and a strategy, and hands over a trained network.
+
+Three phases follow one another: the strategy's steps until it is done or the budget is spent; the derivation, which
+measures what the architecture weights don't tell (above all depth); and the training of the chosen network from
+scratch. Everything that happens goes into a :class:`~gnas.journal.Journal`, and a run that was killed at any moment
+goes on from there.
+
+Budget, seed, snapshots, interruption and progress are owned here; strategies open no file and read no clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch_geometric.data import Data
+
+from gnas import __version__, report
+from gnas.budget import Budget
+from gnas.derive import Derivation, confidence
+from gnas.evaluate import Result, TrainFromScratch, builder
+from gnas.export import source as source_of
+from gnas.journal import Journal
+from gnas.model import GraphModel
+from gnas.progress import Display, Interrupt, display, duration, words
+from gnas.space import Genotype, Space, layered
+from gnas.strategy import Darts
+from gnas.strategy.base import BlackBox, Strategy
+from gnas.task import Task
+
+# A wall-clock budget is for the whole run. Derivation and the last training get this share of it.
+RESERVED = 0.5
+MEASURED = ("depth", "best_of")
+# Snapshots may take one part in so many of the time.
+SNAPSHOT_SHARE = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a search hands over; all of it also lies in the run's folder.
+
+    Args:
+        journal: The folder, with settings and events.
+        task: The data as the search saw it.
+        space: What was searched.
+        genotype: What was found.
+        model: The found network, trained from scratch, in evaluation mode.
+        status: ``"done"``, or ``"interrupted"`` if Ctrl-C ended it early.
+        metric: Accuracy of the model on the architecture split.
+    """
+
+    journal: Journal
+    task: Task
+    space: Space
+    genotype: Genotype
+    model: GraphModel
+    status: str
+    metric: float
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return self.journal.folder
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.journal.path("report.html")
+
+    def __repr__(self) -> str:
+        return (
+            f"Run({self.status}, {self.metric:.1%} on the architecture split, {words(dict(self.genotype.choices))}, "
+            f"folder={str(self.folder)!r})"
+        )
+
+
+def search(
+    data: Data | Task,
+    space: Space | None = None,
+    strategy: Strategy[Any] | None = None,
+    derivation: Derivation | None = None,
+    *,
+    evaluator: TrainFromScratch | None = None,
+    budget: str | float | Budget | None = None,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    progress: bool | None = None,
+    name: str = "data",
+    source: Mapping[str, str | None] | None = None,
+) -> Run:
+    """Search a network for a graph.
+
+    .. code-block:: python
+
+        from gnas import Darts, search
+        from gnas.space import layered
+
+        run = search(data, layered(max_depth=6), Darts(order=2), budget="2min")
+        run.model(data.x, data.edge_index)
+
+    Ctrl-C ends the search after the present step and hands over what was found so far; a second Ctrl-C aborts.
+    A run that was killed, aborted or interrupted goes on with ``resume=True`` and ends as it would have otherwise.
+
+    Args:
+        data: A graph with node labels ``y``; split masks are read if there are any.
+        space: What to search; ``gnas.space.layered()`` if not given.
+        strategy: How to search; ``gnas.Darts()`` if not given.
+        derivation: How a genotype is made of architecture weights. Black-box strategies need none: they have
+            trained their candidates.
+        evaluator: How the found network is trained.
+        budget: When to stop searching, if that is earlier than the strategy's own end: ``"50 epochs"``,
+            ``"20 evaluations"``, a number of steps, or a time such as ``"2min"``. A time is for the whole run: about
+            half of it is kept for the derivation and the last training. Epochs and evaluations also set the
+            strategy's own end, so its schedules fit.
+        seed: Of everything that is drawn.
+        folder: Where to write; ``runs/<data>-<space>-<strategy>-s<seed>`` if not given. Never overwritten.
+        resume: Go on with the run in that folder, given the same settings; without one there, begin it.
+        progress: True for a live display, False for silence, None for a live display in a terminal and a few plain
+            lines elsewhere.
+        name: What the data is called.
+        source: Where the data can be loaded from again: ``{"name": ..., "root": ...}`` or ``{"path": ...}``; the
+            command line knows it.
+
+    Returns:
+        The genotype, the trained model and the folder.
+
+    Raises:
+        TypeError, ValueError: Data or settings are wrong; the message says what was expected.
+    """
+    _check_types(data, space, strategy, derivation, evaluator, seed)
+    limit = Budget.parse(budget)
+    strategy = _fit(Darts() if strategy is None else strategy, limit)
+    task = data if isinstance(data, Task) else Task.from_data(data, name=name)
+    space = layered() if space is None else space
+    if folder is None:
+        folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
+    job = _Search(
+        task=task,
+        space=space,
+        strategy=strategy,
+        derivation=Derivation() if derivation is None else derivation,
+        evaluator=TrainFromScratch() if evaluator is None else evaluator,
+        budget=limit,
+        seed=seed,
+        journal=Journal(folder),
+        display=display(progress),
+        source=dict(source or {"name": None, "path": None, "root": None}),
+    )
+    # What is drawn here neither depends on nor disturbs what the caller draws.
+    with job.journal, torch.random.fork_rng(devices=[]), Interrupt(job.display) as interrupt:
+        try:
+            return job.run(resume, interrupt)
+        finally:
+            job.display.close()
+
+
+@dataclass
+class _Search:
+    """One call of :func:`search`: its settings, and the little that changes."""
+
+    task: Task
+    space: Space
+    strategy: Strategy[Any]
+    derivation: Derivation
+    evaluator: TrainFromScratch
+    budget: Budget | None
+    seed: int
+    journal: Journal
+    display: Display
+    source: dict[str, str | None]
+    seconds: dict[str, float] = field(default_factory=lambda: {"search": 0.0, "derivation": 0.0, "training": 0.0})
+    state: Any = None
+    steps: int = 0
+    phase: str = "search"
+
+    # the phases
+
+    def run(self, resume: bool, interrupt: Interrupt) -> Run:
+        settings = self.settings()
+        if self.journal.exists:
+            if not resume:
+                self.refuse()
+            self.compare(settings)
+            if self.journal.run()["status"] == "done":
+                return self.finished()
+        else:
+            self.journal.create({**settings, "seconds": self.seconds})
+        self.restore()
+        for note in self.task.notes:
+            self.display.note(note)
+        if self.phase == "search":
+            self.explore(interrupt)
+        events = self.journal.events()
+        weights: dict[str, list[float]] = next(
+            (event["weights"] for event in reversed(events) if "weights" in event), {}
+        )
+        genotype = self.derive(events, weights, interrupt)
+        # What comes now is short and is not cut short: the status tells whether something was left out before.
+        status = "interrupted" if interrupt.requested else "done"
+        return self.train(genotype, weights, status)
+
+    def explore(self, interrupt: Interrupt) -> None:
+        """Step until the strategy is done or the budget is spent."""
+        self.display.start("search", *self.extent())
+        began, before = time.monotonic(), self.seconds["search"]
+        saved, cost = began, 0.0
+        while not interrupt.requested and not self.strategy.done(self.state) and not self.spent():
+            event = self.strategy.step(self.task, self.state)
+            self.journal.append(event)
+            self.steps += 1
+            now = time.monotonic()
+            self.seconds["search"] = before + now - began
+            total, done, _ = self.extent()
+            self.display.advance(event, done, total)
+            if now - saved >= SNAPSHOT_SHARE * cost:
+                self.snapshot()
+                saved = time.monotonic()
+                cost = saved - now
+        if not self.steps:
+            if interrupt.requested:
+                raise KeyboardInterrupt
+            raise ValueError(f"{self.strategy.name} was done before its first step; expected settings for one or more")
+        if not interrupt.requested:
+            self.phase = "derivation"
+        self.snapshot()
+        self.display.end(self.summary())
+
+    def derive(self, events: list[dict[str, Any]], weights: dict[str, list[float]], interrupt: Interrupt) -> Genotype:
+        """Measure what the weights leave open, then choose; alpha alone decides if Ctrl-C came first."""
+        if interrupt.requested or not weights:
+            return self.strategy.derive(self.task, self.state)
+        done = [event for event in events if event["event"] in MEASURED]
+        self.display.start("derivation", unit="trainings")
+        began, before = time.monotonic(), self.seconds["derivation"]
+        supernet = getattr(self.state, "supernet", None)
+        while jobs := self.derivation.jobs(self.space, weights, done):
+            if interrupt.requested:
+                return self.strategy.derive(self.task, self.state)
+            # One seed after another, so that wherever time runs out all candidates were measured alike.
+            job = min(jobs, key=lambda job: (job.inherit, job.seed))
+            if self.late(len(done)):
+                self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
+                if not job.inherit and job.seed == 0:
+                    done = [event for event in done if event["event"] != job.kind]
+                break
+            # Each measurement draws from its own stream, so that it is the same after a resume.
+            torch.manual_seed(self.seed * 1_000_003 + len(done))
+            event = self.derivation.run(job, self.task, supernet, self.evaluator.recipe)
+            self.journal.append(event)
+            done.append(event)
+            self.seconds["derivation"] = before + time.monotonic() - began
+            self.display.advance(event, len(done), len(done) + len(jobs) - 1)
+        genotype = self.derivation.choose(self.space, weights, done)
+        took = duration(self.seconds["derivation"])
+        self.display.end(f"derivation: {len(done)} short trainings used, {took}, {words(dict(genotype.choices))}")
+        return genotype
+
+    def train(self, genotype: Genotype, weights: dict[str, list[float]], status: str) -> Run:
+        """Train the chosen network from scratch and write down all that the run hands over."""
+        self.display.start("training")
+        began = time.monotonic()
+        build = builder(self.space.bind(genotype))
+        torch.manual_seed(self.seed)
+        result = self.evaluator(build, self.task, self.seed)
+        model = self.trained(genotype, result.state)
+        event = {
+            "event": "derived",
+            "genotype": dict(genotype.choices),
+            "confidence": confidence(self.space, weights) if weights else {},
+            **self.gap(genotype),
+            "derived_metric": result.metric_architecture,
+        }
+        self.seconds["training"] = time.monotonic() - began
+        self.journal.append(event)
+        self.write(genotype, model, result)
+        self.journal.update(status=status, seconds=self.rounded())
+        report.write(self.journal.folder)
+        self.display.end(
+            f"training: {result.metric_architecture:.1%} on the architecture split after {result.epochs} epochs in "
+            f"{duration(self.seconds['training'])}, {result.parameters:,} parameters"
+        )
+        return Run(self.journal, self.task, self.space, genotype, model, status, result.metric_architecture)
+
+    def gap(self, genotype: Genotype) -> dict[str, float | None]:
+        """The discretisation gap: the supernet's accuracy, and that of the chosen network with its weights."""
+        supernet = getattr(self.state, "supernet", None)
+        if supernet is None:
+            return {"supernet_metric": None, "inherited_metric": None}
+        return {
+            "supernet_metric": self.measure(supernet),
+            "inherited_metric": self.measure(supernet.model(genotype)),
+        }
+
+    @torch.no_grad()
+    def measure(self, network: nn.Module) -> float:
+        network.eval()
+        return self.task.metric(self.task.forward(network), "architecture")
+
+    def trained(self, genotype: Genotype, state: dict[str, Any]) -> GraphModel:
+        model = builder(self.space.bind(genotype))(self.task, self.evaluator.recipe)
+        model.load_state_dict(state)
+        assert isinstance(model, GraphModel)
+        return model.to(self.task.x.device).eval()
+
+    def write(self, genotype: Genotype, model: GraphModel, result: Result) -> None:
+        header = f"Found by gnas {__version__} for {self.task.name}: {words(dict(genotype.choices))}."
+        self.journal.write("genotype.json", genotype.to_json() + "\n")
+        self.journal.write("space.json", self.space.to_json() + "\n")
+        self.journal.write("model.py", source_of(model, header=header))
+        self.journal.save("weights.pt", result.state)
+
+    def finished(self) -> Run:
+        """The run as its folder has it, for one that had come to its end before."""
+        genotype = Genotype.from_json(self.journal.path("genotype.json").read_text(encoding="utf-8"))
+        state = torch.load(self.journal.path("weights.pt"), weights_only=True, map_location="cpu")
+        metric = self.journal.events()[-1]["derived_metric"]
+        if not self.journal.path("report.html").exists():
+            report.write(self.journal.folder)
+        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric)
+
+    # what a run is made of
+
+    def settings(self) -> dict[str, Any]:
+        """What ``run.json`` holds from the start."""
+        space = self.space
+        depth = space.choices.get("depth")
+        size = {"choices": len(space.choices), "genotypes": space.size, "share": space.share}
+        described = {
+            "space": {
+                "name": space.name,
+                "digest": space.digest(),
+                "settings": {**size, "depths": None if depth is None else len(depth.options)},
+            },
+            "strategy": self.strategy.describe(),
+            "derivation": plain(self.derivation),
+            "recipe": plain(self.evaluator.recipe),
+            "evaluator": plain(self.evaluator),
+            "task": {**self.task.describe(), "digest": self.task.digest()},
+            "data": self.source,
+            "seed": self.seed,
+            "budget": None if self.budget is None else str(self.budget),
+            "versions": {
+                "gnas": __version__,
+                "torch": torch.__version__,
+                "torch_geometric": metadata.version("torch_geometric"),
+                "python": platform.python_version(),
+            },
+            "device": str(self.task.x.device),
+            "threads": torch.get_num_threads(),
+        }
+        # As it will be read back, so that the two can be compared.
+        return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+
+    def refuse(self) -> None:
+        folder, status = self.journal.folder, self.journal.run()["status"]
+        if status == "done":
+            raise ValueError(
+                f"{folder} holds a finished run, which is never overwritten; search into another folder (--folder), "
+                "or read this one again with resume=True (--resume)"
+            )
+        raise ValueError(
+            f"{folder} holds a run that is {'still going on or was killed' if status == 'running' else status}; "
+            "go on with it by resume=True (--resume), or search into another folder (--folder)"
+        )
+
+    def compare(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to go on with a run that was begun with other settings or other data."""
+        run = self.journal.run()
+        for key in ("space", "strategy", "derivation", "evaluator", "seed", "budget"):
+            if difference := _difference(key, run.get(key), settings[key]):
+                raise ValueError(
+                    f"{self.journal.folder} was begun with {difference}; give the settings it was begun with, "
+                    "or search into another folder (--folder)"
+                )
+        if run["task"]["digest"] != settings["task"]["digest"]:
+            raise ValueError(
+                f"{self.journal.folder} was begun on other data ({run['task']['name']!r}, "
+                f"{run['task']['digest'][:12]}) than is given now ({self.task.name!r}, "
+                f"{settings['task']['digest'][:12]}); give the same data, or search into another folder (--folder)"
+            )
+
+    # the state
+
+    def restore(self) -> None:
+        """Make the strategy's state, and go back to the last snapshot if there is one."""
+        kept = self.journal.restore(until="derived")
+        torch.manual_seed(self.seed)
+        self.state = self.strategy.init(self.space, self.task, torch.default_generator)
+        if kept is None:
+            return
+        self.state.load_state_dict(kept["strategy"])
+        self.steps, self.phase, self.seconds = kept["steps"], kept["phase"], dict(kept["seconds"])
+        torch.set_rng_state(kept["rng"])
+        self.display.note(f"going on after {self.steps} steps")
+
+    def snapshot(self) -> None:
+        state = {
+            "strategy": self.state.state_dict(),
+            "steps": self.steps,
+            "phase": self.phase,
+            "seconds": self.seconds,
+            "rng": torch.get_rng_state(),
+        }
+        self.journal.snapshot(state, closed=self.phase == "derivation")
+
+    # the budget
+
+    def spent(self) -> bool:
+        if self.budget is None:
+            return False
+        if self.budget.unit == "seconds":
+            return self.seconds["search"] >= self.budget.amount * (1 - RESERVED)
+        return self.steps >= self.budget.amount
+
+    def late(self, trainings: int) -> bool:
+        """Whether one more short training and the last one would go beyond a wall-clock budget."""
+        if self.budget is None or self.budget.unit != "seconds":
+            return False
+        each = self.seconds["derivation"] / trainings if trainings else 0.0
+        last = each * self.evaluator.epochs / self.derivation.epochs
+        return self.seconds["search"] + self.seconds["derivation"] + each + last >= self.budget.amount
+
+    def extent(self) -> tuple[float | None, float, str]:
+        """How much there is to do in the search phase, how much is done, and in what."""
+        if self.budget is not None and self.budget.unit == "seconds":
+            return self.budget.amount * (1 - RESERVED), self.seconds["search"], "seconds"
+        unit = _unit(self.strategy)
+        own = getattr(self.strategy, unit, None)
+        return (own if self.budget is None else self.budget.amount), self.steps, unit
+
+    def summary(self) -> str:
+        """The search phase in one line."""
+        event = self.journal.events()[-1]
+        unit = "epochs" if event["event"] == "epoch" else "evaluations"
+        metric = event.get("best", event.get("metric_architecture"))
+        what = "the best candidate" if "best" in event else "the supernet"
+        text = f"search: {self.steps} {unit} in {duration(self.seconds['search'])}"
+        return text if metric is None else f"{text}, {what} at {metric:.1%} on the architecture split"
+
+    def rounded(self) -> dict[str, float]:
+        return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
+
+
+def plain(settings: Any) -> Any:
+    """Frozen settings as plain values that JSON can hold."""
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        return {entry.name: plain(getattr(settings, entry.name)) for entry in dataclasses.fields(settings)}
+    if isinstance(settings, (list, tuple)):
+        return [plain(value) for value in settings]
+    return settings
+
+
+def _unit(strategy: Strategy[Any]) -> str:
+    """What the steps of a strategy are called; its setting of that name limits them."""
+    return "evaluations" if isinstance(strategy, BlackBox) else "epochs"
+
+
+def _fit(strategy: Strategy[Any], budget: Budget | None) -> Strategy[Any]:
+    """The strategy with its own end where the budget is, so that its schedules fit."""
+    if budget is None or budget.unit == "seconds":
+        return strategy
+    unit = _unit(strategy)
+    if budget.unit not in ("steps", unit):
+        raise ValueError(
+            f"the budget is given in {budget.unit}, but {strategy.name} counts {unit}; "
+            f"try '{budget.amount:g} {unit}' or a time such as '2min'"
+        )
+    if any(entry.name == unit for entry in dataclasses.fields(strategy)):
+        return dataclasses.replace(strategy, **{unit: int(budget.amount)})
+    return strategy
+
+
+def _difference(where: str, old: Any, new: Any) -> str:
+    """The first difference of two settings in words, or nothing."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            if found := _difference(f"{where}.{key}", old.get(key), new.get(key)):
+                return found
+        return ""
+    return "" if old == new else f"{where} {old!r} and is given {new!r} now"
+
+
+def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any, seed: Any) -> None:
+    if not isinstance(data, (Data, Task)):
+        raise TypeError(
+            f"search got data of type {type(data).__name__}; expected a torch_geometric.data.Data or a gnas.Task "
+            "(for a name such as 'cora': gnas.load('cora'))"
+        )
+    expected = (
+        ("space", space, Space, "gnas.space.layered()"),
+        ("strategy", strategy, Strategy, "gnas.Darts()"),
+        ("derivation", derivation, Derivation, "gnas.Derivation()"),
+        ("evaluator", evaluator, TrainFromScratch, "gnas.TrainFromScratch()"),
+    )
+    for key, value, kind, example in expected:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"search got {key}={value!r}; expected a {kind.__name__} object, try {example} "
+                "(names are for the command line)"
+            )
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise ValueError(f"search got seed={seed!r}; expected a whole number from 0 to {2**31 - 1}")
