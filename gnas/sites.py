@@ -344,4 +344,4 @@ def _states(layers: nn.ModuleDict) -> State:
 
 def _run(op: Op, layers: nn.ModuleDict, arity: int, settings: Settings, inputs: Inputs, context: Context) -> Tensor:
     by_ending = {"" if key == "conv" else key: layer for key, layer in layers.items()}
-    return op.forward(by_ending, [inputs(i) for i in op.reads(arity)], settings, context)
+    return op.forward(by_ending, [inputs(i) for i in op.reads(arity, settings)], settings, context)

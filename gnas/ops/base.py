@@ -137,7 +137,7 @@ class Op:
         """The layers for a node with that many inputs and those settings."""
         return {}
 
-    def reads(self, inputs: int) -> range:
+    def reads(self, inputs: int, settings: Settings) -> range:
         """Positions of the inputs that are read."""
         return range(inputs)
 

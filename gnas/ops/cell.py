@@ -88,7 +88,7 @@ class Pool(Op):
         before = {} if self.aggr == "sum" else {"_in": _project()}
         return before | {"": Call(SimpleConv, (), {"aggr": self.aggr}), "_out": _finish(HIDDEN)}
 
-    def reads(self, inputs: int) -> range:
+    def reads(self, inputs: int, settings: Settings) -> range:
         return range(1)
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:

@@ -17,7 +17,7 @@ class Zero(Op):
 
     name = "zero"
 
-    def reads(self, inputs: int) -> range:
+    def reads(self, inputs: int, settings: Settings) -> range:
         return range(0)
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
@@ -44,8 +44,11 @@ class Lerp(Op):
 
     name = "lerp"
 
+    def reads(self, inputs: int, settings: Settings) -> range:
+        return range(2 if settings["weight"] else 1)
+
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
-        return torch.lerp(inputs[0], inputs[1], cast(float, settings["weight"]))
+        return torch.lerp(inputs[0], inputs[1], cast(float, settings["weight"])) if len(inputs) > 1 else inputs[0]
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
         return f"torch.lerp({inputs[0]}, {inputs[1]}, {settings['weight']!r})"

@@ -39,7 +39,7 @@ class Convolution(Op):
         """What the PyG layer computes, by kernels where that is faster."""
         raise NotImplementedError
 
-    def reads(self, inputs: int) -> range:
+    def reads(self, inputs: int, settings: Settings) -> range:
         return range(1)
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:

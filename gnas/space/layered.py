@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gnas.space.program import Choice, Node, Space
+from gnas.space.program import Choice, Node, Space, Value
 
 AGGREGATORS = ("gcn", "sage_mean", "sage_max", "gat", "gin", "identity")
 EXTENDED = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
-RESIDUALS = ("none", "previous", "initial")
-JUMPS = ("last", "max", "concat")
+JUMPS = ("last", "max", "concat", "lstm")
+TIES = ("aggregate", "transform", "previous", "initial")
 
 SANE_AGGREGATORS = (
     "sage_sum",
@@ -37,56 +37,77 @@ def layered(
     max_depth: int = 6,
     aggregators: Sequence[str] = AGGREGATORS,
     transforms: Sequence[bool] = (True, False),
-    residuals: Sequence[str] = RESIDUALS,
-    residual_weight: float = 0.1,
+    previous: Sequence[float] = (0.0, 0.5),
+    initial: Sequence[float] = (0.0, 0.1),
     jumps: Sequence[str] = ("last",),
     skips: bool = False,
     depth: bool = True,
+    tie: Sequence[str] = ("aggregate", "previous", "initial"),
     share: str = "site",
 ) -> Space:
     """One aggregator a layer.
 
-    Layer i computes ``a_i = aggregate_i(h_{i-1})``, with or without a projection, and
-    ``h_i = (1 - r) a_i + r z`` with z nothing, ``h_{i-1}`` or the network's first state. The result is ``h_d``, or
-    a merge of ``h_d`` and the earlier layers.
+    Layer i computes ``a_i = aggregate_i(h_{i-1})``, with or without a projection, then keeps a share p of what it
+    read and a share q of the network's first state: ``h_i = (1 - q) ((1 - p) a_i + p h_{i-1}) + q h_0``. The
+    result is ``h_d``, or a merge of ``h_d`` and the earlier layers.
 
     Args:
         max_depth: Number of layers.
         aggregators: Names of operations to choose from in each layer.
         transforms: Whether a layer projects: ``(True, False)`` leaves it open.
-        residuals: Which of ``"none"``, ``"previous"`` and ``"initial"`` to choose from.
-        residual_weight: The share r of the residual (0.1 in APPNP and GCNII).
+        previous: Shares p to choose from; 0.0 is none.
+        initial: Shares q to choose from (0.1 in APPNP and GCNII); 0.0 is none.
         jumps: Ways to merge the layers: of ``"last"``, ``"max"``, ``"concat"`` and ``"lstm"``.
         skips: Whether each earlier layer's place in the merge is a choice; without it all are merged.
         depth: Whether the layer that is read last is a choice.
+        tie: Which of ``"aggregate"``, ``"transform"``, ``"previous"`` and ``"initial"`` are one choice for all
+            layers; SANE ties none.
         share: ``"site"``, one projection for all candidates of a layer, or ``"none"``, each its own.
     """
     if max_depth < 1:
         raise ValueError(f"layered got max_depth={max_depth}; expected at least 1")
-    _known("residuals", residuals, RESIDUALS)
-    _known("jumps", jumps, (*JUMPS, "lstm"))
-    if not 0 < residual_weight < 1:
-        raise ValueError(f"layered got residual_weight={residual_weight}; expected a share between 0 and 1, try 0.1")
+    _known("jumps", jumps, JUMPS)
+    _known("tied choices", tie or TIES, TIES)
+    for name, shares in (("previous", previous), ("initial", initial)):
+        if not shares or any(isinstance(share, str) or not 0 <= share < 1 for share in shares):
+            raise ValueError(f"layered got {name}={shares!r}; expected shares of at least 0 and below 1, try (0.0, 0.1)")
+
+    def choice(name: str, layer: int, options: Sequence[Value]) -> Choice:
+        return Choice(name if name in tie else f"{name}.{layer}", tuple(options))
+
     program: list[Node] = []
     below = "x"
     for i in range(1, max_depth + 1):
-        transform = Choice(f"transform.{i}", tuple(transforms)) if len(transforms) > 1 else transforms[0]
-        conv = Node(f"conv{i}", Choice(f"aggregate.{i}", tuple(aggregators)), (below,), attrs={"transform": transform})
-        program.append(conv)
-        # The first layer's input is the first state, so "previous" and "initial" would be one option twice.
-        sources = {"none": conv.name, "previous": below, "initial": "x"}
-        options = tuple(dict.fromkeys(sources[residual] for residual in residuals))
-        read = Choice(f"residual.{i}", options) if len(options) > 1 else options[0]
-        program.append(Node(f"layer{i}", "lerp", (conv.name, read), attrs={"weight": residual_weight}))
-        below = f"layer{i}"
+        transform = _settle(choice("transform", i, transforms))
+        conv, mixed, layer = f"conv{i}", f"mix{i}", f"layer{i}"
+        program += [
+            Node(conv, choice("aggregate", i, aggregators), (below,), attrs={"transform": transform}),
+            Node(mixed, "lerp", (conv, below), attrs={"weight": _settle(choice("previous", i, previous))}),
+            Node(layer, "lerp", (mixed, "x"), attrs={"weight": _settle(choice("initial", i, initial))}),
+        ]
+        below = layer
     program += _readout(max_depth, jumps, skips, depth)
     return Space("layered", tuple(program), "out", share=share)
 
 
+def _settle(choice: Choice) -> Value | Choice:
+    return choice if len(choice.options) > 1 else choice.options[0]
+
+
 def sane(layers: int = 3) -> Space:
     """SANE's own space: 11 aggregators a layer, a skip for each layer, and three layer aggregations."""
-    settings = {"transforms": (True,), "residuals": ("none",), "jumps": ("concat", "max", "lstm")}
-    return layered(layers, SANE_AGGREGATORS, skips=True, depth=False, share="none", **settings)  # type: ignore[arg-type]
+    return layered(
+        layers,
+        SANE_AGGREGATORS,
+        transforms=(True,),
+        previous=(0.0,),
+        initial=(0.0,),
+        jumps=("concat", "max", "lstm"),
+        skips=True,
+        depth=False,
+        tie=(),
+        share="none",
+    )
 
 
 def _readout(max_depth: int, jumps: Sequence[str], skips: bool, depth: bool) -> list[Node]:

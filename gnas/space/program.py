@@ -11,7 +11,7 @@ Four operations have a meaning here, because pruning depends on it; all others a
   that input, and is then an operation like any other),
 * ``zero`` reads nothing,
 * ``sum`` adds its inputs; ``zero`` adds nothing to it, and the sum of one input is that input,
-* ``lerp`` is ``a + weight * (b - a)``; between a node and itself it is that node.
+* ``lerp`` is ``a + weight * (b - a)``; with the weight zero, or between a node and itself, it is ``a``.
 
 Only the standard library is used.
 """
@@ -347,8 +347,8 @@ class Space:
     def bind(self, genotype: Genotype) -> Space:
         """The program of one genotype: no choice is left, and no node that nothing reads.
 
-        ``identity`` passes on what it reads, ``zero`` vanishes from sums, and a ``lerp`` of a node with itself
-        is that node, so a branch that was switched off leaves no trace.
+        ``identity`` passes on what it reads, ``zero`` vanishes from sums, and a ``lerp`` that keeps its first input
+        alone is that input, so a branch that was switched off leaves no trace.
         """
         self.check(genotype)
 
@@ -437,7 +437,7 @@ def prune(space: Space) -> Space:
 
 
 def simplify(space: Space) -> Space:
-    """Pass on ``identity``, drop ``zero`` from sums, collapse a ``lerp`` of a node with itself, and prune.
+    """Pass on ``identity``, drop ``zero`` from sums, collapse a ``lerp`` that keeps one input, and prune.
 
     Nodes with choices in their op are left as they are, so a space stays the same search.
     """
@@ -453,7 +453,8 @@ def simplify(space: Space) -> Space:
                 op = "zero"
         single = op == "identity" and node.settings.get("transform", False) is False
         single = single or (op == "sum" and len(inputs) == 1)
-        single = single or (op == "lerp" and len(inputs) == 2 and inputs[0] == inputs[1])
+        if op == "lerp":
+            single = inputs[0] == inputs[1] or _same(node.settings.get("weight"), 0.0)
         if single and isinstance(inputs[0], str):
             alias[node.name] = inputs[0]
             continue
