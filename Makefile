@@ -1,7 +1,7 @@
 # Set-up and every check. On a fresh machine with Python 3.10 to 3.13 and a package index:
 #
-#   make search     an environment in .venv, then a whole search on an embedded real graph (a few minutes)
-#   make test       the same environment, then the tests
+#   make search   an environment in .venv, then a whole search on an embedded real graph (a few minutes)
+#   make test     the same environment, then the tests
 #
 # Settings: PYTHON=python3.12 (which one makes the environment), VENV=.venv, DATA=digits (what is searched),
 # SEARCH="--strategy random" (more for gnas search), TESTS="-k depth" (more for pytest).
@@ -9,6 +9,7 @@
 SHELL := /bin/bash
 VENV ?= .venv
 DATA ?= digits
+RUN = $(basename $(notdir $(DATA)))
 WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALL := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
@@ -22,8 +23,11 @@ help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "also: slow (the long tests), lint, types, check (all of these), format, constraints, clean"
 
+# A run is never overwritten, so each call takes the next free folder.
 search: $(VENV)/installed
-	$(BIN)/gnas search $(DATA) $(SEARCH)
+	@n=1; while [ -e runs/$(RUN)-$$n ]; do n=$$((n + 1)); done; \
+	set -x; $(BIN)/gnas search $(DATA) --folder runs/$(RUN)-$$n $(SEARCH); { set +x; } 2>/dev/null; \
+	echo "the report: $(CURDIR)/runs/$(RUN)-$$n/report.html"
 
 test: $(VENV)/installed-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow" $(TESTS)
