@@ -271,6 +271,9 @@ def test_a_damaged_row_is_said(tmp_path: Path) -> None:
     (folder / "evaluation" / "gcn.json").write_text("{")
     with pytest.raises(ValueError, match=r"gcn\.json is damaged"):
         evaluate(folder, baselines=["GCN"], random=False)
+    (folder / "evaluation" / "gcn.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"gcn\.json is no row"):
+        evaluate(folder, baselines=["GCN"], random=False)
 
 
 # statistics
@@ -291,6 +294,9 @@ def test_paired_without_spread() -> None:
     assert compare.paired([0.9] * 10, [0.8] * 10).p == pytest.approx(2 / 2**10)
     assert compare.paired([0.9], [0.8]).p == 1.0
     assert compare.paired([0.3 + 0.1 * i for i in range(5)], [0.2 + 0.1 * i for i in range(5)]).p == 2 / 2**5
+    # As float32, three equal steps of 0.001 differ in the eighth digit.
+    ours, theirs = (torch.tensor(values).tolist() for values in ([0.913, 0.914, 0.935], [0.912, 0.913, 0.934]))
+    assert compare.paired(ours, theirs).p == 2 / 2**3
     with pytest.raises(ValueError, match="expected pairs"):
         compare.paired([1.0], [1.0, 2.0])
 
@@ -339,6 +345,8 @@ def test_verdict_both_ways() -> None:
     assert lost == "the search lost 0.8 ± 0.2 against random search, p = 0.002"
     none = sentence(high, row("random search (gap)", "random search", noise, 0.8))
     assert none == "no gain beyond noise over random search (0.1 ± 1.1, p = 0.93)"
+    behind = sentence(noise, row("random search (gap)", "random search", high, 0.8))
+    assert behind == "no gain over random search (-0.1 ± 1.1, p = 0.93)"
     assert sentence(high) == "the found network was compared with nothing"
 
 

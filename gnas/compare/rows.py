@@ -105,19 +105,7 @@ def evaluate(
     finally:
         plan.shown.close()
         plan.crew.close()
-    differences = compare(rows)
-    evaluation = {
-        "format": FORMAT,
-        "version": VERSION,
-        "task": {**plan.task.describe(), "digest": plan.task.digest()},
-        "seeds": list(plan.seeds),
-        "rows": rows,
-        "verdict": verdict(rows, differences),
-        "comparisons": differences,
-        "settings": plan.settings(),
-        "versions": _versions(),
-        "threads": torch.get_num_threads(),
-    }
+    evaluation = _evaluation(plan, rows)
     _write(journal.path("evaluation.json"), evaluation)
     return evaluation
 
@@ -218,6 +206,9 @@ class _Plan:
                 continue
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise ValueError(f"{path} is damaged ({error}); delete it, and the row is made again") from None
+            if not isinstance(content, dict) or not isinstance(content.get("row"), dict):
+                raise ValueError(f"{path} is no row of an evaluation; delete it, and the row is made again")
+            # As it was read back: JSON makes lists of tuples.
             if content.get("made_with") == json.loads(json.dumps(made_with)):
                 kept: Row = content["row"]
                 return kept
@@ -225,6 +216,23 @@ class _Plan:
 
     def keep(self, name: str, made_with: Mapping[str, Any], row: Row) -> None:
         _write(self.journal.folder / "evaluation" / _file(name), {"made_with": made_with, "row": row})
+
+
+def _evaluation(plan: _Plan, rows: list[Row]) -> Evaluation:
+    """The content of ``evaluation.json``."""
+    differences = compare(rows)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "task": {**plan.task.describe(), "digest": plan.task.digest()},
+        "seeds": list(plan.seeds),
+        "rows": rows,
+        "verdict": verdict(rows, differences),
+        "comparisons": differences,
+        "settings": plan.settings(),
+        "versions": _versions(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _found_row(plan: _Plan, run: Mapping[str, Any], space: Space, genotype: Genotype) -> Row:

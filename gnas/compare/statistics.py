@@ -12,6 +12,8 @@ from scipy import stats
 
 FOUND, RANDOM, BASELINE = "found", "random search", "baseline"
 SIGNIFICANT = 0.05
+ROUNDING = 1e-6
+"""Accuracies come in float32, so that equal differences differ by about 1e-8; one node in a million is more."""
 
 Row = dict[str, Any]
 Evaluation = dict[str, Any]
@@ -43,9 +45,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     differences = [a - b for a, b in zip(ours, theirs)]
     gain = fmean(differences)
     std = deviation(differences)
-    # The differences of equal steps of accuracy are equal up to rounding only.
-    if std <= 1e-9:
-        return Difference(gain, 0.0, 1.0 if abs(gain) <= 1e-9 else 2.0 ** (1 - len(differences)))
+    if std <= ROUNDING:
+        return Difference(gain, 0.0, 1.0 if abs(gain) <= ROUNDING else 2.0 ** (1 - len(differences)))
     return Difference(gain, std, float(stats.ttest_rel(ours, theirs).pvalue))
 
 
@@ -55,8 +56,8 @@ def independent(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
         raise ValueError(f"got samples of {len(ours)} and {len(theirs)}; expected at least two in each")
     gain = fmean(ours) - fmean(theirs)
     std = math.hypot(deviation(ours), deviation(theirs))
-    if std <= 1e-9:
-        return Difference(gain, 0.0, 1.0 if abs(gain) <= 1e-9 else 2.0 ** (1 - min(len(ours), len(theirs))))
+    if std <= ROUNDING:
+        return Difference(gain, 0.0, 1.0 if abs(gain) <= ROUNDING else 2.0 ** (1 - min(len(ours), len(theirs))))
     return Difference(gain, std, float(stats.ttest_ind(ours, theirs, equal_var=False).pvalue))
 
 
@@ -120,7 +121,8 @@ def verdict(rows: Sequence[Row], differences: Sequence[Mapping[str, Any]], openi
 def _sentence(difference: Mapping[str, Any], against: str) -> str:
     gain, std, p = difference["gain"], points(difference["std"]), probability(difference["p"])
     if difference["p"] >= SIGNIFICANT:
-        return f"no gain beyond noise over {against} ({points(gain)} ± {std}, {p})"
+        noise = "" if gain < -ROUNDING else " beyond noise"
+        return f"no gain{noise} over {against} ({points(gain)} ± {std}, {p})"
     if gain > 0:
         return f"the search gained {points(gain)} ± {std} over {against}, {p}"
     return f"the search lost {points(-gain)} ± {std} against {against}, {p}"
