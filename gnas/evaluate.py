@@ -93,6 +93,10 @@ class TrainFromScratch:
     epochs: int = 300
     patience: int = 100
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.patience < 1:
+            raise ValueError(f"got epochs={self.epochs} and patience={self.patience}; expected both to be at least 1")
+
     def __call__(self, build: Builder, task: Task, seed: int, *, test: bool = False) -> Result:
         """Train one network. The seed decides everything; the global generator is left as it was."""
         with seeded(seed):
@@ -103,8 +107,10 @@ class TrainFromScratch:
         start = time.perf_counter()
         recipe = self.recipe
         optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-        best, state, since, epoch = (-1.0, -float("inf")), {}, 0, 0
-        for epoch in range(1, self.epochs + 1):
+        best, epoch, since = (-float("inf"), -float("inf")), 0, 0
+        state: dict[str, Tensor] = {}
+        while epoch < self.epochs and since < self.patience:
+            epoch, since = epoch + 1, since + 1
             model.train()
             optimizer.zero_grad()
             task.loss(task.forward(model), "weights").backward()
@@ -113,12 +119,9 @@ class TrainFromScratch:
             loss = float(task.loss(out, "architecture"))
             metric = task.metric(out, "architecture")
             score = (metric if task.higher_is_better else -metric, -loss)
-            since += 1
             if score > best or not state:
                 best, since = score, 0
                 state = {key: value.detach().clone() for key, value in model.state_dict().items()}
-            if since >= self.patience:
-                break
         model.load_state_dict(state)
         out = outputs(model, task)
         return Result(
@@ -159,7 +162,7 @@ def builder(bound: Space) -> Builder:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, PyTorch's generator starts from ``seed``; afterwards it goes on as if nothing had happened."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    """Within, PyTorch's generators start from ``seed``; afterwards they go on as if nothing had happened."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
         yield

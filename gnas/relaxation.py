@@ -50,7 +50,8 @@ class Gumbel:
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         if generator is None:
             return _straight_through(_one_hot(alpha.argmax(), alpha), (alpha / self.temperature).softmax(dim=0))
-        noise = -torch.empty_like(alpha).exponential_(generator=generator).log()
+        drawn = torch.empty(alpha.shape, dtype=alpha.dtype, device=generator.device)
+        noise = -drawn.exponential_(generator=generator).log().to(alpha.device)
         soft = ((alpha + noise) / self.temperature).softmax(dim=0)
         return _straight_through(_one_hot(soft.argmax(), alpha), soft)
 
@@ -71,8 +72,8 @@ class OnePath:
         soft = alpha.softmax(dim=0)
         if generator is None:
             return _straight_through(_one_hot(alpha.argmax(), alpha), soft)
-        drawn = torch.multinomial(soft.detach(), 1, generator=generator)
-        return _straight_through(_one_hot(drawn, alpha), soft)
+        drawn = torch.multinomial(soft.detach().to(generator.device), 1, generator=generator)
+        return _straight_through(_one_hot(drawn.to(alpha.device), alpha), soft)
 
     def probabilities(self, alpha: Tensor) -> Tensor:
         """The distribution that is sampled from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
@@ -84,8 +84,9 @@ class GraphSupernet(nn.Module):
     def arch_weights(self) -> dict[str, Tensor]:
         """Weights of the options by name of choice, detached and without sampling noise."""
         with torch.no_grad():
-            probabilities = getattr(self.relaxation, "probabilities", self.relaxation)
-            return {name: probabilities(self.alpha(name)).detach().clone() for name in self.space.choices}
+            own: Callable[[Tensor], Tensor] | None = getattr(self.relaxation, "probabilities", None)
+            alphas = {name: self.alpha(name) for name in self.space.choices}
+            return {n: (own(alpha) if own else self.relaxation(alpha, None)).clone() for n, alpha in alphas.items()}
 
     def set_arch(self, genotype: Genotype | None) -> None:
         """Fix every choice to a genotype's option, one-hot; ``None`` gives the choices back to the alphas."""

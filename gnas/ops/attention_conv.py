@@ -34,12 +34,14 @@ class AttentionConv(MessagePassing):
         super().__init__(aggr="add", node_dim=0)
         self.heads, self.out_channels, self.score = heads, out_channels, score
         self.lin = nn.Linear(in_channels, heads * out_channels, bias=False)
-        self.att_dst = nn.Parameter(torch.empty(1, heads, out_channels)) if score != "linear" else None
         self.att_src = nn.Parameter(torch.empty(1, heads, out_channels))
-        self.att_out = nn.Parameter(torch.empty(1, heads, out_channels)) if score == "gen_linear" else None
-        self.bias = nn.Parameter(torch.zeros(heads * out_channels)) if bias else None
-        for parameter in (self.lin.weight, self.att_dst, self.att_src, self.att_out):
+        if score != "linear":
+            self.att_dst = nn.Parameter(torch.empty(1, heads, out_channels))
+        if score == "gen_linear":
+            self.att_out = nn.Parameter(torch.empty(1, heads, out_channels))
+        for parameter in self.parameters():
             glorot(parameter)
+        self.bias = nn.Parameter(torch.zeros(heads * out_channels)) if bias else None
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         edge_index, _ = remove_self_loops(edge_index)
@@ -49,14 +51,15 @@ class AttentionConv(MessagePassing):
         return out if self.bias is None else out + self.bias
 
     def message(self, z_i: Tensor, z_j: Tensor, index: Tensor, ptr: Tensor | None, size_i: int | None) -> Tensor:
-        a, b = self.att_dst, self.att_src
+        b = self.att_src
+        if self.score == "linear":
+            return z_j * softmax((b * z_j).sum(-1).tanh(), index, ptr, size_i).unsqueeze(-1)
+        a = self.att_dst
         if self.score == "sym":
             there = nn.functional.leaky_relu((a * z_i + b * z_j).sum(-1), 0.2)
             score = there + nn.functional.leaky_relu((a * z_j + b * z_i).sum(-1), 0.2)
         elif self.score == "cos":
             score = (a * z_i * b * z_j).sum(-1)
-        elif self.score == "linear":
-            score = (b * z_j).sum(-1).tanh()
         else:
             score = (self.att_out * (a * z_i + b * z_j).tanh()).sum(-1)
         return z_j * softmax(score, index, ptr, size_i).unsqueeze(-1)

@@ -151,7 +151,7 @@ class Op:
 
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
-    """As :func:`torch.nn.functional.dropout`, whose generator is three times slower on a CPU than comparing uniforms."""
+    """As :func:`torch.nn.functional.dropout`, whose generator takes three times as long on a CPU."""
     if not training or p == 0:
         return x
     if p >= 1:

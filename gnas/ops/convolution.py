@@ -128,7 +128,10 @@ def neighbours(context: Context, x: Tensor, aggr: str) -> Tensor:
 
 
 def attend(context: Context, logits: Tensor, z: Tensor) -> Tensor:
-    """Sum of ``z`` [nodes, heads, channels] by the softmax of ``logits`` [entries, heads]: [nodes, heads * channels]."""
+    """Sum of ``z`` [nodes, heads, channels] weighted by the softmax of ``logits`` [entries, heads].
+
+    The heads are concatenated: [nodes, heads * channels].
+    """
     nodes, heads, channels = z.shape
     weight = kernels.edge_softmax(context.graph.looped, logits)
     stacked = z.transpose(0, 1).reshape(heads * nodes, channels)

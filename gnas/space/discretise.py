@@ -26,10 +26,15 @@ def most_probable(space: Space, weights: Weights, inputs: int | None = 1) -> Ite
         weights: Weight of each option by name of choice; any non-negative numbers.
         inputs: Edges that a sum keeps.
     """
+    if inputs is not None and inputs < 1:
+        raise ValueError(f"inputs got {inputs}; expected at least 1, or None to keep every edge of a sum")
     for name, choice in space.choices.items():
         if len(weights.get(name, ())) != len(choice.options):
             got = len(weights.get(name, ()))
-            raise ValueError(f"choice {name!r} of space {space.name!r} got {got} weights for {len(choice.options)} options")
+            raise ValueError(
+                f"choice {name!r} of space {space.name!r} got {got} weights for {len(choice.options)} options; "
+                f"expected one each for {list(choice.options)}, try the arch_weights() of a supernet of this space"
+            )
     groups = [sorted(group, key=lambda item: -item[0]) for group in _groups(space, weights, inputs)]
     start = (0,) * len(groups)
     heap = [(-math.fsum(group[0][0] for group in groups), start)]
@@ -53,16 +58,26 @@ def discretise(space: Space, weights: Weights, inputs: int | None = 1) -> Genoty
 
 
 def edges(space: Space) -> dict[str, list[Choice]]:
-    """Switchable edges by the sum that they end in: nodes whose operation may be ``zero``, read by that sum alone."""
+    """Switchable edges by the sum that they end in.
+
+    An edge is a node whose operation may be ``zero`` or something else, by a choice of its own, and that is read by
+    that sum alone.
+    """
+    users: dict[str, int] = {}
+    for node in space.nodes:
+        for name in {choice.name for choice in node.choices}:
+            users[name] = users.get(name, 0) + 1
     readers: dict[str, list[Node]] = {}
     for node in space.nodes:
         for name in node.reads():
             readers.setdefault(name, []).append(node)
     found: dict[str, list[Choice]] = {}
     for node in space.nodes:
-        reading = readers.get(node.name, [])
-        if isinstance(node.op, Choice) and "zero" in node.op.options and [r.op for r in reading] == ["sum"]:
-            found.setdefault(reading[0].name, []).append(node.op)
+        op, reading = node.op, readers.get(node.name, [])
+        if not isinstance(op, Choice) or "zero" not in op.options or len(op.options) < 2:
+            continue
+        if users[op.name] == 1 and [reader.op for reader in reading] == ["sum"]:
+            found.setdefault(reading[0].name, []).append(op)
     return found
 
 
@@ -77,20 +92,24 @@ def _groups(space: Space, weights: Weights, inputs: int | None) -> Iterator[list
         if name not in grouped:
             yield [(_log(w), {name: option}) for option, w in zip(choice.options, weights[name], strict=True)]
     for choices in switched.values():
-        kept = len(choices) if inputs is None else min(inputs, len(choices))
+        if inputs is None or inputs >= len(choices):
+            for choice in choices:
+                yield _live(choice, weights)
+            continue
         group: list[tuple[float, Assignment]] = []
-        for some in combinations(choices, kept):
+        for some in combinations(choices, inputs):
             rest: Assignment = {choice.name: "zero" for choice in choices if choice not in some}
-            live = [
-                [(_log(w), {c.name: o}) for o, w in zip(c.options, weights[c.name], strict=True) if o != "zero"]
-                for c in some
-            ]
-            for combination in product(*live):
+            for combination in product(*(_live(choice, weights) for choice in some)):
                 assignment = dict(rest)
                 for _, part in combination:
                     assignment |= part
                 group.append((math.fsum(log for log, _ in combination), assignment))
         yield group
+
+
+def _live(choice: Choice, weights: Weights) -> list[tuple[float, Assignment]]:
+    pairs = zip(choice.options, weights[choice.name], strict=True)
+    return [(_log(weight), {choice.name: option}) for option, weight in pairs if option != "zero"]
 
 
 def confidence(space: Space, weights: Weights) -> dict[str, dict[str, float]]:

@@ -32,6 +32,7 @@ Value: TypeAlias = str | int | float | bool | None
 VERSION = 1
 KINDS = ("node", "edge", "graph")
 SHARING = ("site", "none")
+ARITY = {"identity": 1, "lerp": 2}
 RESERVED = frozenset({"self", "edge_index", "edge_weight", "edge_attr", "batch", "torch", "nn", "F", "Tensor"})
 
 
@@ -44,6 +45,10 @@ class RandomGenerator(Protocol):
 def _same(a: Value, b: Value) -> bool:
     # 1 == True == 1.0 in Python, but they are three different options.
     return type(a) is type(b) and a == b
+
+
+def _exact(values: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple((type(value), _exact(value) if isinstance(value, tuple) else value) for value in values)
 
 
 def _check_value(value: object, where: str) -> None:
@@ -91,6 +96,11 @@ class Choice:
             if any(_same(option, other) for other in self.options[:i]):
                 raise ValueError(f"choice {self.name!r} lists the option {option!r} twice; expected distinct options")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Choice):
+            return NotImplemented
+        return self.name == other.name and _exact(self.options) == _exact(other.options)
+
     def index(self, option: Value) -> int:
         """Position of an option; raises :class:`ValueError` with the options that there are."""
         for i, other in enumerate(self.options):
@@ -125,13 +135,22 @@ class Node:
                     f"node {self.name!r} chooses its op among {list(self.op.options)}; expected names (strings)"
                 )
         elif not isinstance(self.op, str) or not self.op:
-            raise TypeError(f"node {self.name!r} got the op {self.op!r}; expected the name of one, or a Choice of names")
+            raise TypeError(
+                f"node {self.name!r} got the op {self.op!r}; expected the name of one, or a Choice of names"
+            )
         if isinstance(self.inputs, str):
             raise TypeError(f"node {self.name!r} got inputs {self.inputs!r}; expected a tuple, try ({self.inputs!r},)")
         object.__setattr__(self, "inputs", tuple(self.inputs))
         for read in self.inputs:
             if not isinstance(read, (str, Choice)):
                 raise TypeError(f"node {self.name!r} reads {read!r}; expected the name of a node, or a Choice of names")
+        for op in self.op.options if isinstance(self.op, Choice) else (self.op,):
+            least = ARITY.get(str(op), 0)
+            if len(self.inputs) < least:
+                raise ValueError(
+                    f"node {self.name!r} got {len(self.inputs)} inputs for {op!r}; expected at least {least}, "
+                    f"try Node({self.name!r}, {op!r}, {('x', 'h1')[:least]!r})"
+                )
         if self.kind not in KINDS:
             raise ValueError(f"node {self.name!r} got the kind {self.kind!r}; expected one of {list(KINDS)}")
         pairs = self.attrs.items() if isinstance(self.attrs, Mapping) else self.attrs
@@ -139,6 +158,15 @@ class Node:
         for key, value in self.settings.items():
             if not isinstance(value, Choice):
                 _check_value(value, f"node {self.name!r}, attribute {key!r},")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        return _exact(self._fields) == _exact(other._fields)
+
+    @property
+    def _fields(self) -> tuple[object, ...]:
+        return self.name, self.op, self.inputs, self.kind, self.attrs
 
     @property
     def settings(self) -> dict[str, Value | Choice]:
@@ -167,7 +195,7 @@ class Node:
 
     def __repr__(self) -> str:
         inside = [_show(read) for read in self.inputs]
-        inside += [f"{key}={_show(value, quote=True)}" for key, value in self.attrs]
+        inside += [f"{key}={_show(value, quote=True)}" for key, value in self.settings.items()]
         return f"{self.name} = {_show(self.op)}({', '.join(inside)})"
 
 
@@ -193,15 +221,20 @@ class Genotype:
 
     def __post_init__(self) -> None:
         pairs = self.choices.items() if isinstance(self.choices, Mapping) else self.choices
-        object.__setattr__(self, "choices", tuple(sorted((str(k), v) for k, v in pairs)))
-        for name, option in self.choices:
+        object.__setattr__(self, "choices", tuple(sorted(((str(k), v) for k, v in pairs), key=lambda pair: pair[0])))
+        for name, option in dict(self.choices).items():
             _check_value(option, f"genotype of space {self.space!r}, choice {name!r},")
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Genotype):
+            return NotImplemented
+        return _exact((self.space, self.digest, self.choices)) == _exact((other.space, other.digest, other.choices))
+
     def __getitem__(self, name: str) -> Value:
-        for key, option in self.choices:
-            if key == name:
-                return option
-        raise KeyError(f"genotype of space {self.space!r} has no choice {name!r}; it has {list(dict(self.choices))}")
+        choices = dict(self.choices)
+        if name not in choices:
+            raise KeyError(f"genotype of space {self.space!r} has no choice {name!r}; it has {list(choices)}")
+        return choices[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict(self.choices))
@@ -213,7 +246,7 @@ class Genotype:
         return replace(self, choices={**dict(self.choices), **options})
 
     def __repr__(self) -> str:
-        return f"Genotype({self.space}: {', '.join(f'{k}={_show(v)}' for k, v in self.choices)})"
+        return f"Genotype({self.space}: {', '.join(f'{k}={_show(v)}' for k, v in dict(self.choices).items())})"
 
     def to_json(self) -> str:
         """The genotype as JSON text with a version field."""
@@ -266,7 +299,7 @@ class Space:
             if node.name in defined:
                 raise ValueError(f"space {self.name!r} defines {node.name!r} twice; expected each name once")
             for read in node.inputs:
-                for name in read.options if isinstance(read, Choice) else (read,):
+                for name in map(str, read.options) if isinstance(read, Choice) else (read,):
                     if name not in defined:
                         raise ValueError(
                             f"node {node.name!r} of space {self.name!r} reads {name!r}, which no earlier node defines "
@@ -274,7 +307,7 @@ class Space:
                         )
             for choice in node.choices:
                 known = choices.setdefault(choice.name, choice)
-                if repr(known) != repr(choice):
+                if known != choice:
                     raise ValueError(
                         f"space {self.name!r} has two choices named {choice.name!r} with other options: "
                         f"{list(known.options)} and {list(choice.options)}; give them two names, or the same options"
@@ -360,7 +393,7 @@ class Space:
                 node,
                 op=pick(node.op),
                 inputs=tuple(pick(read) for read in node.inputs),
-                attrs={key: pick(value) for key, value in node.attrs},
+                attrs={key: pick(value) for key, value in node.settings.items()},
             )
             for node in self.nodes
         ]
@@ -391,7 +424,7 @@ class Space:
                 "op": place(node.op),
                 "inputs": [place(read) for read in node.inputs],
                 "kind": node.kind,
-                "attrs": {key: place(value) for key, value in node.attrs},
+                "attrs": {key: place(value) for key, value in node.settings.items()},
             }
             for node in self.nodes
         ]
@@ -441,6 +474,9 @@ def simplify(space: Space) -> Space:
 
     Nodes with choices in their op are left as they are, so a space stays the same search.
     """
+    places = [read for node in space.nodes for read in node.inputs]
+    # What a choice of inputs names must stay there to be read.
+    optional = {option for read in places if isinstance(read, Choice) for option in read.options}
     alias: dict[str, str] = {}
     zeros: set[str] = set()
     nodes: list[Node] = []
@@ -454,8 +490,8 @@ def simplify(space: Space) -> Space:
         single = op == "identity" and node.settings.get("transform", False) is False
         single = single or (op == "sum" and len(inputs) == 1)
         if op == "lerp":
-            single = inputs[0] == inputs[1] or _same(node.settings.get("weight"), 0.0)
-        if single and isinstance(inputs[0], str):
+            single = inputs[0] == inputs[1] or node.settings.get("weight") == 0
+        if single and isinstance(inputs[0], str) and node.name not in optional:
             alias[node.name] = inputs[0]
             continue
         if op == "zero":
@@ -478,25 +514,28 @@ def _digest(space: Space) -> str:
             return ["choice", place.name, options]
         return colours[str(place)] if colours is not None else [type(place).__name__, place]
 
+    def reads(node: Node, colours: Mapping[str, str]) -> list[object]:
+        read = [label(read, colours) for read in node.inputs]
+        return sorted(read, key=str) if node.op in commutative else read
+
     down: dict[str, str] = {name: _hash("input", i) for i, name in enumerate(space.inputs)}
     for node in space.nodes:
-        reads = [label(read, down) for read in node.inputs]
-        if node.op in commutative:
-            reads.sort(key=str)
-        attrs = [[key, label(value)] for key, value in node.attrs]
-        down[node.name] = _hash(label(node.op), node.kind, attrs, reads)
+        attrs = [[key, label(value)] for key, value in node.settings.items()]
+        down[node.name] = _hash(label(node.op), node.kind, attrs, reads(node, down))
 
-    colours = down
-    for _ in range(3):
+    colours, settled = down, False
+    while not settled and len(set(colours.values())) < len(colours):
         readers: dict[str, list[str]] = {name: [] for name in colours}
         for node in space.nodes:
             for position, read in enumerate(node.inputs):
                 for name in read.options if isinstance(read, Choice) else (read,):
                     place = -1 if node.op in commutative else position
                     readers[str(name)].append(_hash(colours[node.name], place))
-        colours = {
-            name: _hash(colour, sorted(readers[name]), name == space.output) for name, colour in colours.items()
-        }
+        refined = {name: _hash(colour, sorted(readers[name]), name == space.output) for name, colour in colours.items()}
+        for node in space.nodes:
+            refined[node.name] = _hash(refined[node.name], *reads(node, colours))
+        settled = len(set(refined.values())) == len(set(colours.values()))
+        colours = refined
     # How candidates share weights is part of a search, not of the network that is found.
     return _hash(space.share if space.choices else "", sorted(colours.values()), colours[space.output])
 
