@@ -1,0 +1,466 @@
+"""The loop: what a run leaves, kill and resume, Ctrl-C, budgets, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from gnas.derive import Derivation
+from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.journal import EVENTS, Journal
+from gnas.model import GraphModel
+from gnas.search import Run, search
+from gnas.space import layered
+from gnas.strategy import Darts, Random
+from gnas.task import Task
+
+EPOCHS = 8
+RECIPE = Recipe(hidden_channels=8)
+EVALUATOR = TrainFromScratch(RECIPE, epochs=4, patience=4)
+DERIVATION = Derivation(epochs=2)
+STRATEGIES: dict[str, Any] = {
+    "first": Darts(order=1, epochs=EPOCHS, hidden_channels=8),
+    "second": Darts(order=2, epochs=EPOCHS, hidden_channels=8),
+    "random": Random(evaluations=EPOCHS, evaluator=EVALUATOR),
+}
+
+
+def graph(seed: int = 0) -> Data:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(60) % 3
+    x = torch.randn(60, 5, generator=generator) + y[:, None]
+    order = torch.randperm(60, generator=generator)
+    masks = {}
+    for i, key in enumerate(("train_mask", "val_mask", "test_mask")):
+        masks[key] = torch.zeros(60, dtype=torch.bool)
+        masks[key][order[20 * i : 20 * i + 20]] = True
+    return Data(x=x, edge_index=torch.randint(60, (2, 200), generator=generator), y=y, **masks)
+
+
+def found(folder: Path, which: str = "first", **settings: Any) -> Run:
+    settings = {"derivation": DERIVATION, "evaluator": EVALUATOR, "progress": False, "name": "tiny", **settings}
+    strategy = settings.pop("strategy", STRATEGIES[which])
+    return search(settings.pop("data", graph()), layered(max_depth=2), strategy, folder=folder, **settings)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Callable[[str], Run]:
+    """Gives the uninterrupted run of a strategy, made once."""
+
+    @functools.cache
+    def run(which: str) -> Run:
+        return found(tmp_path_factory.mktemp(which) / "run", which)
+
+    return run
+
+
+@pytest.fixture(params=list(STRATEGIES))
+def finished(request, whole) -> tuple[str, Run]:
+    """The uninterrupted run of each strategy."""
+    return request.param, whole(request.param)
+
+
+@pytest.fixture
+def first(whole) -> Run:
+    return whole("first")
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    return Journal(folder).events()
+
+
+# what a run leaves
+
+
+def test_a_run_leaves_all_its_files(finished):
+    which, run = finished
+    names = {path.name for path in run.folder.iterdir()}
+    expected = {"run.json", "events.jsonl", "state.pt", "genotype.json", "space.json", "model.py", "weights.pt"}
+    assert names == expected | {"report.html"}
+    kinds = [event["event"] for event in events(run.folder)]
+    step = "candidate" if which == "random" else "epoch"
+    assert kinds[:EPOCHS] == [step] * EPOCHS
+    assert kinds[-1] == "derived"
+    if which == "random":
+        assert len(kinds) == EPOCHS + 1
+    else:
+        assert set(kinds[EPOCHS:-1]) >= {"depth"}
+
+
+def test_run_json_tells_the_settings(finished):
+    which, run = finished
+    told = json.loads((run.folder / "run.json").read_text())
+    assert (told["format"], told["version"], told["status"], told["seed"]) == ("gnas.run", 1, "done", 0)
+    assert told["space"]["digest"] == run.space.digest()
+    assert told["strategy"]["name"] == STRATEGIES[which].name
+    assert told["recipe"]["hidden_channels"] == 8
+    assert told["task"]["digest"] == run.task.digest()
+    assert set(told["versions"]) == {"gnas", "torch", "torch_geometric", "python"}
+    assert set(told["seconds"]) >= {"search", "derivation"}
+    assert told["device"] == "cpu"
+
+
+def test_the_model_is_the_found_network_trained(finished):
+    _, run = finished
+    assert isinstance(run.model, GraphModel) and not run.model.training
+    assert run.space.genotype(dict(run.genotype.choices)) == run.genotype
+    with torch.no_grad():
+        metric = run.task.metric(run.task.forward(run.model), "architecture")
+    assert metric == run.metric == events(run.folder)[-1]["derived_metric"]
+    weights = torch.load(run.folder / "weights.pt", weights_only=True)
+    assert all(torch.equal(weights[key], value) for key, value in run.model.state_dict().items())
+
+
+def test_the_source_runs_without_gnas_and_is_the_model(finished):
+    _, run = finished
+    text = (run.folder / "model.py").read_text()
+    assert "import gnas" not in text and "from gnas" not in text
+    assert "tiny" in text.splitlines()[0]
+
+
+def test_the_test_role_is_never_read(finished):
+    _, run = finished
+    assert run.task.test_reads == 0
+
+
+def test_the_same_seed_gives_the_same_bytes_and_leaves_the_callers_stream(finished, tmp_path):
+    which, run = finished
+    before = torch.get_rng_state()
+    again = found(tmp_path / "again", which)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (again.folder / EVENTS).read_bytes() == (run.folder / EVENTS).read_bytes()
+    assert again.genotype == run.genotype
+
+
+def test_another_seed_gives_another_search(tmp_path):
+    a, b = found(tmp_path / "a", seed=1), found(tmp_path / "b", seed=2)
+    assert events(a.folder)[0] != events(b.folder)[0]
+
+
+def test_a_task_may_be_given_and_the_default_folder_names_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = found(None, data=Task.from_data(graph(), name="mine"), seed=3, budget="2 epochs")  # type: ignore[arg-type]
+    assert run.folder == Path("runs/mine-layered-darts-s3")
+    assert "mine-layered-darts-s3" in repr(run)
+
+
+# kill and resume
+
+
+class Slow:
+    """The same search, slow enough to be met on the way."""
+
+    def step(self, task, state):
+        time.sleep(0.02)
+        return super().step(task, state)  # type: ignore[misc]
+
+
+class SlowDarts(Slow, Darts):
+    pass
+
+
+class SlowRandom(Slow, Random):
+    pass
+
+
+def settings_of(settings: Any) -> dict[str, Any]:
+    return {entry.name: getattr(settings, entry.name) for entry in dataclasses.fields(settings)}
+
+
+def slow(strategy: Any) -> Any:
+    kind = SlowRandom if isinstance(strategy, Random) else SlowDarts
+    return kind(**settings_of(strategy))
+
+
+def child(folder: Path, which: str, settings: dict[str, Any], result: Path) -> None:
+    torch.set_num_threads(1)
+    try:
+        run = found(folder, strategy=slow(STRATEGIES[which]), resume=True, **settings)
+        result.write_text(run.status)
+    except KeyboardInterrupt:
+        result.write_text("aborted")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory) -> Callable[..., tuple[Any, Path]]:
+    """Starts a search in a process of its own, quickly: the server has torch and gnas loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "torch_geometric", "torchmetrics", "gnas.search", "gnas.report"])
+
+    def begin(folder: Path, which: str, **settings: Any) -> tuple[Any, Path]:
+        result = tmp_path_factory.mktemp("result") / "status"
+        process = context.Process(target=child, args=(folder, which, settings, result))
+        process.start()
+        return process, result
+
+    return begin
+
+
+def wait_for_lines(process: Any, folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while process.is_alive() and time.monotonic() < deadline:
+        file = folder / EVENTS
+        if file.exists() and file.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("moments", [(0, 1, EPOCHS - 1), (2, EPOCHS + 1), (5, EPOCHS, EPOCHS + 2)], ids=str)
+def test_a_killed_run_ends_as_if_it_had_not_been(finished, start, tmp_path, moments):
+    which, run = finished
+    folder = tmp_path / "run"
+    draws = random.Random(f"{which} {moments}")
+    killed = 0
+    for lines in moments:
+        process, _ = start(folder, which)
+        wait_for_lines(process, folder, lines)
+        time.sleep(draws.uniform(0, 0.03))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed, "at least the first kill met the run on its way"
+    process, result = start(folder, which)
+    process.join()
+    assert result.read_text() == "done"
+    for name in (EVENTS, "genotype.json", "space.json", "model.py"):
+        assert (folder / name).read_bytes() == (run.folder / name).read_bytes(), name
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    assert all(torch.equal(weights[key], value) for key, value in run.model.state_dict().items())
+
+
+def test_a_running_run_is_not_touched_by_a_second_process(start, tmp_path):
+    process, _ = start(tmp_path / "run", "first")
+    wait_for_lines(process, tmp_path / "run", 2)
+    with pytest.raises(ValueError, match="is in use by another search"):
+        found(tmp_path / "run", resume=True)
+    with pytest.raises(ValueError, match=r"still going on or was killed; go on with it by resume=True \(--resume\)"):
+        found(tmp_path / "run")
+    process.kill()
+    process.join()
+
+
+# Ctrl-C
+
+
+def test_an_interrupted_search_hands_over_what_it_found_and_can_go_on(finished, start, tmp_path):
+    which, run = finished
+    folder = tmp_path / "run"
+    process, result = start(folder, which)
+    wait_for_lines(process, folder, 3)
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert result.read_text() == "interrupted"
+    told = events(folder)
+    assert 3 <= len(told) - 1 < EPOCHS
+    assert told[-1]["event"] == "derived", "alpha alone decides, nothing else is measured"
+    assert Journal(folder).run()["status"] == "interrupted"
+    for name in ("genotype.json", "model.py", "weights.pt", "report.html"):
+        assert (folder / name).exists()
+    with pytest.raises(ValueError, match="a run that is interrupted; go on with it"):
+        found(folder, which)
+    again = found(folder, which, resume=True)
+    assert again.status == "done"
+    assert (folder / EVENTS).read_bytes() == (run.folder / EVENTS).read_bytes()
+
+
+class InterruptedDerivation(Derivation):
+    """Presses Ctrl-C in its second measurement."""
+
+    def run(self, *args, **kwargs):
+        if len(events(self.folder)) == EPOCHS + 1:  # type: ignore[attr-defined]
+            signal.raise_signal(signal.SIGINT)
+        return super().run(*args, **kwargs)
+
+
+def test_an_interrupted_derivation_leaves_the_choice_to_alpha_and_can_go_on(first, tmp_path):
+    derivation = InterruptedDerivation(**settings_of(DERIVATION))
+    object.__setattr__(derivation, "folder", tmp_path / "run")
+    run = found(tmp_path / "run", derivation=derivation)
+    told = events(run.folder)
+    assert run.status == "interrupted"
+    assert [event["event"] for event in told[EPOCHS:]] == ["depth", "depth", "derived"]
+    assert dict(run.genotype.choices) == told[EPOCHS - 1]["genotype"]
+    again = found(tmp_path / "run", resume=True)
+    assert again.status == "done"
+    assert (again.folder / EVENTS).read_bytes() == (first.folder / EVENTS).read_bytes()
+
+
+def test_two_interrupts_abort_and_leave_a_run_that_goes_on(tmp_path):
+    class Twice(Darts):
+        def step(self, task, state):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            return super().step(task, state)
+
+    with pytest.raises(KeyboardInterrupt):
+        found(tmp_path / "run", strategy=Twice(epochs=EPOCHS, hidden_channels=8))
+    assert Journal(tmp_path / "run").run()["status"] == "running"
+    assert found(tmp_path / "run", resume=True).status == "done"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# budgets
+
+
+def test_budgets_in_epochs_evaluations_and_steps(tmp_path):
+    def steps(run: Run) -> list[str]:
+        return [event["event"] for event in events(run.folder) if event["event"] in ("epoch", "candidate")]
+
+    assert steps(found(tmp_path / "a", budget="3 epochs")) == ["epoch"] * 3
+    assert steps(found(tmp_path / "b", budget=2)) == ["epoch"] * 2
+    assert steps(found(tmp_path / "c", "random", budget="3 evaluations")) == ["candidate"] * 3
+    longer = found(tmp_path / "d", budget=f"{EPOCHS + 2} epochs")
+    assert steps(longer) == ["epoch"] * (EPOCHS + 2), "a budget also moves the strategy's own end"
+    assert Journal(longer.folder).run()["budget"] == f"{EPOCHS + 2} epochs"
+
+
+def test_a_budget_in_seconds_is_kept(tmp_path):
+    endless = SlowDarts(epochs=10_000, hidden_channels=8)
+    began = time.monotonic()
+    run = found(tmp_path / "run", strategy=endless, budget="2s")
+    took = time.monotonic() - began
+    assert took < 4
+    told = Journal(run.folder).run()
+    assert 0.5 < told["seconds"]["search"] < 2, "part of it is kept for what follows the search"
+    assert run.status == "done"
+
+
+def test_the_clock_goes_on_where_it_stood(start, tmp_path):
+    folder = tmp_path / "run"
+    process, _ = start(folder, "first", budget="60s")
+    wait_for_lines(process, folder, EPOCHS - 1)
+    process.kill()
+    process.join()
+    kept = torch.load(folder / "state.pt", weights_only=True)["state"]
+    assert kept["seconds"]["search"] >= 0.02 * kept["steps"]
+    run = found(folder, budget="60s", resume=True)
+    assert Journal(run.folder).run()["seconds"]["search"] > kept["seconds"]["search"]
+
+
+@pytest.mark.parametrize(
+    ("which", "budget", "message"),
+    [
+        ("first", "5 evaluations", "darts counts epochs; try '5 epochs'"),
+        ("random", "5 epochs", "random counts evaluations; try '5 evaluations'"),
+        ("first", "soon", "a budget got 'soon'"),
+        ("first", -1, "a budget got -1"),
+    ],
+)
+def test_budgets_that_do_not_fit_are_refused(tmp_path, which, budget, message):
+    with pytest.raises(ValueError, match=message):
+        found(tmp_path / "run", which, budget=budget)
+    assert not (tmp_path / "run").exists()
+
+
+# refusals
+
+
+def test_a_finished_run_is_never_overwritten_and_read_again_by_resume(finished):
+    which, run = finished
+    with pytest.raises(ValueError, match=r"holds a finished run, .*--folder.*--resume"):
+        found(run.folder, which)
+    (run.folder / "report.html").unlink()
+    written = (run.folder / "weights.pt").stat().st_mtime_ns
+    again = found(run.folder, which, resume=True)
+    assert (again.genotype, again.metric, again.status) == (run.genotype, run.metric, "done")
+    assert (run.folder / "weights.pt").stat().st_mtime_ns == written
+    assert (run.folder / "report.html").exists()
+    for key, value in run.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[key], value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seed": 1}, "begun with seed 0 and is given 1 now"),
+        ({"which": "second"}, "begun with strategy.order 1 and is given 2 now"),
+        ({"which": "random"}, "begun with strategy"),
+        ({"budget": "3 epochs"}, "begun with"),
+        ({"derivation": Derivation(epochs=3)}, "begun with derivation.epochs 2 and is given 3"),
+        ({"data": graph(1)}, "begun on other data"),
+    ],
+    ids=str,
+)
+def test_a_run_goes_on_with_its_own_settings_only(first, settings, message):
+    run = first
+    with pytest.raises(ValueError, match=f"{message}.*--folder"):
+        found(run.folder, **{"which": "first", "resume": True, **settings})
+
+
+def test_a_damaged_journal_is_not_resumed(tmp_path):
+    class Aborting(Darts):
+        def step(self, task, state):
+            if state.epoch == 5:
+                raise KeyboardInterrupt
+            return super().step(task, state)
+
+    with pytest.raises(KeyboardInterrupt):
+        found(tmp_path, strategy=Aborting(epochs=EPOCHS, hidden_channels=8))
+    file = tmp_path / EVENTS
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(lines[0].replace(b'"epoch":1', b'"epoch":2') + b"".join(lines[1:]))
+    with pytest.raises(ValueError, match="was changed at or before line 1"):
+        found(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cora",), r"data of type str; expected .*gnas\.load\('cora'\)"),
+        ((graph(), "layered"), r"space='layered'; expected a Space object, try gnas\.space\.layered\(\)"),
+        ((graph(), None, "darts"), r"strategy='darts'; expected a Strategy object, try gnas\.Darts\(\)"),
+        ((graph(), None, Darts), "expected a Strategy object"),
+        ((graph(), None, None, "best"), r"derivation='best'; expected a Derivation object"),
+    ],
+)
+def test_names_and_other_objects_are_refused(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        search(*arguments)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "0", 2**31])
+def test_a_seed_is_a_whole_number(seed, tmp_path):
+    with pytest.raises(ValueError, match="expected a whole number from 0"):
+        found(tmp_path / "run", seed=seed)
+
+
+# what is shown
+
+
+def test_where_there_is_no_terminal_a_few_lines_are_shown(tmp_path, capfd):
+    found(tmp_path / "run", progress=None)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    starts = [line.partition(":")[0] for line in shown.err.splitlines()]
+    assert starts[-3:] == ["search", "derivation", "training"]
+    assert "\x1b" not in shown.err
+    found(tmp_path / "silent", progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_live_display_survives_a_whole_run(tmp_path, capfd):
+    found(tmp_path / "run", progress=True)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "training: " in shown.err and "architecture" in shown.err
