@@ -155,14 +155,19 @@ def _label(node: Node) -> str:
 
 
 def _settings(node: Node) -> str:
-    text = ", ".join(f"{key}={value}" for key, value in node.settings.items())
+    """Settings in short: ``weight=0.1``, and for yes and no ``transform`` and ``no transform``."""
+    texts = [
+        (key if value else f"no {key}") if isinstance(value, bool) else f"{key}={value}"
+        for key, value in node.settings.items()
+    ]
+    text = ", ".join(texts)
     return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _site(node: Node) -> str:
-    """The choice that a node of the open space stands for: of its operation, else of its wiring."""
-    places = [place for place in (node.op, *node.inputs) if isinstance(place, Choice) and len(place.options) > 1]
-    return places[0].name if places else ""
+    """The choice that a node of the open space stands for: of its operation, else of its wiring or settings."""
+    names = [choice.name for choice in node.choices if len(choice.options) > 1]
+    return names[0] if names else ""
 
 
 def _measure(box: Box) -> None:
@@ -228,9 +233,13 @@ def _add_output(boxes: dict[str, Box], last: str, opened: Node | None) -> None:
 
 
 def _chosen_reads(opened: Node, bound: Node) -> list[str]:
+    """What a node reads by choice; of an interpolation whose weight is chosen, what is mixed in."""
     if len(opened.inputs) != len(bound.inputs):
         return []
-    return [str(read) for place, read in zip(opened.inputs, bound.inputs) if isinstance(place, Choice)]
+    places = [isinstance(place, Choice) for place in opened.inputs]
+    if bound.op == "lerp" and isinstance(opened.settings.get("weight"), Choice):
+        places[-1] = True
+    return [str(read) for chosen, read in zip(places, bound.inputs) if chosen]
 
 
 def _add_unread(boxes: dict[str, Box], head: dict[str, str], unread: Sequence[Node]) -> None:

@@ -160,14 +160,19 @@ def finite(value: Any, other: float = math.nan) -> float:
 def option_labels(space: Space) -> dict[str, list[str]]:
     """What to call the options of every choice.
 
-    An option by which an interpolation (``lerp``) reads the same node twice is no residual at all: "none".
+    An option by which an interpolation (``lerp``) reads one node twice, or reads the other with weight 0, is "none".
     """
     labels = {name: [_plain(option) for option in choice.options] for name, choice in space.choices.items()}
     for node in space.nodes:
+        if node.op != "lerp":
+            continue
         for read in node.inputs:
-            if node.op == "lerp" and isinstance(read, Choice):
+            if isinstance(read, Choice):
                 names = zip(labels[read.name], read.options)
                 labels[read.name] = ["none" if option in node.inputs else label for label, option in names]
+        weight = node.settings.get("weight")
+        if isinstance(weight, Choice):
+            labels[weight.name] = ["none" if option == 0 else _plain(option) for option in weight.options]
     return labels
 
 
