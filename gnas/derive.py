@@ -143,16 +143,21 @@ class Derivation:
                     jobs.append(Job("depth", genotype, 0, True, position))
             yield jobs
         if self.best_of > 1:
-            candidates = list(self._candidates(space, self._settled(space, weights, done)))
-            depth = space.choices[DEPTH].index(candidates[0][DEPTH]) + 1 if DEPTH in space.choices else 0
-            yield [Job("best_of", genotype, 0, False, depth) for genotype in candidates]
+
+            def job(genotype: Genotype, seed: int) -> Job:
+                depth = space.choices[DEPTH].index(genotype[DEPTH]) + 1 if DEPTH in space.choices else 0
+                return Job("best_of", genotype, seed, False, depth)
+
+            yield [job(genotype, 0) for genotype in self._candidates(space, self._settled(space, weights, done))]
             ranked = sorted(self._ranking(done, "best_of"), key=lambda item: -item[1][0])
             finalists = [space.genotype(choices) for choices, _ in ranked[: self.finalists]]
-            yield [Job("best_of", g, seed, False, depth) for g in finalists for seed in range(1, self.finalist_seeds)]
+            yield [job(genotype, seed) for genotype in finalists for seed in range(1, self.finalist_seeds)]
 
     def _candidates(self, space: Space, weights: Weights) -> Iterator[Genotype]:
         seen: set[str] = set()
         for tries, genotype in enumerate(most_probable(space, weights, self.inputs)):
+            if DEPTH in space.choices and weights[DEPTH][space.choices[DEPTH].index(genotype[DEPTH])] == 0:
+                return  # the depth was settled, and no network of that depth is left
             digest = space.bind(genotype).digest()
             if digest not in seen:
                 seen.add(digest)

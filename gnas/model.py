@@ -11,7 +11,21 @@ from gnas import kernels
 from gnas.ops import Context, find, sparse_dropout_linear
 from gnas.space import Node, Space
 
-ENDINGS = ("", "_in", "_out")
+OWN = ("activate", "decoder", "dropout", "encoder", "hidden_channels", "in_channels", "layers", "out_channels", "space")
+TAKEN = frozenset({*OWN, *dir(nn.ModuleDict())})
+"""Names that a node can't have, because networks have attributes of these names."""
+
+
+def check_program(space: Space) -> None:
+    """Raise :class:`ValueError` unless a network can be made of a space: its input is ``x``, its names are free."""
+    if space.inputs != ("x",):
+        raise ValueError(f"space {space.name!r} has the inputs {space.inputs}; expected ('x',), the encoded features")
+    for node in space.nodes:
+        if node.name in TAKEN:
+            raise ValueError(
+                f"space {space.name!r} has a node {node.name!r}, which is the name of an attribute that networks "
+                f"have; expected another, try {node.name + '1'!r}"
+            )
 
 
 class GraphModel(nn.Module):
@@ -41,6 +55,7 @@ class GraphModel(nn.Module):
                 f"GraphModel got the space {space.name!r} with {len(space.choices)} open choices; expected a bound "
                 "one, try space.bind(genotype), or GraphSupernet for the space as it is"
             )
+        check_program(space)
         self.space, self.dropout = space, dropout
         self.in_channels, self.hidden_channels, self.out_channels = in_channels, hidden_channels, out_channels
         self.encoder = nn.Linear(in_channels, hidden_channels)
@@ -48,6 +63,11 @@ class GraphModel(nn.Module):
         for node in space.nodes:
             calls = find(str(node.op), node.name).layers(len(node.inputs), node.settings)
             for ending, call in calls.items():
+                if hasattr(self, node.name + ending):
+                    raise ValueError(
+                        f"the layer {node.name + ending!r} of node {node.name!r} has the name of another node's; "
+                        f"expected names that don't begin alike, try {node.name + '1'!r}"
+                    )
                 setattr(self, node.name + ending, call.build(hidden_channels))
             self._layers[node.name] = tuple(calls)
         self.decoder = nn.Linear(hidden_channels, out_channels)

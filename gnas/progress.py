@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -88,13 +88,13 @@ class Screen(Display):
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
             console=console,
         )
-        self.row = self.bar.add_task("", visible=False, unit="", left="")
+        self.row = self.bar.add_task("", visible=False, count="", left="")
+        self.unit = ""
         self.event: Mapping[str, Any] = {}
         self.stopping = False
         self.began = (0.0, 0.0)
@@ -104,7 +104,8 @@ class Screen(Display):
         self.event = {}
         self.began = (time.monotonic(), done)
         self.bar.remove_task(self.row)
-        self.row = self.bar.add_task(phase, total=_whole(total), completed=int(done), unit=unit, left="")
+        self.unit = unit
+        self.row = self.bar.add_task(phase, total=total, completed=done, count=self._count(done, total), left="")
         self.live.start()
 
     def advance(self, event: Mapping[str, Any], done: float, total: float | None = None) -> None:
@@ -115,9 +116,7 @@ class Screen(Display):
         if known and done > before:
             seconds = (time.monotonic() - began) / (done - before) * max(0.0, known - done)
             left = f"about {duration(seconds)} left"
-        self.bar.update(self.row, completed=int(done), left=left)
-        if total is not None:
-            self.bar.update(self.row, total=_whole(total))
+        self.bar.update(self.row, completed=done, total=known, count=self._count(done, known), left=left)
 
     def note(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False)
@@ -131,6 +130,9 @@ class Screen(Display):
 
     def close(self) -> None:
         self.live.stop()
+
+    def _count(self, done: float, total: float | None) -> str:
+        return f"{done:.0f}{'' if total is None else f'/{total:.0f}'} {self.unit}" if self.unit else ""
 
     def _render(self) -> Group:
         parts: list[Any] = [self.bar]
@@ -151,8 +153,13 @@ def facts(event: Mapping[str, Any]) -> list[tuple[str, str]]:
         return "   ".join(f"{role} {value:{form}}" for role, value in both if value is not None)
 
     rows = []
+    if "epoch" in event:
+        rows.append(("epoch", f"{event['epoch']}{' (warm-up)' if event.get('phase') == 'warmup' else ''}"))
+    if event.get("event") == "candidate":
+        rows.append(("candidate", str(event.get("index"))))
     if event.get("event") == "depth":
-        rows.append(("depth", f"{event.get('depth')}, seed {event.get('seed')}"))
+        start = "inherited weights" if event.get("inherit") else f"from scratch, seed {event.get('seed')}"
+        rows.append(("depth", f"{event.get('depth')}, {start}"))
     for label, key, form in (("loss", "loss", ".3f"), ("accuracy", "metric", ".1%")):
         if text := pair(key, form):
             rows.append((label, text))
@@ -186,10 +193,6 @@ def display(progress: bool | None, file: TextIO | None = None) -> Display:
         return Display()
     console = Console(file=file or sys.stderr, force_terminal=True if progress else None)
     return Screen(console) if console.is_terminal else Lines(console.file)  # type: ignore[arg-type]
-
-
-def _whole(total: float | None) -> float | None:
-    return None if total is None else round(total)
 
 
 class Interrupt:

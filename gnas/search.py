@@ -242,7 +242,7 @@ class _Search:
         done = [event for event in events if event["event"] in MEASURED]
         self.display.start("derivation", unit="trainings")
         began, before = time.monotonic(), self.seconds["derivation"]
-        supernet = getattr(self.state, "supernet", None)
+        supernet: Any = getattr(self.state, "supernet", None)
         while jobs := self.derivation.jobs(self.space, weights, done):
             if interrupt.requested:
                 return self.strategy.derive(self.task, self.state)
@@ -419,8 +419,16 @@ class _Search:
         if self.budget is None:
             return False
         if self.budget.unit == "seconds":
-            return self.seconds["search"] >= self.budget.amount * (1 - RESERVED)
+            return self.seconds["search"] >= self.share()
         return self.steps >= self.budget.amount
+
+    def share(self) -> float:
+        """Seconds of a wall-clock budget that the search phase may take."""
+        assert self.budget is not None
+        if isinstance(self.strategy, BlackBox) and self.steps:
+            # No derivation follows: what is left must do for one more candidate and for the last training.
+            return self.budget.amount - 2 * self.seconds["search"] / self.steps
+        return self.budget.amount * (1 - RESERVED)
 
     def late(self, trainings: int) -> bool:
         """Whether one more short training and the last one would go beyond a wall-clock budget."""
@@ -433,7 +441,7 @@ class _Search:
     def extent(self) -> tuple[float | None, float, str]:
         """How much there is to do in the search phase, how much is done, and in what."""
         if self.budget is not None and self.budget.unit == "seconds":
-            return self.budget.amount * (1 - RESERVED), self.seconds["search"], "seconds"
+            return self.share(), self.seconds["search"], "seconds"
         unit = _unit(self.strategy)
         own = getattr(self.strategy, unit, None)
         return (own if self.budget is None else self.budget.amount), self.steps, unit

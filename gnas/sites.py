@@ -111,9 +111,10 @@ class SharedSite(nn.Module):
     """A mixed convolution whose candidates share one projection (``share="site"``).
 
     With the projected state z = W dropout(relu(x)), or z = x where the layer doesn't transform, the value is
-    sum_k w_k s_k aggr_k(z) + b. The constant s_k = 1 / rms(aggr_k(z)), a detached running mean over training
-    steps, brings each candidate to unit scale, so that the weights are comparable. GraphSAGE's candidates share
-    a second projection for the node itself. Candidates that PyG lacks keep parameters of their own.
+    sum_k w_k s_k aggr_k(z) + b. The constant s_k = rms(z) / rms(aggr_k(z)), of detached running means over
+    training steps, brings each candidate to the scale of what it reads, so that the weights are comparable; that
+    of ``identity`` is one. GraphSAGE's candidates share a second projection for the node itself. Candidates that
+    PyG lacks keep parameters of their own.
     """
 
     momentum = 0.1
@@ -140,7 +141,8 @@ class SharedSite(nn.Module):
         if "gin" in ops:
             self.own["gin"] = _GIN(hidden, perceptron=True in transforms)
         self.rms: Tensor
-        self.register_buffer("rms", torch.zeros(len(ops)))
+        # The last entry is that of z.
+        self.register_buffer("rms", torch.zeros(len(ops) + 1))
         self.tracking = True
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
@@ -150,14 +152,16 @@ class SharedSite(nn.Module):
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)
+        self._track(-1, mixed.z())
         out: Tensor | None = None
         biased: Tensor | None = None
         for k in positions:
             op = str(self.op.options[k])
             value = mixed.candidate(op)
             weight = weights[k]
-            scale = 1.0 if op == "identity" else self._scale(k, value)
-            out = weight * scale * value if out is None else out + weight * scale * value
+            self._track(k, value)
+            value = (weight * self._scale(k)) * value
+            out = value if out is None else out + value
             if op in self.folding:
                 biased = weight if biased is None else biased + weight
         if out is None:
@@ -177,20 +181,22 @@ class SharedSite(nn.Module):
             return mixes[self.op.name].weights, mixes[self.op.name].active
         return self.bias.new_ones(1), (0,)
 
-    def _scale(self, k: int, value: Tensor) -> Tensor:
-        if self.training and self.tracking and value.numel():
+    def _track(self, k: int, value: Tensor) -> None:
+        # Identity is what is read: its entry stays zero, its scale one.
+        if self.training and self.tracking and value.numel() and self.op.options[k : k + 1] != ("identity",):
             with torch.no_grad():
                 now = value.detach().square().mean().sqrt().to(self.rms.dtype)
                 before = self.rms[k]
                 self.rms[k] = torch.where(before == 0, now, before + self.momentum * (now - before))
-        rms = self.rms[k]
-        return torch.where(rms == 0, torch.ones_like(rms), 1 / rms.clamp(min=1e-12)).clone()
+
+    def _scale(self, k: int) -> Tensor:
+        known = (self.rms[k] > 0) & (self.rms[-1] > 0)
+        return torch.where(known, self.rms[-1] / self.rms[k].clamp(min=1e-12), torch.ones_like(self.rms[k]))
 
     def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
         """State of the plain layers of one candidate, and its scale."""
         transform = bool(settings.get("transform", op != "identity"))
-        rms = float(self.rms[self.op.index(op)])
-        scale = 1.0 if op == "identity" or rms == 0 else 1 / rms
+        scale = float(self._scale(self.op.index(op)))
         if op not in self.folding:
             return _states(cast(nn.ModuleDict, self.own[f"{op} {transform}"])), scale
         state: dict[str, Tensor] = dict(self.own[op].state_dict()) if op in self.own else {}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.model import GraphModel
+from gnas.model import GraphModel, check_program
 from gnas.ops import Context, sparse_dropout_linear
 from gnas.relaxation import Relaxation, Softmax
 from gnas.sites import FixedSite, Mix, OwnSite, SharedSite, site_of
@@ -54,6 +54,7 @@ class GraphSupernet(nn.Module):
         relaxation: Relaxation | None = None,
     ) -> None:
         super().__init__()
+        check_program(space)
         self.space, self.dropout = space, dropout
         self.relaxation = Softmax() if relaxation is None else relaxation
         self.in_channels, self.hidden_channels, self.out_channels = in_channels, hidden_channels, out_channels
@@ -68,6 +69,7 @@ class GraphSupernet(nn.Module):
         )
         self._nodes = {node.name: node for node in space.nodes}
         self._fixed: dict[str, int] | None = None
+        self._tracking = True
 
     def arch_parameters(self) -> list[nn.Parameter]:
         """The architecture parameters: an alpha [options] for every choice."""
@@ -100,19 +102,21 @@ class GraphSupernet(nn.Module):
     def frozen_statistics(self) -> Iterator[None]:
         """Within, running scales and batch statistics don't move: a loss is a function of the parameters alone."""
         shared = [site for site in self.sites.values() if isinstance(site, SharedSite)]
-        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        momenta = [norm.momentum for norm in norms]
-        for site in shared:
-            site.tracking = False
-        for norm in norms:
-            norm.momentum = 0.0
+        norms = [m for m in self.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+
+        def track(on: bool) -> None:
+            self._tracking = on
+            for site in shared:
+                site.tracking = on
+            for norm in norms:
+                norm.track_running_stats = on
+
+        before = self._tracking
+        track(False)
         try:
             yield
         finally:
-            for site in shared:
-                site.tracking = True
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
+            track(before)
 
     def _mixes(self) -> dict[str, Mix]:
         generator = torch.default_generator if self.training else None
@@ -138,7 +142,7 @@ class GraphSupernet(nn.Module):
         """[nodes, out_channels] from ``x`` [nodes, in_channels] and ``edge_index`` [2, edges]."""
         graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
         state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
-        context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch)
+        context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch, self._tracking)
         mixes = self._mixes()
         values = {"x": state}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -53,7 +54,9 @@ class Structure:
         steps = torch.arange(times, device=self.column.device).unsqueeze(1)
 
         def pointers(pointer: Tensor) -> Tensor:
-            return torch.cat([(pointer[:-1] + steps * self.entries).flatten(), pointer.new_tensor([times * self.entries])])
+            return torch.cat(
+                [(pointer[:-1] + steps * self.entries).flatten(), pointer.new_tensor([times * self.entries])]
+            )
 
         return Structure(
             pointers(self.pointer),
@@ -172,12 +175,17 @@ _RECENT: OrderedDict[tuple[int, ...], tuple[tuple[Tensor | None, ...], object]] 
 _LIMIT = 16
 
 
-def _remember(tensors: tuple[Tensor | None, ...], key: tuple[int, ...], build: object) -> object:
+def _remember(tensors: tuple[Tensor | None, ...], key: tuple[int, ...], build: Callable[[], object]) -> object:
+    # What derives from weights that are learned belongs to one backward pass, and tensors of torch.inference_mode
+    # neither tell when they change nor serve a backward pass.
+    if any(t is not None and (t.requires_grad or t.is_inference()) for t in tensors):
+        return build()
+    key = (*key, int(torch.is_inference_mode_enabled()))
     # The tensors are kept with the answer: as long as they live, no other tensor can have their identity.
     full = (*key, *(0 if t is None else id(t) for t in tensors), *(0 if t is None else t._version for t in tensors))
     found = _RECENT.get(full)
     if found is None:
-        _RECENT[full] = found = (tensors, build())  # type: ignore[operator]
+        _RECENT[full] = found = (tensors, build())
         if len(_RECENT) > _LIMIT:
             _RECENT.popitem(last=False)
     _RECENT.move_to_end(full)
@@ -189,8 +197,30 @@ def graph_of(edge_index: Tensor | Graph, num_nodes: int, edge_weight: Tensor | N
     """The :class:`Graph` of an ``edge_index``; the last few are remembered, so a training loop sorts once."""
     if isinstance(edge_index, Graph):
         return edge_index
-    build = lambda: Graph(edge_index.as_subclass(Tensor), num_nodes, edge_weight)  # noqa: E731
+
+    def build() -> Graph:
+        _check(edge_index, num_nodes, edge_weight)
+        return Graph(edge_index.as_subclass(Tensor), num_nodes, edge_weight)
+
     return _remember((edge_index, edge_weight), (1, num_nodes), build)  # type: ignore[return-value]
+
+
+def _check(edge_index: Tensor, num_nodes: int, edge_weight: Tensor | None) -> None:
+    if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.dtype != torch.int64:
+        raise ValueError(
+            f"edge_index has shape {list(edge_index.shape)} and dtype {edge_index.dtype}; expected [2, edges] and "
+            "torch.int64, try edge_index.t() or edge_index.long()"
+        )
+    edges = edge_index.size(1)
+    if edges and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
+        raise ValueError(
+            f"edge_index names the nodes {int(edge_index.min())} to {int(edge_index.max())}; expected 0 to "
+            f"{num_nodes - 1}, because x has {num_nodes} rows"
+        )
+    if edge_weight is not None and edge_weight.shape != (edges,):
+        raise ValueError(
+            f"edge_weight has shape {list(edge_weight.shape)}; expected [edges] = [{edges}], a weight for each edge"
+        )
 
 
 @torch.compiler.disable

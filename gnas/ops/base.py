@@ -108,6 +108,7 @@ class Context:
         dropout: Probability of dropping an entry before a projection.
         training: Whether dropout is on.
         batch: Graph of each node, [nodes], or ``None`` for a single graph.
+        tracking: Whether running statistics move in training.
     """
 
     graph: Graph
@@ -115,6 +116,7 @@ class Context:
     dropout: float
     training: bool
     batch: Tensor | None = None
+    tracking: bool = True
 
 
 Settings = Mapping[str, Any]

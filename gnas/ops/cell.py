@@ -159,7 +159,8 @@ class PNA(Pool):
         every = torch.cat([mean, low, high, std], dim=1)
         degree = context.graph.degree.to(x.dtype).unsqueeze(1)
         norm = cast(DegreeScalerAggregation, layers[""].aggr_module)
-        if context.training:
+        # Without any edge there is no degree to compare with.
+        if context.training and context.tracking and structure.entries:
             norm.avg_deg_log.fill_((degree + 1).log().mean())
         up = (degree + 1).log() / norm.avg_deg_log
         down = norm.avg_deg_log / (degree.clamp(min=1) + 1).log()
