@@ -19,8 +19,8 @@ from typing import Any
 
 from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
 from gnas.space import Genotype, Space
-from gnas.space.program import Value
 from gnas.space.discretise import Weights, confidence, discretise, most_probable
+from gnas.space.program import Value
 from gnas.supernet import GraphSupernet
 from gnas.task import Task
 

@@ -54,7 +54,9 @@ def test_second_derivatives_are_right() -> None:
     run = lambda v, z: portable.weighted_sum(graph.plain, v, z)  # noqa: E731
     assert torch.autograd.gradcheck(run, (values, x))
     assert torch.autograd.gradgradcheck(run, (values, x))
-    assert torch.autograd.gradgradcheck(lambda a, b: portable.inner_product(graph.plain, a, b), (x, torch.randn(6, 3, dtype=torch.float64)))
+    assert torch.autograd.gradgradcheck(
+        lambda a, b: portable.inner_product(graph.plain, a, b), (x, torch.randn(6, 3, dtype=torch.float64))
+    )
 
 
 def test_torch_func_goes_through() -> None:
