@@ -11,6 +11,8 @@ from gnas.progress import Display, Interrupt, Lines, Screen, display, duration, 
 
 EVENT = {
     "event": "epoch",
+    "epoch": 7,
+    "phase": "warmup",
     "loss_weights": 1.25,
     "loss_architecture": None,
     "metric_weights": 0.9,
@@ -59,13 +61,14 @@ def test_the_live_display_shows_losses_accuracies_and_the_network():
     shown.live.refresh()
     shown.end("search: 3 epochs")
     shown.start("derivation", unit="trainings")
-    shown.advance({"event": "depth", "depth": "h3", "seed": 1, "metric_architecture": 0.5}, 1, 4)
+    shown.advance({"event": "depth", "depth": 3, "seed": 1, "metric_architecture": 0.5}, 1, 4)
     shown.close()
     text = file.getvalue()
     for expected in (
         "search",
-        "3/10",
-        "epochs",
+        "3/10 epochs",
+        "epoch  ",
+        "7 (warm-up)",
         "weights 1.250",
         "weights 90.0%",
         "architecture 78.5%",
@@ -74,8 +77,8 @@ def test_the_live_display_shows_losses_accuracies_and_the_network():
         "left",
         "stopping after this step; Ctrl-C again aborts",
         "search: 3 epochs",
-        "h3, seed 1",
-        "1/4",
+        "3, from scratch, seed 1",
+        "1/4 trainings",
     ):
         assert expected in text
 
