@@ -105,7 +105,8 @@ class Screen(Display):
         self.began = (time.monotonic(), done)
         self.bar.remove_task(self.row)
         self.unit = unit
-        self.row = self.bar.add_task(phase, total=total, completed=done, count=self._count(done, total), left="")
+        self.row = self.bar.add_task(phase, total=total, count=self._count(done, total), left="")
+        self.bar.update(self.row, completed=done)
         self.live.start()
 
     def advance(self, event: Mapping[str, Any], done: float, total: float | None = None) -> None:
