@@ -34,7 +34,7 @@ def depth_sentences(
     if chosen is not None and chosen in found:
         mean = fmean(found[chosen])
         how = "from scratch" if scratch else "from inherited weights"
-        text = f"Depth {labels[chosen]} was chosen: trained {how} it reaches {number(mean, 1, True)} %"
+        text = f"Depth {labels[chosen]} was chosen: trained {how} it reaches {number(mean, 1, True)}\u00a0%"
         others = {i: fmean(values) for i, values in found.items() if i != chosen}
         spreads = [stdev(values) for values in found.values() if len(values) > 1]
         if others:

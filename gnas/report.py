@@ -78,20 +78,20 @@ def headline(run: Run) -> dict[str, Any]:
         )
         seeds = len(row.get("test") or ())
         big = (
-            f"{mean} ± {std} %",
+            f"{mean} ± {std}\u00a0%",
             f"test accuracy, mean ± standard deviation of {prose.count(seeds, 'training seed')}",
         )
     elif math.isfinite(alone):
         big = (
-            f"{number(alone, 1, True)} %",
+            f"{number(alone, 1, True)}\u00a0%",
             "accuracy on the architecture split, by which it was chosen; the test split is unread",
         )
     elif run.of("candidate"):
         best = max(accuracy(event) for event in run.of("candidate"))
-        big = (f"{number(best, 1, True)} %", "best accuracy on the architecture split so far")
+        big = (f"{number(best, 1, True)}\u00a0%", "best accuracy on the architecture split so far")
     elif run.of("epoch"):
         last = prose.finite(run.of("epoch")[-1].get("metric_architecture"))
-        big = (f"{number(last, 1, True)} %", "accuracy of the supernet on the architecture split so far")
+        big = (f"{number(last, 1, True)}\u00a0%", "accuracy of the supernet on the architecture split so far")
     seconds = run.meta.get("seconds") or {}
     tiles = [
         ("search", prose.duration(seconds.get("search"))),
@@ -345,8 +345,8 @@ def candidates(run: Run) -> dict[str, Any] | None:
         best.append((x, max(y, best[-1][1]) if best else y))
     when = next(x for x, y in found if y == best[-1][1])
     text = (
-        f"The best of {prose.count(len(found), 'candidate')} reaches {number(best[-1][1], 1, True)} % on the "
-        f"architecture split, the middle one {number(median(y for _, y in found), 1, True)} %. "
+        f"The best of {prose.count(len(found), 'candidate')} reaches {number(best[-1][1], 1, True)}\u00a0% on the "
+        f"architecture split, the median is {number(median(y for _, y in found), 1, True)}\u00a0%. "
         f"The best was number {when:g}."
     )
     title = "Accuracy of the candidates on the architecture split, and the best so far"
@@ -398,7 +398,7 @@ def evaluation(run: Run) -> dict[str, Any] | None:
         "corrected": any("p_raw" in item for item in run.evaluation.get("comparisons") or ()),
         "verdict": str(run.evaluation.get("verdict") or ""),
         "seeds": prose.count(len(seeds), "seed"),
-        "scale": f"{low} to {high} %",
+        "scale": f"{low} to {high}\u00a0%",
     }
 
 

@@ -284,7 +284,7 @@ SECTIONS = {
     "layered": WHOLE,
     "gap": WHOLE,
     "shallow": [name for name in WHOLE if name != "depth"],
-    "random": ["network", "comparison", "certainty", "candidates", "settings", "source"],
+    "random": ["network", "comparison", "candidates", "certainty", "settings", "source"],
     "interrupted": ["network", "comparison", "certainty", "alphas", "training", "settings", "source"],
     "start": ["network", "comparison", "settings", "source"],
 }
