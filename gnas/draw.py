@@ -244,7 +244,6 @@ def _chosen_reads(opened: Node, bound: Node) -> list[str]:
 
 def _add_unread(boxes: dict[str, Box], head: dict[str, str], unread: Sequence[Node]) -> None:
     """One pale box for all unread nodes of a layer; its edges come from the nearest layers only."""
-    own = {node.name for node in unread}
     groups: dict[str, list[Node]] = {}
     for node in unread:
         groups.setdefault(_layer(node.name), []).append(node)
@@ -262,20 +261,22 @@ def _add_unread(boxes: dict[str, Box], head: dict[str, str], unread: Sequence[No
         near = [source for source in near if boxes[source].style != "unread" or source in earlier]
         box.above = (near or [source for source in sources if boxes[source].style == "input"])[-1:]
         box.main = box.above[0] if box.above else ""
-    assert own <= set(head)
 
 
 def _sorted(reads: Mapping[str, Iterable[str]]) -> list[str]:
     """Names in an order in which each comes after what it reads; those on a circle are left out."""
-    done: dict[str, None] = {}
-    waiting = list(reads)
-    while waiting:
-        ready = [name for name in waiting if all(read in done for read in reads[name])]
-        if not ready:
-            break
-        done.update(dict.fromkeys(ready))
-        waiting = [name for name in waiting if name not in done]
-    return list(done)
+    waiting = {name: len(set(sources)) for name, sources in reads.items()}
+    readers: dict[str, list[str]] = {name: [] for name in reads}
+    for name, sources in reads.items():
+        for source in set(sources):
+            readers[source].append(name)
+    order = [name for name, count in waiting.items() if not count]
+    for name in order:
+        for reader in readers[name]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                order.append(reader)
+    return order
 
 
 def _ranks(boxes: dict[str, Box]) -> list[list[str]]:
@@ -351,11 +352,11 @@ def _places(boxes: Mapping[str, Box], order: Sequence[Sequence[str]]) -> tuple[f
     members: dict[str, list[str]] = {}
     for name, column in columns.items():
         members.setdefault(column, []).append(name)
-    space = _spacing(boxes, order, columns)
-    sequence = _sorted({column: [a for a, b in space if b == column] for column in members})
+    left_of, right_of = _spacing(boxes, order, columns)
+    sequence = _sorted({column: left_of[column] for column in members})
     place = dict.fromkeys(sequence, 0.0)
     for column in sequence:
-        place[column] = max((place[a] + room for (a, b), room in space.items() if b == column), default=0.0)
+        place[column] = max((place[other] + room for other, room in left_of[column].items()), default=0.0)
 
     def wanted(column: str) -> float:
         total = weight = 0.0
@@ -368,10 +369,10 @@ def _places(boxes: Mapping[str, Box], order: Sequence[Sequence[str]]) -> tuple[f
 
     for _ in range(24):
         for column in reversed(sequence):
-            limit = min((place[b] - room for (a, b), room in space.items() if a == column), default=float("inf"))
+            limit = min((place[other] - room for other, room in right_of[column].items()), default=float("inf"))
             place[column] = max(place[column], min(wanted(column), limit))
         for column in sequence:
-            limit = max((place[a] + room for (a, b), room in space.items() if b == column), default=-float("inf"))
+            limit = max((place[other] + room for other, room in left_of[column].items()), default=-float("inf"))
             place[column] = min(place[column], max(wanted(column), limit))
     left = min(place[columns[name]] - box.wide / 2 for name, box in boxes.items()) - 4
     for name, box in boxes.items():
@@ -381,37 +382,42 @@ def _places(boxes: Mapping[str, Box], order: Sequence[Sequence[str]]) -> tuple[f
 
 def _spacing(
     boxes: Mapping[str, Box], order: Sequence[Sequence[str]], columns: Mapping[str, str]
-) -> dict[tuple[str, str], float]:
-    """How far apart the middles of two columns must be that are neighbours in some rank."""
-    space: dict[tuple[str, str], float] = {}
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """The neighbours of every column to the left and to the right, and how far apart their middles must be."""
+    left: dict[str, dict[str, float]] = {column: {} for column in columns.values()}
+    right: dict[str, dict[str, float]] = {column: {} for column in columns.values()}
     for rank in order:
         for a, b in itertools.pairwise(rank):
-            room = (boxes[a].wide + boxes[b].wide) / 2 + (BETWEEN if not (boxes[a].bend and boxes[b].bend) else 10.0)
-            pair = columns[a], columns[b]
-            space[pair] = max(space.get(pair, 0.0), room)
-    return space
+            room = (boxes[a].wide + boxes[b].wide) / 2 + (10.0 if boxes[a].bend and boxes[b].bend else BETWEEN)
+            one, other = columns[a], columns[b]
+            left[other][one] = right[one][other] = max(left[other].get(one, 0.0), room)
+    return left, right
 
 
 def _columns(boxes: Mapping[str, Box], order: Sequence[Sequence[str]]) -> dict[str, str]:
     """Join the bends of an edge, and a box with its main reader, as long as all can stand straight at once."""
     columns = {name: name for name in boxes}
-    pairs = [(box.main, name) for name, box in boxes.items() if box.bend and boxes[box.main].bend]
-    pairs += [
-        (box.main, n) for n, box in boxes.items() if not box.bend and box.main in box.above and box.style == "read"
-    ]
-    pairs += [(box.main, n) for n, box in boxes.items() if box.style == "unread" and boxes[box.main].style == "unread"]
+    chains: dict[str, list[str]] = {}
+    for name, box in boxes.items():
+        if box.bend:
+            chains.setdefault(name.rpartition("@")[0], []).append(name)
+    groups = [chain for chain in chains.values() if len(chain) > 1]
+    for style in ("read", "unread"):
+        fed = [box for box in boxes.values() if box.style == style and box.main in box.above]
+        groups += [[box.main, box.name] for box in fed if boxes[box.main].style in (style, "input")]
     taken: set[str] = set()
-    for above, name in pairs:
-        if above in taken:
+    for group in groups:
+        if group[0] in taken:
             continue
-        joined = {n: columns[above] if c == columns[name] else c for n, c in columns.items()}
-        left = {column: set[str]() for column in joined.values()}
+        merged = {columns[name] for name in group}
+        joined = {name: columns[group[0]] if column in merged else column for name, column in columns.items()}
+        left: dict[str, set[str]] = {column: set() for column in joined.values()}
         for rank in order:
             for a, b in itertools.pairwise(rank):
                 left[joined[b]].add(joined[a])
         if len(_sorted(left)) == len(left):
             columns = joined
-            taken.add(above)
+            taken.update(group[:-1])
     return columns
 
 
