@@ -2,120 +2,174 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import sys
+import textwrap
+from collections.abc import Iterable
 
 from gnas.model import GraphModel
 from gnas.ops import find
-from gnas.space import Node
 
 LINE = 120
+INDENT = "    "
 
 
 def source(model: GraphModel, *, header: str = "") -> str:
     """The network as Python source that imports torch and torch_geometric only.
 
-    Its class ``Network`` takes the state dict of ``model`` and computes the same.
+    Its class ``Network`` takes the state dict of ``model`` and computes the same. The layout is that of ``ruff
+    format`` with lines of 120 characters.
 
     Args:
         model: A network.
-        header: Lines for the top of the file's docstring, such as where it was found.
+        header: Text for the top of the file, such as where the network was found.
     """
-    space = model.space
     build: list[str] = []
     steps: list[str] = []
     factories: list[type] = []
-    names = {"x": "x"}
-    for node in space.nodes:
+    for node in model.space.nodes:
         op = find(str(node.op), node.name)
         calls = op.layers(len(node.inputs), node.settings)
         for ending, call in calls.items():
             build += call.lines(f"self.{node.name}{ending}")
             factories += call.factories()
-        variables = {ending: f"self.{node.name}{ending}" for ending in calls}
-        inputs = [names[str(read)] for read in node.inputs]
-        expression = op.source(variables, inputs, node.settings)
-        scale = node.settings.get("scale")
-        if scale is not None:
-            expression = f"{scale!r} * ({expression})"
-        names[node.name] = node.name
-        steps.append(f"{node.name} = {expression}")
+        layers = {ending: f"self.{node.name}{ending}" for ending in calls}
+        expression = op.source(layers, [str(read) for read in node.inputs], node.settings)
+        steps.append(f"{node.name} = {_scaled(expression, node.settings.get('scale'))}")
+    helpers = [inspect.getsource(f).rstrip() for f in dict.fromkeys(factories) if f.__module__.startswith("gnas.")]
+    network = _network(model, build, steps)
+    tree = ast.parse("\n".join([*helpers, *network]))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    imports = _imports(dict.fromkeys(factories), names)
+    blocks = [_docstring(header), "\n".join(imports), *("\n" + helper for helper in helpers)]
+    return "\n\n".join([*blocks, "\n" + "\n".join(network)]) + "\n"
+
+
+def _scaled(expression: str, scale: object) -> str:
+    if scale is None or scale == 1:
+        return expression
+    atom = isinstance(ast.parse(expression, mode="eval").body, (ast.Call, ast.Name))
+    return f"{scale!r} * {expression}" if atom else f"{scale!r} * ({expression})"
+
+
+def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]:
     body = "\n".join(steps)
-    return _file(model, header, build, steps, names[space.output], factories, "self.activate(" in body)
-
-
-def _file(
-    model: GraphModel,
-    header: str,
-    build: list[str],
-    steps: list[str],
-    output: str,
-    factories: list[type],
-    activates: bool,
-) -> str:
-    written = [f for f in dict.fromkeys(factories) if f.__module__.startswith("gnas.")]
-    named = {f.__name__ for f in factories if f.__module__.startswith("torch_geometric")}
-    helpers = [inspect.getsource(f).rstrip() for f in written]
-    text = "\n".join([*helpers, *steps])
-    edge_weight = "edge_weight" in "\n".join(steps)
-    imports = _imports(named, helpers, text)
-    first = (header.strip() or "A graph neural network found by gnas.").replace('"""', "'''")
-    weights = (
-        "    ``edge_attr`` and ``batch``"
-        if edge_weight
-        else "    ``edge_weight``, ``edge_attr`` and ``batch``"
-    )
-    lines = [f'"""{first}\n"""' if "\n" in first else f'"""{first}"""', "", *imports, ""]
-    for helper in helpers:
-        lines += ["", helper, ""]
-    lines += [
-        "",
+    weighted = "edge_weight" in body
+    unread = "``edge_attr`` and ``batch``" if weighted else "``edge_weight``, ``edge_attr`` and ``batch``"
+    sizes = f"in_channels: int = {model.in_channels}, hidden_channels: int = {model.hidden_channels}"
+    sizes += f", out_channels: int = {model.out_channels}, dropout: float = {model.dropout!r}"
+    layers = [
+        "super().__init__()",
+        "self.dropout = nn.Dropout(dropout)",
+        "self.encoder = nn.Linear(in_channels, hidden_channels)",
+        *build,
+        "self.decoder = nn.Linear(hidden_channels, out_channels)",
+    ]
+    run = ["x = self.encoder(self.dropout(x))", *steps, f"return self.decoder(self.dropout({model.space.output}))"]
+    lines = [
         "class Network(nn.Module):",
-        '    """The network. It is called like any PyG model;',
-        f"{weights} are accepted and not read.",
+        '    """The network, called like any PyG model.',
+        "",
+        f"    {unread} are accepted and not read.",
         '    """',
         "",
-        f"    def __init__(self, in_channels: int = {model.in_channels}, hidden_channels: int = {model.hidden_channels},",
-        f"                 out_channels: int = {model.out_channels}, dropout: float = {model.dropout!r}) -> None:",
-        "        super().__init__()",
-        "        self.dropout = dropout",
-        "        self.encoder = nn.Linear(in_channels, hidden_channels)",
-        *(f"        {line}" for line in build),
-        "        self.decoder = nn.Linear(hidden_channels, out_channels)",
+        *_wrapped(f"def __init__(self, {sizes}) -> None:", INDENT),
+        *(line for statement in layers for line in _wrapped(statement, 2 * INDENT)),
         "",
     ]
-    drop = "F.dropout({}, p=self.dropout, training=self.training)"
-    if activates:
-        lines += [
-            "    def activate(self, x: Tensor) -> Tensor:",
-            f"        return {drop.format('x.relu()')}",
-            "",
-        ]
+    if "self.activate(" in body:
+        activate = ["def activate(self, x: Tensor) -> Tensor:", INDENT + "return self.dropout(x.relu())"]
+        lines += [*(INDENT + line for line in activate), ""]
     lines += [
-        "    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None,",
-        "                edge_attr: Tensor | None = None, batch: Tensor | None = None) -> Tensor:",
-        f"        x = self.encoder({drop.format('x')})",
-        *(f"        {line}" for line in steps),
-        f"        return self.decoder({drop.format(output)})",
-        "",
+        "    def forward(",
+        "        self,",
+        "        x: Tensor,",
+        "        edge_index: Tensor,",
+        "        edge_weight: Tensor | None = None,",
+        "        edge_attr: Tensor | None = None,",
+        "        batch: Tensor | None = None,",
+        "    ) -> Tensor:",
+        *(line for statement in run for line in _wrapped(statement, 2 * INDENT)),
     ]
-    return "\n".join(lines)
-
-
-def _imports(named: set[str], helpers: list[str], text: str) -> list[str]:
-    helper_text = "\n".join(helpers)
-    for name in ("GATConv", "MessagePassing"):
-        if name in helper_text:
-            named = named | {name}
-    lines = ["from __future__ import annotations", "", "import torch" if "torch." in text else "", "import torch.nn.functional as F"]
-    lines = [line for i, line in enumerate(lines) if line or i == 1]
-    lines.append("from torch import Tensor, nn")
-    if named:
-        lines.append(f"from torch_geometric.nn import {', '.join(sorted(named))}")
-    if "glorot(" in helper_text:
-        lines.append("from torch_geometric.nn.inits import glorot")
-    utilities = [u for u in ("add_self_loops", "remove_self_loops", "softmax") if f"{u}(" in helper_text]
-    if utilities:
-        lines.append(f"from torch_geometric.utils import {', '.join(utilities)}")
     return lines
 
 
+def _docstring(header: str) -> str:
+    text = header.strip() or "A graph neural network found by gnas."
+    text = text.replace("\\", "\\\\").replace('"""', "'''")
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, LINE - 6) or [""]]
+    end = "\n" if len(lines) > 1 or lines[-1].endswith('"') else ""
+    return '"""' + "\n".join(lines) + end + '"""'
+
+
+def _imports(factories: Iterable[type], names: set[str]) -> list[str]:
+    """Import lines for the layers and for what the printed helpers read, of those whose names occur."""
+    found: dict[str, set[str]] = {}
+    for factory in factories:
+        if factory.__module__.startswith("torch_geometric.nn"):
+            found.setdefault("torch_geometric.nn", set()).add(factory.__name__)
+        elif not factory.__module__.startswith("torch."):
+            for statement in ast.parse(inspect.getsource(sys.modules[factory.__module__])).body:
+                if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith("torch_geometric"):
+                    used = {alias.name for alias in statement.names} & names
+                    found.setdefault(str(statement.module), set()).update(used)
+    lines = ["from __future__ import annotations", ""]
+    lines += ["import torch"] if "torch" in names else []
+    lines.append("from torch import Tensor, nn")
+    for module, used in sorted(found.items()):
+        line = f"from {module} import {', '.join(sorted(used))}"
+        if len(line) > LINE:
+            line = "\n".join([f"from {module} import (", *(f"{INDENT}{name}," for name in sorted(used)), ")"])
+        lines += [line] if used else []
+    return lines
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """A statement in lines that are short enough, broken as ``ruff format`` breaks it."""
+    if len(indent) + len(text) <= LINE:
+        return [indent + text]
+    groups = _groups(text)
+    inner = indent + INDENT
+    if not groups:
+        target, _, total = text.partition(" = ")
+        terms = [inner + total]
+        if len(terms[0]) > LINE:
+            first, *rest = total.split(" + ")
+            terms = [inner + first, *(f"{inner}+ {term}" for term in rest)]
+        return [f"{indent}{target} = (", *terms, indent + ")"]
+    start, end = max(groups, key=lambda group: group[1] - group[0])
+    body = text[start + 1 : end]
+    items = _items(body)
+    if text[start] == "(" and len(items) == 1:
+        lines = _wrapped(body, inner)
+    elif text[start] == "(" and len(inner) + len(body) <= LINE:
+        lines = [inner + body]
+    else:
+        lines = [line for item in items for line in _wrapped(item + ",", inner)]
+    return [indent + text[: start + 1], *lines, indent + text[end:]]
+
+
+def _groups(text: str) -> list[tuple[int, int]]:
+    """Positions of the brackets that are in no other brackets."""
+    groups, opened, depth = [], 0, 0
+    for i, character in enumerate(text):
+        if character in "([":
+            opened = opened if depth else i
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+            if depth == 0:
+                groups.append((opened, i))
+    return groups
+
+
+def _items(body: str) -> list[str]:
+    """What commas outside of brackets separate."""
+    items, depth, last = [], 0, 0
+    for i, character in enumerate(body):
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            items.append(body[last:i])
+            last = i + 1
+    return [item.strip() for item in [*items, body[last:]]]

@@ -91,6 +91,10 @@ def _text(argument: Any) -> str:
         return argument.text
     if isinstance(argument, Tensor):
         return f"torch.tensor({argument.tolist()})"
+    if isinstance(argument, str):
+        return f'"{argument}"'
+    if isinstance(argument, list):
+        return f"[{', '.join(map(_text, argument))}]"
     return str(argument) if isinstance(argument, Call) else repr(argument)
 
 

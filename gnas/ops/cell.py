@@ -180,5 +180,4 @@ class CellMerge(Op):
         return dropout(layers[""](torch.cat(list(inputs), dim=1)), context.dropout, context.training)
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
-        inside = f"{layers['']}(torch.cat([{', '.join(inputs)}], dim=1))"
-        return f"F.dropout({inside}, p=self.dropout, training=self.training)"
+        return f"self.dropout({layers['']}(torch.cat([{', '.join(inputs)}], dim=1)))"
