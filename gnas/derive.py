@@ -1,13 +1,14 @@
-"""From alphas to a genotype: what alpha says about operations and wiring, and evidence of its own for depth.
+"""From alphas to a genotype: alpha proposes, short trainings decide, on the architecture split.
 
-Alphas order operations well enough to reject the bad ones, but say little about depth, and their most probable
-genotype is one of many that are nearly as probable. So two questions are put to short trainings, and answered on
-the architecture split:
+Alphas order operations well enough to reject the bad ones, but their most probable genotype is one of many that
+are nearly as probable, and they say little about depth. So, one after another:
 
-1. How deep? With the layers that alpha chose, every depth is trained, from scratch on several seeds and from the
-   supernet's weights. The best mean from scratch wins; among equals the shallower.
-2. Which of the n most probable? At that depth, each is trained once; the best few are trained on more seeds, and
-   the best mean wins.
+1. **Best of n.** The n most probable genotypes are trained once, the best few of them on more seeds; the best mean
+   goes on.
+2. **Depth.** With its layers, every depth is trained, from scratch on several seeds and from the supernet's weights.
+   The best mean from scratch wins; among equals the shallower.
+3. **Further evidence.** Other choices that alpha judges badly, such as which layers project, are settled in the
+   same way, one after another, at that depth.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from gnas.task import Task
 
 __all__ = ["Derivation", "Job", "confidence", "discretise", "most_probable"]
 
+KINDS = ("best_of", "depth", "evidence")
+"""The events of a derivation."""
 DEPTH = "depth"
 TRIES = 2000
 Event = Mapping[str, Any]
@@ -36,7 +39,7 @@ class Job:
     """One short training that the derivation asks for.
 
     Args:
-        kind: ``"depth"`` or ``"best_of"``.
+        kind: ``"best_of"``, ``"depth"`` or ``"evidence"``.
         genotype: What to train.
         seed: Seed of the training.
         inherit: Whether it starts from the supernet's weights.
@@ -51,7 +54,7 @@ class Job:
 
     def matches(self, event: Event) -> bool:
         """Whether an event of the journal is this job's result."""
-        same = event.get("event") == self.kind and event.get("seed") == self.seed
+        same = event.get("event") in _kinds(self.kind) and event.get("seed") == self.seed
         same = same and event.get("inherit") == self.inherit
         return same and event.get("genotype") == dict(self.genotype.choices)
 
@@ -62,29 +65,31 @@ class Derivation:
 
     Args:
         inputs: Edges that a sum of switchable edges keeps (GNAS-MP one, DARTS two).
-        depth_seeds: Seeds on which every depth is trained from scratch; 0 leaves the depth to alpha.
-        inherited: Whether every depth is also trained on from the supernet's weights.
         best_of: Number of most probable genotypes that are compared; 1 takes the most probable.
         finalists: How many of them are trained on more seeds.
-        finalist_seeds: Seeds for those.
+        seeds: Seeds for those, for every depth and for further evidence.
+        depth: Whether the depth is settled by evidence; without it alpha decides.
+        inherited: Whether every depth is also trained on from the supernet's weights.
+        evidence: Names of other choices to settle by training; those that a space lacks are skipped.
         epochs: Length of a short training.
         patience: Epochs without a better one after which it stops.
     """
 
     inputs: int | None = 1
-    depth_seeds: int = 2
-    inherited: bool = True
-    best_of: int = 8
+    best_of: int = 16
     finalists: int = 3
-    finalist_seeds: int = 3
+    seeds: int = 2
+    depth: bool = True
+    inherited: bool = True
+    evidence: tuple[str, ...] = ("transform.1", "transform.2")
     epochs: int = 200
     patience: int = 50
 
     def __post_init__(self) -> None:
         if self.inputs is not None and self.inputs < 1:
             raise ValueError(f"inputs got {self.inputs}; expected at least 1, or None to keep every edge")
-        if self.depth_seeds < 0 or min(self.best_of, self.finalists, self.finalist_seeds, self.epochs) < 1:
-            raise ValueError(f"got {self}; expected depth_seeds >= 0 and every other count to be at least 1")
+        if min(self.best_of, self.finalists, self.seeds, self.epochs) < 1:
+            raise ValueError(f"got {self}; expected best_of, finalists, seeds and epochs to be at least 1")
 
     def jobs(self, space: Space, weights: Weights, done: Sequence[Event]) -> list[Job]:
         """What is to be trained next, given what was; empty when nothing is left to measure.
@@ -120,44 +125,41 @@ class Derivation:
         }
 
     def choose(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
-        """The genotype that the evidence speaks for; without evidence, the most probable."""
-        finals = self._ranking(done, "best_of")
-        if finals:
-            most = max(len(scores) for _, scores in finals)
-            best = max((item for item in finals if len(item[1]) == most), key=lambda item: fmean(item[1]))
-            return space.genotype(best[0])
-        return self.at_depth(space, weights, done)
-
-    def at_depth(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
-        """The most probable genotype, at the depth that the evidence speaks for."""
-        return discretise(space, self._settled(space, weights, done), self.inputs)
+        """The genotype that the evidence so far speaks for; without evidence, the most probable."""
+        genotype = self._proposed(space, weights, done)
+        for name in self._settled(space):
+            genotype = self._winner(space, genotype, name, done)
+        return genotype
 
     def _stages(self, space: Space, weights: Weights, done: Sequence[Event]) -> Iterator[list[Job]]:
-        if DEPTH in space.choices and self.depth_seeds:
-            jobs = []
-            alpha = discretise(space, weights, self.inputs)
-            for position, option in enumerate(space.choices[DEPTH].options, 1):
-                genotype = alpha.replace(depth=option)
-                jobs += [Job("depth", genotype, seed, False, position) for seed in range(self.depth_seeds)]
-                if self.inherited:
-                    jobs.append(Job("depth", genotype, 0, True, position))
-            yield jobs
+        def job(kind: str, genotype: Genotype, seed: int, inherit: bool = False) -> Job:
+            depth = space.choices[DEPTH].index(genotype[DEPTH]) + 1 if DEPTH in space.choices else 0
+            return Job(kind, genotype, seed, inherit, depth)
+
         if self.best_of > 1:
+            yield [job("best_of", genotype, 0) for genotype in self._candidates(space, weights)]
+            firsts = [(scores[0], choices) for choices, scores in _scores(done, "best_of")]
+            finalists = sorted(firsts, key=lambda item: -item[0])[: self.finalists]
+            yield [job("best_of", space.genotype(c), seed) for _, c in finalists for seed in range(1, self.seeds)]
+        genotype = self._proposed(space, weights, done)
+        for name in self._settled(space):
+            jobs = []
+            kind = "depth" if name == DEPTH else "evidence"
+            for option in space.choices[name].options:
+                other = genotype.replace(**{name: option})
+                jobs += [job(kind, other, seed) for seed in range(self.seeds)]
+                if name == DEPTH and self.inherited:
+                    jobs.append(job(kind, other, 0, inherit=True))
+            yield jobs
+            genotype = self._winner(space, genotype, name, done)
 
-            def job(genotype: Genotype, seed: int) -> Job:
-                depth = space.choices[DEPTH].index(genotype[DEPTH]) + 1 if DEPTH in space.choices else 0
-                return Job("best_of", genotype, seed, False, depth)
-
-            yield [job(genotype, 0) for genotype in self._candidates(space, self._settled(space, weights, done))]
-            ranked = sorted(self._ranking(done, "best_of"), key=lambda item: -item[1][0])
-            finalists = [space.genotype(choices) for choices, _ in ranked[: self.finalists]]
-            yield [job(genotype, seed) for genotype in finalists for seed in range(1, self.finalist_seeds)]
+    def _settled(self, space: Space) -> list[str]:
+        names = ([DEPTH] if self.depth else []) + list(self.evidence)
+        return [name for name in names if name in space.choices and len(space.choices[name].options) > 1]
 
     def _candidates(self, space: Space, weights: Weights) -> Iterator[Genotype]:
         seen: set[str] = set()
         for tries, genotype in enumerate(most_probable(space, weights, self.inputs)):
-            if DEPTH in space.choices and weights[DEPTH][space.choices[DEPTH].index(genotype[DEPTH])] == 0:
-                return  # the depth was settled, and no network of that depth is left
             digest = space.bind(genotype).digest()
             if digest not in seen:
                 seen.add(digest)
@@ -165,23 +167,38 @@ class Derivation:
             if len(seen) == self.best_of or tries == TRIES:
                 return
 
-    def _settled(self, space: Space, weights: Weights, done: Sequence[Event]) -> dict[str, list[float]]:
-        settled = {name: list(values) for name, values in weights.items()}
-        curve: dict[int, list[float]] = {}
-        for event in done:
-            if event["event"] == "depth" and not event["inherit"]:
-                curve.setdefault(int(event["depth"]), []).append(float(event["metric_architecture"]))
-        if curve:
-            best = max(sorted(curve), key=lambda depth: fmean(curve[depth]))
-            count = len(space.choices[DEPTH].options)
-            settled[DEPTH] = [1.0 if position == best else 0.0 for position in range(1, count + 1)]
-        return settled
+    def _proposed(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
+        """The best of n, judged by those that were trained on the most seeds."""
+        scores = _scores(done, "best_of")
+        if not scores:
+            return discretise(space, weights, self.inputs)
+        most = max(len(values) for _, values in scores)
+        return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
 
-    @staticmethod
-    def _ranking(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], list[float]]]:
-        found: dict[str, tuple[dict[str, Value], list[float]]] = {}
-        for event in sorted(done, key=lambda event: int(event.get("seed", 0))):
-            if event["event"] == kind:
-                choices = dict(event["genotype"])
-                found.setdefault(repr(sorted(choices.items())), (choices, []))[1].append(event["metric_architecture"])
-        return list(found.values())
+    def _winner(self, space: Space, genotype: Genotype, name: str, done: Sequence[Event]) -> Genotype:
+        """The genotype with the option of one choice that did best from scratch; the first among equals."""
+        kind = "depth" if name == DEPTH else "evidence"
+        scores = {repr(sorted(choices.items())): values for choices, values in _scores(done, kind)}
+        best, score = genotype, -float("inf")
+        for option in space.choices[name].options:
+            other = genotype.replace(**{name: option})
+            values = scores.get(repr(sorted(dict(other.choices).items())))
+            if values and fmean(values) > score:
+                best, score = other, fmean(values)
+        return best
+
+
+def _kinds(kind: str) -> tuple[str, ...]:
+    # The depth curve is drawn from its own events; further evidence takes over what was trained before.
+    return KINDS if kind == "evidence" else (kind,)
+
+
+def _scores(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], list[float]]]:
+    """Accuracies from scratch by genotype, in the order of their seeds."""
+    found: dict[str, tuple[dict[str, Value], dict[int, float]]] = {}
+    for event in done:
+        if event["event"] in _kinds(kind) and not event["inherit"]:
+            choices = dict(event["genotype"])
+            by_seed = found.setdefault(repr(sorted(choices.items())), (choices, {}))[1]
+            by_seed[int(event["seed"])] = float(event["metric_architecture"])
+    return [(choices, [by_seed[seed] for seed in sorted(by_seed)]) for choices, by_seed in found.values()]

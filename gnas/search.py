@@ -26,7 +26,7 @@ from torch_geometric.data import Data
 
 from gnas import __version__, report
 from gnas.budget import Budget
-from gnas.derive import Derivation, confidence
+from gnas.derive import KINDS, Derivation, confidence
 from gnas.evaluate import Result, TrainFromScratch, builder
 from gnas.export import source as source_of
 from gnas.journal import Journal
@@ -39,7 +39,6 @@ from gnas.task import Task
 
 # A wall-clock budget is for the whole run. Derivation and the last training get this share of it.
 RESERVED = 0.5
-MEASURED = ("depth", "best_of")
 # Snapshots may take one part in so many of the time.
 SNAPSHOT_SHARE = 20
 
@@ -239,7 +238,7 @@ class _Search:
         """Measure what the weights leave open, then choose; alpha alone decides if Ctrl-C came first."""
         if interrupt.requested or not weights:
             return self.strategy.derive(self.task, self.state)
-        done = [event for event in events if event["event"] in MEASURED]
+        done = [event for event in events if event["event"] in KINDS]
         self.display.start("derivation", unit="trainings")
         began, before = time.monotonic(), self.seconds["derivation"]
         supernet: Any = getattr(self.state, "supernet", None)
@@ -322,7 +321,7 @@ class _Search:
     def finished(self) -> Run:
         """The run as its folder has it, for one that had come to its end before."""
         genotype = Genotype.from_json(self.journal.path("genotype.json").read_text(encoding="utf-8"))
-        state = torch.load(self.journal.path("weights.pt"), weights_only=True, map_location="cpu")
+        state = self.journal.load("weights.pt")
         metric = self.journal.events()[-1]["derived_metric"]
         if not self.journal.path("report.html").exists():
             report.write(self.journal.folder)

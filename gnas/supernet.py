@@ -118,6 +118,15 @@ class GraphSupernet(nn.Module):
         finally:
             track(before)
 
+    @contextmanager
+    def without_dropout(self) -> Iterator[None]:
+        """Within, nothing is dropped, while relaxations still sample: how an architecture is judged."""
+        before, self.dropout = self.dropout, 0.0
+        try:
+            yield
+        finally:
+            self.dropout = before
+
     def _mixes(self) -> dict[str, Mix]:
         generator = torch.default_generator if self.training else None
         mixes = {}

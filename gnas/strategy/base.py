@@ -15,7 +15,7 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -63,6 +63,8 @@ class Supernet(Protocol):
     def arch_weights(self) -> Mapping[str, Tensor]: ...
 
     def frozen_statistics(self) -> AbstractContextManager[Any]: ...
+
+    def without_dropout(self) -> AbstractContextManager[Any]: ...
 
     def derive(self) -> Genotype: ...
 
@@ -179,13 +181,13 @@ class OneShot(Strategy[OneShotState]):
         grad_clip: Largest norm of the weights' gradient; ``None`` for no limit.
     """
 
-    epochs: int = 100
+    epochs: int = 60
     warmup: int | None = None
     arch_lr: float = 3e-2
     arch_weight_decay: float = 1e-3
     optimizer: str = "adam"
     lr: float = 0.01
-    weight_decay: float = 5e-4
+    weight_decay: float = 1e-3
     momentum: float = 0.9
     grad_clip: float | None = 5.0
 
@@ -271,8 +273,14 @@ class OneShot(Strategy[OneShotState]):
         return 0.5 * self.lr * (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs))
 
     def loss(self, task: Task, state: OneShotState, role: str) -> Tensor:
-        """The supernet's loss on one split at its present parameters."""
-        return task.loss(task.forward(state.supernet), role)
+        """The supernet's loss on one split at its present parameters.
+
+        On the architecture split nothing is dropped. Dropout belongs to the fitting of weights; under it, the
+        candidates that profit most from inflated inputs (the maximum above all) win over those that predict best.
+        """
+        judging = state.supernet.without_dropout() if role == "architecture" else nullcontext()
+        with judging:
+            return task.loss(task.forward(state.supernet), role)
 
     def update_architecture(self, task: Task, state: OneShotState) -> None:
         """One step of Adam on the architecture parameters; the weights and their running scales stay put."""

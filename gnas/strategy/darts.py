@@ -38,7 +38,8 @@ class Darts(OneShot):
       with a hundred steps of 3e-4 the alphas would stay where they started.
     * The architecture is left alone for the first fifth of the epochs, so that it is not judged by untrained
       weights, which favour operations without any.
-    * The evaluations of one second-order step share their dropout masks.
+    * The architecture's loss is taken without dropout, which belongs to the fitting of weights; the evaluations of
+      the other loss in one second-order step share their dropout masks.
 
     Args:
         order: 1 or 2.
@@ -55,7 +56,7 @@ class Darts(OneShot):
     order: int = 1
     hvp: str = "finite"
     hidden_channels: int = 64
-    dropout: float = 0.5
+    dropout: float = 0.8
     relaxation: Relaxation = field(default_factory=Softmax)
 
     def __post_init__(self) -> None:

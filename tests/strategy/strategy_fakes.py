@@ -103,6 +103,14 @@ class TinySupernet(nn.Module):
         finally:
             self.frozen = False
 
+    @contextmanager
+    def without_dropout(self) -> Iterator[None]:
+        before, self.dropout = self.dropout, 0.0
+        try:
+            yield
+        finally:
+            self.dropout = before
+
     def arch_parameters(self) -> list[nn.Parameter]:
         return list(self.alphas.values())
 

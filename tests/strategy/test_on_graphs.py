@@ -95,6 +95,20 @@ def test_the_products_agree_on_a_supernet_with_dropout(name: str) -> None:
     torch.testing.assert_close(finite, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
 
 
+def test_an_architecture_is_judged_without_dropout() -> None:
+    task = small_task()
+    strategy = Darts(hidden_channels=8, dropout=0.5)
+    torch.manual_seed(0)
+    state = strategy.init(small_space("layered"), task, torch.default_generator)
+    state.supernet.train()
+    with state.supernet.frozen_statistics(), torch.no_grad():
+        judged = [float(strategy.loss(task, state, "architecture")) for _ in range(2)]
+        fitted = [float(strategy.loss(task, state, "weights")) for _ in range(2)]
+    assert judged[0] == judged[1]
+    assert fitted[0] != fitted[1]
+    assert state.supernet.dropout == 0.5
+
+
 def test_random_search_trains_and_keeps_the_best() -> None:
     task, space = small_task(), small_space("layered")
     evaluator = TrainFromScratch(recipe=Recipe(hidden_channels=8, dropout=0.0), epochs=5)
