@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import gnas
+
 HOUSE = Path(__file__).parent.parent
 PAGES = [HOUSE / "README.md", HOUSE / "CONTRIBUTING.md", *sorted((HOUSE / "docs").glob("*.md"))]
 
@@ -40,7 +42,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("block", blocks("python"), ids=named)
+def timed(block: tuple[Path, int, str]) -> object:
+    """A block as a parameter; one that searches takes its time."""
+    return pytest.param(block, id=named(block), marks=[pytest.mark.slow] if "search(" in block[2] else [])
+
+
+@pytest.mark.parametrize("block", [timed(block) for block in blocks("python")])
 def test_python(block: tuple[Path, int, str], elsewhere: Path) -> None:
     page, line, code = block
     # Blank lines first, so that a traceback names the page's own line.
@@ -64,12 +71,9 @@ def test_shell_blocks_are_known() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_shell(page: Path, elsewhere: Path) -> None:
-    """A page's commands on the embedded graph, in the order of the page."""
-    wanted = [line for where, _, code in blocks("bash") if where == page for line in commands(code)]
-    if not wanted:
-        pytest.skip(f"{page.name} has no command")
+def test_shell(elsewhere: Path) -> None:
+    """The commands of all pages on the embedded graph, page after page; one that several pages have runs once."""
+    wanted = dict.fromkeys(line for _, _, code in blocks("bash") for line in commands(code))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     for line in wanted:
         done = subprocess.run(
@@ -80,7 +84,13 @@ def test_shell(page: Path, elsewhere: Path) -> None:
             text=True,
             timeout=1200,
         )
-        assert done.returncode == 0, f"{page.name}: {line!r} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{line!r} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def test_the_page_of_the_api_names_every_public_name() -> None:
+    text = (HOUSE / "docs" / "api.md").read_text(encoding="utf-8")
+    missing = [name for name in gnas.__all__ if f"`{name}" not in text]
+    assert not missing, f"docs/api.md says nothing of {missing}"
 
 
 def test_links_lead_somewhere() -> None:
