@@ -116,19 +116,21 @@ def certainty(weights: Sequence[float]) -> tuple[float, float, str]:
 
 
 def sure(words: Sequence[str], moved: int) -> str:
+    """How many choices alpha was sure of, in a sentence or two."""
     if not words:
         return ""
-    counts = {word: words.count(word) for word in ("clear", "leaning", "coin toss")}
     text = (
-        f"Of the {count(len(words), 'site')} that the network reads, alpha is clear about {counts['clear']}, "
-        f"leans at {counts['leaning']} and tosses a coin at {counts['coin toss']}."
+        f"Of the {count(len(words), 'site')} that the network reads, alpha is clear about {words.count('clear')}, "
+        f"leans at {words.count('leaning')} and tosses a coin at {words.count('coin toss')}"
     )
+    if "measured" in words:
+        text += f"; {words.count('measured')} were settled by training every option"
     if moved:
         text += (
-            f" At {count(moved, 'site')} the derivation took another option than the heaviest: "
-            "it had measurements, or zero was left out."
+            f". At {count(moved, 'site')} the derivation took another option than the heaviest: "
+            "it had measurements, or zero was left out"
         )
-    return text
+    return text + "."
 
 
 def highlight(source: str) -> Markup:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gnas import draw, prose
 from gnas.journal import Journal
-from gnas.space.program import Choice, Genotype, Space
+from gnas.space.program import Choice, Genotype, Space, Value
 
 Event = Mapping[str, Any]
 
@@ -60,6 +60,16 @@ class Run:
             for name, choice in self.space.choices.items()
             if len(choice.options) > 1 and len(given.get(name) or ()) == len(choice.options)
         }
+
+    def scores(self, *names: str) -> list[tuple[dict[str, Value], list[float]]]:
+        """What short trainings from scratch have measured: genotypes, and their accuracies by rising seed."""
+        found: dict[str, tuple[dict[str, Value], dict[int, float]]] = {}
+        for event in (event for name in names for event in self.of(name)):
+            if not event.get("inherit") and math.isfinite(accuracy(event)):
+                choices = event.get("genotype") or {}
+                key = json.dumps(choices, sort_keys=True)
+                found.setdefault(key, (dict(choices), {}))[1][event.get("seed") or 0] = accuracy(event)
+        return [(choices, [by_seed[seed] for seed in sorted(by_seed)]) for choices, by_seed in found.values()]
 
     @cached_property
     def labels(self) -> dict[str, list[str]]:

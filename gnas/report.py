@@ -23,6 +23,7 @@ from gnas import charts, draw, prose
 from gnas.charts import Series, clean, number
 from gnas.journal import Journal
 from gnas.record import Event, Run, accuracy, load
+from gnas.space.program import Genotype
 
 
 def write(folder: str | Path) -> Path:
@@ -52,6 +53,7 @@ def content(run: Run) -> dict[str, Any]:
         "depth": depth(run),
         "sites": sites(run),
         "best_of": best_of(run),
+        "measured": measured(run),
         "gap": discretisation(run),
         "alphas": alphas(run),
         "training": training(run),
@@ -173,6 +175,7 @@ def sites(run: Run) -> dict[str, Any] | None:
     if run.genotype is None:
         return None
     weights, told = run.weights, run.derived.get("confidence") or {}
+    settled = {site["site"] for site in measured(run)} | ({"depth"} if run.of("depth") else set())
     rows, words, moved = [], [], 0
     for choice in run.space.choices.values():
         index = run.chosen(choice)
@@ -188,10 +191,11 @@ def sites(run: Run) -> dict[str, Any] | None:
             entropy = prose.finite((told.get(choice.name) or {}).get("entropy"), entropy)
             favourite = max(range(len(values)), key=lambda i: values[i])
             title = f"{choice.name}: " + ", ".join(f"{o} {number(v, 2)}" for o, v in zip(options, values))
-            row.update(margin=number(margin, 2), entropy=number(entropy, 2), word=word)
+            row.update(margin=number(margin, 2), entropy=number(entropy, 2))
+            row["word"] = "measured" if choice.name in settled else word
             row["spark"] = charts.weights(options, values, index, title)
             row["favourite"] = options[favourite] if favourite != index else ""
-            words += [word] if row["read"] else []
+            words += [row["word"]] if row["read"] else []
             moved += favourite != index and row["read"]
         rows.append(row)
     if not rows:
@@ -201,47 +205,65 @@ def sites(run: Run) -> dict[str, Any] | None:
 
 
 def best_of(run: Run) -> dict[str, Any] | None:
-    """The genotypes that competed in the derivation, best first."""
-    groups: dict[str, list[Event]] = {}
-    for event in run.of("best_of"):
-        groups.setdefault(json.dumps(event.get("genotype"), sort_keys=True), []).append(event)
-    if not groups or run.genotype is None:
-        return None
-    own = dict(run.genotype.choices)
-    rows: list[dict[str, Any]] = []
-    for events in groups.values():
-        values = [value for value in map(accuracy, events) if math.isfinite(value)]
-        choices = events[0].get("genotype") or {}
-        changes = [
-            f"{choice.name} = {run.labels[choice.name][choice.index(choices[choice.name])]}"
-            for choice in run.space.choices.values()
-            if choice.name in choices and choices[choice.name] != own[choice.name]
-        ]
-        rows.append(
-            {
-                "mean": fmean(values) if values else math.nan,
-                "values": values,
-                "seeds": len(values),
-                "how": "inherited" if events[0].get("inherit") else "from scratch",
-                "changes": changes,
-                "chosen": not changes,
-            }
-        )
+    """The most probable genotypes that were measured, best first, and what was changed in the best of them later."""
     # Only those that were measured on the most seeds could win.
-    rows.sort(key=lambda row: (-row["seeds"], -prose.finite(row["mean"], -math.inf)))
-    scale = prose.scale([row["values"] for row in rows])
-    for row in rows:
-        name = "the chosen network" if row["chosen"] else ", ".join(row["changes"])
-        row["strip"] = charts.strip(row["values"], scale, "found" if row["chosen"] else "", f"Accuracies of {name}")
-        row["text"] = number(row["mean"], 1, True)
-    seeds = max(row["seeds"] for row in rows)
-    finalists = any(row["seeds"] < seeds for row in rows)
-    return {
-        "rows": rows,
-        "seeds": seeds,
-        "finalists": finalists,
-        "how": " and ".join(dict.fromkeys(row["how"] for row in rows)),
-    }
+    scores = sorted(run.scores("best_of"), key=lambda item: (-len(item[1]), -fmean(item[1])))
+    if not scores or run.genotype is None:
+        return None
+    best, most = run.space.genotype(scores[0][0]), len(scores[0][1])
+    scale = prose.scale([values for _, values in scores])
+    rows = []
+    for i, (choices, values) in enumerate(scores):
+        changes = _changes(run, best, run.space.genotype(choices))
+        title = f"Accuracies of {', '.join(changes) or 'the best'}"
+        strip = charts.strip(values, scale, "" if i else "found", title)
+        rows.append({"changes": changes, "seeds": len(values), "text": _mean(values), "strip": strip, "best": not i})
+    later = _changes(run, best, run.genotype)
+    return {"rows": rows, "seeds": most, "finalists": len(scores[-1][1]) < most, "later": later}
+
+
+def _changes(run: Run, one: Genotype, other: Genotype) -> list[str]:
+    """What is different in the other genotype, as far as one of the two networks reads it."""
+    read = draw.read_choices(run.space, one) | draw.read_choices(run.space, other)
+    places = [(choice, choice.index(other[choice.name])) for choice in run.space.choices.values()]
+    return [
+        f"{choice.name} = {run.labels[choice.name][index]}"
+        for choice, index in places
+        if choice.name in read and choice.index(one[choice.name]) != index
+    ]
+
+
+def _mean(values: Sequence[float]) -> str:
+    return number(fmean(values), 1, True)
+
+
+def measured(run: Run) -> list[dict[str, Any]]:
+    """Choices beside the depth that were settled by training every option, in the order in which they were."""
+    names = [name for name in (run.meta.get("derivation") or {}).get("evidence") or () if name in run.space.choices]
+    events = [*run.of("depth"), *run.of("evidence")]
+    if run.genotype is None or not run.of("evidence"):
+        return []
+    pool = {json.dumps(c, sort_keys=True): values for c, values in run.scores("best_of", "depth", "evidence")}
+    found = []
+    for i, name in enumerate(names):
+        # When this choice was settled, those before it had their final options, those after it the proposed ones.
+        later = {other: events[0]["genotype"].get(other) for other in names[i + 1 :]}
+        rows = []
+        for j, option in enumerate(run.space.choices[name].options):
+            choices = {**dict(run.genotype.choices), **later, name: option}
+            values = pool.get(json.dumps(choices, sort_keys=True))
+            if values:
+                chosen = j == run.chosen(run.space.choices[name])
+                rows.append({"option": run.labels[name][j], "values": values, "chosen": chosen})
+        if len(rows) > 1:
+            found.append({"site": name, "rows": rows})
+    scale = prose.scale([row["values"] for site in found for row in site["rows"]])
+    for site in found:
+        for row in site["rows"]:
+            title = f"Accuracies of {site['site']} = {row['option']}"
+            row["strip"] = charts.strip(row["values"], scale, "found" if row["chosen"] else "", title)
+            row.update(seeds=len(row["values"]), text=_mean(row["values"]))
+    return found
 
 
 def discretisation(run: Run) -> dict[str, Any] | None:

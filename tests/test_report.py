@@ -58,7 +58,7 @@ def epochs(space: Space, aim: Genotype, rng: random.Random, count: int = 40, war
 
 
 def derivation(space: Space, found: Genotype, rng: random.Random) -> list[dict[str, Any]]:
-    """Evidence for the depth, the competitors of the second stage, and the result."""
+    """The best of n, evidence for the depth and for further choices, and the result."""
     choices = dict(found.choices)
     events: list[dict[str, Any]] = []
 
@@ -67,19 +67,27 @@ def derivation(space: Space, found: Genotype, rng: random.Random) -> list[dict[s
         event = {"event": kind, "depth": depth, "genotype": genotype, "seed": seed, "inherit": inherit}
         events.append({**event, "metric_architecture": accuracy, "loss_architecture": 0.7, "epochs": 60})
 
-    depths = space.choices["depth"].options if "depth" in space.choices else ()
-    for index, option in enumerate(depths):
-        accuracy = 0.81 - 0.012 * (index - depths.index(found["depth"])) ** 2
-        for seed in (0, 1):
-            measured("depth", {**choices, "depth": option}, seed, False, accuracy + rng.gauss(0, 0.006))
-        measured("depth", {**choices, "depth": option}, 0, True, accuracy - 0.02 + rng.gauss(0, 0.006))
-    rivals = [choices]
-    for name in list(choices)[:5]:
-        other = next(option for option in space.choices[name].options if option != choices[name])
-        rivals.append({**choices, name: other})
+    settled = [name for name in ("depth", *META["derivation"]["evidence"]) if name in choices]
+    # What alpha proposed: other options than the found ones wherever there is evidence.
+    proposed = dict(choices)
+    for name in settled:
+        proposed[name] = next(option for option in space.choices[name].options if option != choices[name])
+    rivals = [dict(proposed)]
+    for name in [name for name in choices if name not in settled][:4]:
+        rivals.append({**proposed, name: next(o for o in space.choices[name].options if o != choices[name])})
     for rank, genotype in enumerate(rivals):
-        for seed in (0, 1, 2) if rank < 3 else (0,):
-            measured("best_of", genotype, seed, False, 0.812 - 0.004 * rank + rng.gauss(0, 0.003))
+        for seed in (0, 1) if rank < 3 else (0,):
+            measured("best_of", genotype, seed, False, 0.802 - 0.006 * rank + rng.gauss(0, 0.002))
+    for name in settled:
+        options = space.choices[name].options
+        for index, option in enumerate(options):
+            accuracy = 0.81 - 0.012 * (index - options.index(choices[name])) ** 2
+            kind = "depth" if name == "depth" else "evidence"
+            for seed in (0, 1):
+                measured(kind, {**proposed, name: option}, seed, False, accuracy + rng.gauss(0, 0.003))
+            if name == "depth":
+                measured(kind, {**proposed, name: option}, 0, True, accuracy - 0.02 + rng.gauss(0, 0.006))
+        proposed[name] = choices[name]
     result = {"event": "derived", "genotype": choices, "confidence": {}, "supernet_metric": 0.798}
     return [*events, {**result, "derived_metric": 0.8154, "inherited_metric": 0.771}]
 
@@ -134,7 +142,7 @@ class Net(nn.Module):
 META: dict[str, Any] = {
     "space": {"name": "layered", "digest": "0f3c", "settings": {"max_depth": 5}},
     "strategy": {"name": "darts", "order": 1, "epochs": 40, "arch_lr": 0.01},
-    "derivation": {"inputs": 1, "best_of": 6, "depth_seeds": 2, "epochs": 60},
+    "derivation": {"inputs": 1, "best_of": 5, "seeds": 2, "evidence": ["transform.1", "transform.2"], "epochs": 60},
     "recipe": {"hidden_channels": 64, "dropout": 0.8, "lr": 0.01, "weight_decay": 0.001},
     "evaluator": {"recipe": {"hidden_channels": 64, "dropout": 0.8}, "epochs": 300, "patience": 60},
     "task": {
@@ -351,8 +359,24 @@ def test_found_row_is_marked_and_rows_are_ordered(runs: dict[str, Path]) -> None
     assert [row["name"] for row in table["rows"] if row["found"]] == ["found (layered, darts)"]
     means = [float(row["test"].split()[0]) for row in table["rows"]]
     assert len(means) == 6 and means == sorted(means, reverse=True)
-    assert page(runs["layered"]).count('<tr class="found">') == 2, "once in the comparison, once in the derivation"
     assert table["corrected"] and "Holm" in page(runs["layered"])
+
+
+def test_derivation_shows_what_was_measured(runs: dict[str, Path]) -> None:
+    run = report.load(runs["layered"])
+    best, measured, sites = report.best_of(run), report.measured(run), report.sites(run)
+    assert best is not None and sites is not None and run.genotype is not None
+    assert [row["best"] for row in best["rows"]] == [True, False, False, False, False]
+    assert [row["seeds"] for row in best["rows"]] == [2, 2, 2, 1, 1] and best["finalists"]
+    assert "depth = layer4" in best["later"] and len(best["later"]) == 3
+    assert [site["site"] for site in measured] == ["transform.1", "transform.2"]
+    for site in measured:
+        assert [row["option"] for row in site["rows"]] == ["yes", "no"]
+        chosen = [row["option"] for row in site["rows"] if row["chosen"]]
+        assert chosen == [{True: "yes", False: "no"}[bool(run.genotype[site["site"]])]]
+    words = {row["site"]: row["word"] for row in sites["rows"]}
+    assert words["depth"] == words["transform.1"] == "measured" != words["aggregate"]
+    assert "3 were settled by training every option" in sites["sentence"]
 
 
 def test_depth_curve_marks_the_chosen_depth(runs: dict[str, Path]) -> None:
