@@ -182,16 +182,16 @@ class Node:
     def reads(self) -> tuple[str, ...]:
         """Names that this node may read, over all options, without repetition."""
         names: dict[str, None] = {}
-        ops = self.op.options if isinstance(self.op, Choice) else (self.op,)
-        inputs = self.inputs
-        if all(op == "zero" for op in ops):
-            inputs = ()
-        elif all(op in ("identity", "zero") for op in ops):
-            inputs = self.inputs[:1]
-        for read in inputs:
+        for read in self._read():
             for name in read.options if isinstance(read, Choice) else (read,):
                 names[str(name)] = None
         return tuple(names)
+
+    def _read(self) -> tuple[str | Choice, ...]:
+        ops = self.op.options if isinstance(self.op, Choice) else (self.op,)
+        if all(op == "zero" for op in ops):
+            return ()
+        return self.inputs[:1] if all(op in ("identity", "zero") for op in ops) else self.inputs
 
     def __repr__(self) -> str:
         inside = [_show(read) for read in self.inputs]
@@ -404,7 +404,9 @@ class Space:
 
         Names of nodes and their order don't count; operations, attributes, wiring, choices and inputs do. Each
         node is coloured by its operation and what it reads, then by what reads it, until the colours settle
-        (Weisfeiler-Lehman refinement along the edges of the DAG); the digest is that of the sorted colours.
+        (Weisfeiler-Lehman refinement along the edges of the DAG); the digest is that of the sorted colours. What
+        this refinement can't tell apart has one digest: with up to four nodes nothing, and from five on a few
+        programs with two pairs of twins, one pair of which reads the other.
         """
         cached: str | None = self.__dict__.get("_digest")
         if cached is None:
@@ -439,7 +441,7 @@ class Space:
 
         def place(value: Any) -> Any:
             if isinstance(value, dict):
-                return Choice(value["choice"], tuple(value["options"]))
+                return Choice(value["choice"], _list(value["options"]))
             return value
 
         def build() -> Space:
@@ -447,7 +449,7 @@ class Space:
                 Node(
                     node["name"],
                     place(node["op"]),
-                    tuple(place(read) for read in node["inputs"]),
+                    tuple(place(read) for read in _list(node["inputs"])),
                     node["kind"],
                     {key: place(value) for key, value in node["attrs"].items()},
                 )
@@ -459,13 +461,13 @@ class Space:
 
 
 def prune(space: Space) -> Space:
-    """Leave out the nodes that nothing reads, over all options that are left."""
+    """Leave out the nodes and inputs that nothing reads, over all options that are left."""
     read = {space.output}
     kept = []
     for node in reversed(space.nodes):
         if node.name in read:
             read.update(node.reads())
-            kept.append(node)
+            kept.append(replace(node, inputs=node._read()))
     return replace(space, nodes=tuple(reversed(kept)))
 
 
@@ -523,8 +525,9 @@ def _digest(space: Space) -> str:
         attrs = [[key, label(value)] for key, value in node.settings.items()]
         down[node.name] = _hash(label(node.op), node.kind, attrs, reads(node, down))
 
-    colours, settled = down, False
-    while not settled and len(set(colours.values())) < len(colours):
+    # Where no two nodes are alike, the first colours say it all.
+    colours, settled = down, len(set(down.values())) == len(down)
+    while not settled:
         readers: dict[str, list[str]] = {name: [] for name in colours}
         for node in space.nodes:
             for position, read in enumerate(node.inputs):
@@ -559,6 +562,12 @@ def _load(text: str, what: str, shape: Mapping[str, type]) -> dict[str, Any]:
                 f"the {what}'s field {key!r} is {content.get(key)!r}; expected a {kind.__name__}: the file is damaged"
             )
     return content
+
+
+def _list(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"got {value!r} where a list was expected")
+    return tuple(value)
 
 
 def _built(what: str, build: Any) -> Any:
