@@ -28,6 +28,8 @@ from typing import Any
 FORMAT = "gnas.run"
 VERSION = 1
 STATUSES = ("running", "done", "interrupted")
+SETTINGS = ("space", "strategy", "derivation", "evaluator", "seed", "budget")
+"""Fields of ``run.json`` in which a run and its continuation agree."""
 RUN, EVENTS, STATE = "run.json", "events.jsonl", "state.pt"
 _START = hashlib.sha256(b"gnas.events 1").hexdigest()[:16]
 _TENSORS = ("torch", "torch.nn.parameter")
@@ -140,6 +142,39 @@ class Journal:
             raise ValueError(
                 f"{self.path(EVENTS)} belongs to another run than {self.path(RUN)}; "
                 "restore both from one copy, or search again into another folder"
+            )
+
+    def refuse(self) -> None:
+        """Raise what is to be said where a new run was to begin in this folder."""
+        status = self.run()["status"]
+        if status == "done":
+            raise ValueError(
+                f"{self.folder} holds a finished run, which is never overwritten; search into another folder "
+                "(--folder), or read this one again with resume=True (--resume)"
+            )
+        raise ValueError(
+            f"{self.folder} holds a run that is {'still going on or was killed' if status == 'running' else status}; "
+            "go on with it by resume=True (--resume), or search into another folder (--folder)"
+        )
+
+    def compare(self, settings: Mapping[str, Any]) -> None:
+        """Refuse to go on with a run that was begun with other settings or on other data.
+
+        Args:
+            settings: What ``run.json`` would hold if the run began now.
+        """
+        run = self.run()
+        for key in SETTINGS:
+            if difference := _difference(key, run.get(key), settings.get(key)):
+                raise ValueError(
+                    f"{self.folder} was begun with {difference}; give the settings it was begun with, "
+                    "or search into another folder (--folder)"
+                )
+        old, new = run["task"], settings["task"]
+        if old["digest"] != new["digest"]:
+            raise ValueError(
+                f"{self.folder} was begun on other data ({old['name']!r}, {old['digest'][:12]}) than is given now "
+                f"({new['name']!r}, {new['digest'][:12]}); give the same data, or search into another folder (--folder)"
             )
 
     # writing
@@ -255,6 +290,22 @@ class Journal:
         _publish(temporary, self.path(name))
         return self.path(name)
 
+    def load(self, name: str) -> dict[str, Any]:
+        """Read what :meth:`save` wrote, onto the CPU; nothing that is loaded can run code."""
+        import torch
+
+        path = self.path(name)
+        if not path.exists():
+            raise ValueError(f"{path} is missing; {_RESTORE}")
+        try:
+            content = torch.load(path, weights_only=True, map_location="cpu")
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{path} is damaged ({reason}); {_RESTORE}") from None
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} holds a {type(content).__name__} where a dictionary was; {_RESTORE}")
+        return content
+
     # snapshots
 
     def snapshot(self, state: Mapping[str, Any], *, closed: bool = False) -> None:
@@ -312,26 +363,28 @@ class Journal:
         return None if content is None else content["state"]
 
     def _load_state(self) -> dict[str, Any] | None:
-        import torch
-
         path = self.path(STATE)
         told = (self.run().get("journal") or {}).get("events", 0)
-        if not path.exists():
-            if told:
-                raise ValueError(f"{path} is missing, so there is nothing to go on from; {_RESTORE}")
+        if not path.exists() and not told:
             return None
-        try:
-            content = torch.load(path, weights_only=True, map_location="cpu")
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"{path} is damaged ({reason}); {_RESTORE}") from None
-        if not isinstance(content, dict) or content.get("format") != "gnas.state" or content.get("version") != VERSION:
+        content = self.load(STATE)
+        if content.get("format") != "gnas.state" or content.get("version") != VERSION:
             raise ValueError(f"{path} is no snapshot that this gnas reads; search again into another folder")
         return content
 
 
 def _chain(before: str, body: bytes) -> str:
     return hashlib.sha256(before.encode() + body).hexdigest()[:16]
+
+
+def _difference(where: str, old: Any, new: Any) -> str:
+    """The first difference of two settings in words, or nothing."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            if found := _difference(f"{where}.{key}", old.get(key), new.get(key)):
+                return found
+        return ""
+    return "" if old == new else f"{where} {old!r} and is given {new!r} now"
 
 
 def _finite(value: Any) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import time
 from collections.abc import Mapping
@@ -188,8 +189,8 @@ class _Search:
         settings = self.settings()
         if self.journal.exists:
             if not resume:
-                self.refuse()
-            self.compare(settings)
+                self.journal.refuse()
+            self.journal.compare(settings)
             if self.journal.run()["status"] == "done":
                 return self.finished()
         else:
@@ -239,29 +240,33 @@ class _Search:
         if interrupt.requested or not weights:
             return self.strategy.derive(self.task, self.state)
         done = [event for event in events if event["event"] in KINDS]
-        self.display.start("derivation", unit="trainings")
+        self.display.start("derivation", done=len(done), unit="trainings")
         began, before = time.monotonic(), self.seconds["derivation"]
         supernet: Any = getattr(self.state, "supernet", None)
-        while jobs := self.derivation.jobs(self.space, weights, done):
+        left = 0
+        while jobs := self.fitted(len(done)).jobs(self.space, weights, done):
             if interrupt.requested:
                 return self.strategy.derive(self.task, self.state)
-            # One seed after another, so that wherever time runs out all candidates were measured alike.
-            job = min(jobs, key=lambda job: (job.inherit, job.seed))
-            if self.late(len(done)):
-                self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
-                if not job.inherit and job.seed == 0:
-                    done = [event for event in done if event["event"] != job.kind]
-                break
+            # One seed after another. Of a round over the depths, all or none: else those left out could not win.
+            turn = min((job.inherit, job.seed) for job in jobs)
+            due = [job for job in jobs if (job.inherit, job.seed) == turn]
+            if not left:
+                left = 1 if due[0].kind == "best_of" else len(due)
+                if self.late(len(done), left):
+                    self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
+                    break
+            left -= 1
             # Each measurement draws from its own stream, so that it is the same after a resume.
             torch.manual_seed(self.seed * 1_000_003 + len(done))
-            event = self.derivation.run(job, self.task, supernet, self.evaluator.recipe)
+            event = self.derivation.run(due[0], self.task, supernet, self.evaluator.recipe)
             self.journal.append(event)
             done.append(event)
             self.seconds["derivation"] = before + time.monotonic() - began
+            self.journal.update(seconds=self.rounded())
             self.display.advance(event, len(done), len(done) + len(jobs) - 1)
         genotype = self.derivation.choose(self.space, weights, done)
         took = duration(self.seconds["derivation"])
-        self.display.end(f"derivation: {len(done)} short trainings used, {took}, {words(dict(genotype.choices))}")
+        self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype
 
     def train(self, genotype: Genotype, weights: dict[str, list[float]], status: str) -> Run:
@@ -360,34 +365,6 @@ class _Search:
         # As it will be read back, so that the two can be compared.
         return json.loads(json.dumps(described))  # type: ignore[no-any-return]
 
-    def refuse(self) -> None:
-        folder, status = self.journal.folder, self.journal.run()["status"]
-        if status == "done":
-            raise ValueError(
-                f"{folder} holds a finished run, which is never overwritten; search into another folder (--folder), "
-                "or read this one again with resume=True (--resume)"
-            )
-        raise ValueError(
-            f"{folder} holds a run that is {'still going on or was killed' if status == 'running' else status}; "
-            "go on with it by resume=True (--resume), or search into another folder (--folder)"
-        )
-
-    def compare(self, settings: Mapping[str, Any]) -> None:
-        """Refuse to go on with a run that was begun with other settings or other data."""
-        run = self.journal.run()
-        for key in ("space", "strategy", "derivation", "evaluator", "seed", "budget"):
-            if difference := _difference(key, run.get(key), settings[key]):
-                raise ValueError(
-                    f"{self.journal.folder} was begun with {difference}; give the settings it was begun with, "
-                    "or search into another folder (--folder)"
-                )
-        if run["task"]["digest"] != settings["task"]["digest"]:
-            raise ValueError(
-                f"{self.journal.folder} was begun on other data ({run['task']['name']!r}, "
-                f"{run['task']['digest'][:12]}) than is given now ({self.task.name!r}, "
-                f"{settings['task']['digest'][:12]}); give the same data, or search into another folder (--folder)"
-            )
-
     # the state
 
     def restore(self) -> None:
@@ -399,6 +376,8 @@ class _Search:
             return
         self.state.load_state_dict(kept["strategy"])
         self.steps, self.phase, self.seconds = kept["steps"], kept["phase"], dict(kept["seconds"])
+        if self.phase == "derivation":
+            self.seconds["derivation"] = self.journal.run()["seconds"]["derivation"]
         torch.set_rng_state(kept["rng"])
         self.display.note(f"going on after {self.steps} steps")
 
@@ -429,13 +408,28 @@ class _Search:
             return self.budget.amount - 2 * self.seconds["search"] / self.steps
         return self.budget.amount * (1 - RESERVED)
 
-    def late(self, trainings: int) -> bool:
-        """Whether one more short training and the last one would go beyond a wall-clock budget."""
+    def late(self, done: int, next_ones: int) -> bool:
+        """Whether the next short trainings and the last training would go beyond a wall-clock budget."""
+        room, each = self.room(done)
+        return room <= next_ones * each
+
+    def fitted(self, done: int) -> Derivation:
+        """The derivation, with no more candidates than half of its time allows: the other half is for the depth."""
+        room, each = self.room(done)
+        most = (room + done * each) / 2 / each if each else math.inf
+        best_of, finalists = self.derivation.best_of, self.derivation.finalists
+        if most >= best_of:
+            return self.derivation
+        count = max(1, int(most))
+        return dataclasses.replace(self.derivation, best_of=count, finalists=min(finalists, count))
+
+    def room(self, done: int) -> tuple[float, float]:
+        """Seconds left for short trainings, and how many one takes, to judge by those done."""
         if self.budget is None or self.budget.unit != "seconds":
-            return False
-        each = self.seconds["derivation"] / trainings if trainings else 0.0
+            return math.inf, 0.0
+        each = self.seconds["derivation"] / done if done else 0.0
         last = each * self.evaluator.epochs / self.derivation.epochs
-        return self.seconds["search"] + self.seconds["derivation"] + each + last >= self.budget.amount
+        return self.budget.amount - self.seconds["search"] - self.seconds["derivation"] - last, each
 
     def extent(self) -> tuple[float | None, float, str]:
         """How much there is to do in the search phase, how much is done, and in what."""
@@ -485,16 +479,6 @@ def _fit(strategy: Strategy[Any], budget: Budget | None) -> Strategy[Any]:
     if any(entry.name == unit for entry in dataclasses.fields(strategy)):
         return dataclasses.replace(strategy, **{unit: int(budget.amount)})
     return strategy
-
-
-def _difference(where: str, old: Any, new: Any) -> str:
-    """The first difference of two settings in words, or nothing."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            if found := _difference(f"{where}.{key}", old.get(key), new.get(key)):
-                return found
-        return ""
-    return "" if old == new else f"{where} {old!r} and is given {new!r} now"
 
 
 def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any, seed: Any) -> None:

@@ -185,6 +185,12 @@ def test_a_lost_or_damaged_snapshot_is_said(tmp_path):
     (tmp_path / STATE).unlink()
     with Journal(tmp_path) as journal, pytest.raises(ValueError, match=r"state\.pt is missing"):
         journal.restore()
+    torch.save(torch.ones(2), tmp_path / STATE)
+    with Journal(tmp_path) as journal, pytest.raises(ValueError, match=r"state\.pt holds a Tensor"):
+        journal.restore()
+    torch.save({"format": "other"}, tmp_path / STATE)
+    with Journal(tmp_path) as journal, pytest.raises(ValueError, match=r"is no snapshot that this gnas reads"):
+        journal.restore()
 
 
 def test_a_snapshot_holds_plain_values_only(tmp_path):
