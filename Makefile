@@ -62,11 +62,11 @@ clean:
 # Installed once; again when the dependencies change.
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing gnas and the versions of constraints.txt into $(VENV); the first time takes some minutes"
-	$(INSTALL) --editable .
+	@$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 # PYTHON as given, else the first that fits. A version manager's stub may be on the path without a Python behind it,
