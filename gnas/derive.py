@@ -5,10 +5,9 @@ are nearly as probable, and they say little about depth. So, one after another:
 
 1. **Best of n.** The n most probable genotypes are trained once, the best few of them on more seeds; the best mean
    goes on.
-2. **Depth.** With its layers, every depth is trained, from scratch on several seeds and from the supernet's weights.
-   The best mean from scratch wins; among equals the shallower.
-3. **Further evidence.** Other choices that alpha judges badly, such as which layers project, are settled in the
-   same way, one after another, at that depth.
+2. **Evidence.** One after another, the choices that alpha judges badly are settled: each option is trained from
+   scratch on several seeds with all other choices as they stand; the best mean wins, among equals the first. Depth
+   is the most important of them; its options are also trained on from the supernet's weights.
 """
 
 from __future__ import annotations
@@ -68,22 +67,21 @@ class Derivation:
         best_of: Number of most probable genotypes that are compared; 1 takes the most probable.
         finalists: How many of them are trained on more seeds.
         seeds: Seeds for those, for every depth and for further evidence.
-        depth: Whether the depth is settled by evidence; without it alpha decides.
+        evidence: Choices to settle by training, in this order; those that a space lacks are skipped. Without
+            ``"depth"`` among them alpha decides on the depth.
         inherited: Whether every depth is also trained on from the supernet's weights.
-        evidence: Names of other choices to settle by training; those that a space lacks are skipped.
         epochs: Length of a short training.
         patience: Epochs without a better one after which it stops.
     """
 
     inputs: int | None = 1
-    best_of: int = 16
+    best_of: int = 8
     finalists: int = 3
     seeds: int = 2
-    depth: bool = True
+    evidence: tuple[str, ...] = ("aggregate", DEPTH, "transforms", "transform", "initial", "previous")
     inherited: bool = True
-    evidence: tuple[str, ...] = ("transform.1", "transform.2")
     epochs: int = 200
-    patience: int = 50
+    patience: int = 40
 
     def __post_init__(self) -> None:
         if self.inputs is not None and self.inputs < 1:
@@ -145,8 +143,11 @@ class Derivation:
         for name in self._settled(space):
             jobs = []
             kind = "depth" if name == DEPTH else "evidence"
-            for option in space.choices[name].options:
-                other = genotype.replace(**{name: option})
+            others = [genotype.replace(**{name: option}) for option in space.choices[name].options]
+            if len({space.bind(other).digest() for other in others}) == 1:
+                # The choice lies in a part that isn't read at this depth.
+                continue
+            for other in others:
                 jobs += [job(kind, other, seed) for seed in range(self.seeds)]
                 if name == DEPTH and self.inherited:
                     jobs.append(job(kind, other, 0, inherit=True))
@@ -154,8 +155,7 @@ class Derivation:
             genotype = self._winner(space, genotype, name, done)
 
     def _settled(self, space: Space) -> list[str]:
-        names = ([DEPTH] if self.depth else []) + list(self.evidence)
-        return [name for name in names if name in space.choices and len(space.choices[name].options) > 1]
+        return [name for name in self.evidence if name in space.choices and len(space.choices[name].options) > 1]
 
     def _candidates(self, space: Space, weights: Weights) -> Iterator[Genotype]:
         seen: set[str] = set()

@@ -29,7 +29,7 @@ class Recipe:
 
     hidden_channels: int = 64
     dropout: float = 0.8
-    lr: float = 0.01
+    lr: float = 0.02
     weight_decay: float = 1e-3
 
     def __post_init__(self) -> None:
@@ -41,11 +41,9 @@ class Recipe:
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(),
+    Recipe(lr=0.01),
     Recipe(dropout=0.5),
-    Recipe(dropout=0.8, weight_decay=2e-3),
-    Recipe(dropout=0.5, weight_decay=5e-4),
-    Recipe(dropout=0.2, weight_decay=5e-4),
-    Recipe(dropout=0.8, lr=0.02, weight_decay=5e-4),
+    Recipe(dropout=0.5, lr=0.01, weight_decay=5e-4),
 )
 """The tuning grid: every network of a comparison is tried with each, and keeps the best by the architecture split."""
 
@@ -91,7 +89,7 @@ class TrainFromScratch:
 
     recipe: Recipe = Recipe()
     epochs: int = 300
-    patience: int = 100
+    patience: int = 60
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.patience < 1:

@@ -240,7 +240,7 @@ def _mean(values: Sequence[float]) -> str:
 def measured(run: Run) -> list[dict[str, Any]]:
     """Choices beside the depth that were settled by training every option, in the order in which they were."""
     names = [name for name in (run.meta.get("derivation") or {}).get("evidence") or () if name in run.space.choices]
-    events = [*run.of("depth"), *run.of("evidence")]
+    events = [*run.of("depth"), *run.of("evidence")] if names[:1] == ["depth"] else run.of("evidence")
     if run.genotype is None or not run.of("evidence"):
         return []
     pool = {json.dumps(c, sort_keys=True): values for c, values in run.scores("best_of", "depth", "evidence")}
@@ -255,7 +255,7 @@ def measured(run: Run) -> list[dict[str, Any]]:
             if values:
                 chosen = j == run.chosen(run.space.choices[name])
                 rows.append({"option": run.labels[name][j], "values": values, "chosen": chosen})
-        if len(rows) > 1:
+        if len(rows) > 1 and name != "depth":
             found.append({"site": name, "rows": rows})
     scale = prose.scale([row["values"] for site in found for row in site["rows"]])
     for site in found:

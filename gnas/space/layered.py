@@ -4,12 +4,14 @@
 layers are read, and how they are merged. Here a layer may also propagate without projecting (SGC, arXiv
 1902.07153; APPNP, arXiv 1810.05997), so that the number of projections and the number of propagations are separate
 choices; it may keep a part of its input or of the network's first state (GCNII, arXiv 2007.02133); and which
-layer is read last, the depth, is a choice too.
+layer is read last, the depth, is a choice too. By default what a layer does is one choice for all layers, as in
+nearly every hand-made network: with a hundred labels, alphas can tell a few such choices apart, not six times as many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from gnas.space.program import Choice, Node, Space, Value
 
@@ -36,25 +38,28 @@ SANE_AGGREGATORS = (
 def layered(
     max_depth: int = 6,
     aggregators: Sequence[str] = AGGREGATORS,
-    transforms: Sequence[bool] = (True, False),
+    transforms: int = 2,
+    transform: Sequence[bool] = (True, False),
     previous: Sequence[float] = (0.0, 0.5),
     initial: Sequence[float] = (0.0, 0.1),
     jumps: Sequence[str] = ("last",),
     skips: bool = False,
     depth: bool = True,
-    tie: Sequence[str] = ("aggregate", "previous", "initial"),
+    tie: Sequence[str] = TIES,
     share: str = "site",
 ) -> Space:
     """One aggregator a layer.
 
-    Layer i computes ``a_i = aggregate_i(h_{i-1})``, with or without a projection, then keeps a share p of what it
-    read and a share q of the network's first state: ``h_i = (1 - q) ((1 - p) a_i + p h_{i-1}) + q h_0``. The
-    result is ``h_d``, or a merge of ``h_d`` and the earlier layers.
+    The first state h_0 is the encoder's, after t further projections (a perceptron of t layers). Layer i computes
+    ``a_i = aggregate_i(h_{i-1})``, with or without a projection of its own, then keeps a share p of what it read and
+    a share q of the first state: ``h_i = (1 - q) ((1 - p) a_i + p h_{i-1}) + q h_0``. The result is ``h_d``, or a
+    merge of ``h_d`` and the earlier layers. So GCN, SGC, APPNP, GCNII and SANE's networks are all points of it.
 
     Args:
         max_depth: Number of layers.
         aggregators: Names of operations to choose from in each layer.
-        transforms: Whether a layer projects: ``(True, False)`` leaves it open.
+        transforms: Largest number t of projections before the first layer; their number is a choice.
+        transform: Whether a layer projects, too: ``(True, False)`` leaves it open.
         previous: Shares p to choose from; 0.0 is none.
         initial: Shares q to choose from (0.1 in APPNP and GCNII); 0.0 is none.
         jumps: Ways to merge the layers: of ``"last"``, ``"max"``, ``"concat"`` and ``"lstm"``.
@@ -64,26 +69,33 @@ def layered(
             layers; SANE ties none.
         share: ``"site"``, one projection for all candidates of a layer, or ``"none"``, each its own.
     """
-    if max_depth < 1:
-        raise ValueError(f"layered got max_depth={max_depth}; expected at least 1")
+    if max_depth < 1 or transforms < 0:
+        raise ValueError(f"layered got max_depth={max_depth} and transforms={transforms}; expected at least 1 and 0")
     _known("jumps", jumps, JUMPS)
     _known("tied choices", tie or TIES, TIES)
     for name, shares in (("previous", previous), ("initial", initial)):
         if not shares or any(isinstance(share, str) or not 0 <= share < 1 for share in shares):
-            raise ValueError(f"layered got {name}={shares!r}; expected shares of at least 0 and below 1, try (0.0, 0.1)")
+            raise ValueError(
+                f"layered got {name}={shares!r}; expected shares of at least 0 and below 1, try (0.0, 0.1)"
+            )
 
     def choice(name: str, layer: int, options: Sequence[Value]) -> Choice:
         return Choice(name if name in tie else f"{name}.{layer}", tuple(options))
 
-    program: list[Node] = []
-    below = "x"
+    firsts = ("x", *(f"mlp{t}" for t in range(1, transforms + 1)))
+    program = [Node(mlp, "identity", (read,), attrs={"transform": True}) for read, mlp in pairwise(firsts)]
+    first = "x"
+    if transforms:
+        first = "first"
+        program.append(Node(first, "identity", (Choice("transforms", firsts),)))
+    below = first
     for i in range(1, max_depth + 1):
-        transform = _settle(choice("transform", i, transforms))
+        projects = _settle(choice("transform", i, transform))
         conv, mixed, layer = f"conv{i}", f"mix{i}", f"layer{i}"
         program += [
-            Node(conv, choice("aggregate", i, aggregators), (below,), attrs={"transform": transform}),
+            Node(conv, choice("aggregate", i, aggregators), (below,), attrs={"transform": projects}),
             Node(mixed, "lerp", (conv, below), attrs={"weight": _settle(choice("previous", i, previous))}),
-            Node(layer, "lerp", (mixed, "x"), attrs={"weight": _settle(choice("initial", i, initial))}),
+            Node(layer, "lerp", (mixed, first), attrs={"weight": _settle(choice("initial", i, initial))}),
         ]
         below = layer
     program += _readout(max_depth, jumps, skips, depth)
@@ -99,7 +111,8 @@ def sane(layers: int = 3) -> Space:
     return layered(
         layers,
         SANE_AGGREGATORS,
-        transforms=(True,),
+        transforms=0,
+        transform=(True,),
         previous=(0.0,),
         initial=(0.0,),
         jumps=("concat", "max", "lstm"),

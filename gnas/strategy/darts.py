@@ -56,7 +56,7 @@ class Darts(OneShot):
     order: int = 1
     hvp: str = "finite"
     hidden_channels: int = 64
-    dropout: float = 0.8
+    dropout: float = 0.6
     relaxation: Relaxation = field(default_factory=Softmax)
 
     def __post_init__(self) -> None:
