@@ -73,7 +73,7 @@ def rows(data: str) -> list[dict[str, Any]]:
                 if own:
                     seconds = [r["seconds"]["search"] + r["seconds"]["derivation"] for r in found]
                     table.append(_row(name, own, fmean(seconds)))
-    hand: dict[str, dict[str, Any]] = {row["name"]: row for r in results for row in r["rows"] if row["kind"] == "baseline"}
+    hand = {row["name"]: row for r in results for row in r["rows"] if row["kind"] == "baseline"}
     return table + [_row(name, [row], None) for name, row in hand.items()]
 
 
@@ -97,7 +97,8 @@ def table(data: str) -> str:
     lines = [
         f"### {data}",
         "",
-        "| network | searches x trainings | test % | std between searches | architecture split % | parameters | search s |",
+        "| network | searches x trainings | test % | std between searches | architecture split % | parameters "
+        "| search s |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows(data):
