@@ -1,0 +1,140 @@
+"""GraphModel: a bound space as plain PyG modules, called as any PyG model is."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from graph_examples import Example, close, example, examples, joined
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnas.model import GraphModel
+from gnas.space import Choice, Node, Space, gap, layered, sane
+
+SPACES = [layered(3), gap(2, extended=True), sane()]
+
+
+def sampled(space: Space, seed: int, dropout: float = 0.5) -> GraphModel:
+    """A random network of a space in float64, in eval mode."""
+    torch.manual_seed(seed)
+    bound = space.bind(space.sample(random.Random(seed)))
+    return GraphModel(bound, 5, 16, 3, dropout).double().eval()
+
+
+networks = st.builds(sampled, st.sampled_from(SPACES), st.integers(0, 1000))
+
+
+@settings(max_examples=25)
+@given(networks, examples)
+def test_it_scores_every_node_of_any_graph(model: GraphModel, graph: Example) -> None:
+    for weight in (None, graph.edge_weight):
+        out = model(graph.x, graph.edge_index, weight)
+        assert out.shape == (graph.nodes, 3) and out.isfinite().all()
+        assert torch.equal(out, model(graph.x, graph.edge_index, weight))
+
+
+@settings(max_examples=25)
+@given(networks, st.integers(0, 1000))
+def test_permuting_the_nodes_permutes_the_output(model: GraphModel, seed: int) -> None:
+    graph = example(9, 25, seed)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(seed))
+    place = torch.argsort(order)
+    shuffled = torch.randperm(25, generator=torch.Generator().manual_seed(seed))
+    got = model(graph.x[order], place[graph.edge_index][:, shuffled], graph.edge_weight[shuffled])
+    close(got, model(graph.x, graph.edge_index, graph.edge_weight)[order])
+
+
+@settings(max_examples=25)
+@given(networks, examples, examples)
+def test_disjoint_graphs_do_not_touch(model: GraphModel, a: Example, b: Example) -> None:
+    both, batch = joined(a, b)
+    got = model(both.x, both.edge_index, both.edge_weight, None, batch)
+    close(got, torch.cat([model(g.x, g.edge_index, g.edge_weight) for g in (a, b)]))
+
+
+def test_layers_have_the_names_of_the_nodes() -> None:
+    nodes = (
+        Node("first", "gcn", ("x",), attrs={"transform": True}),
+        Node("second", "pna", ("first",)),
+        Node("third", "lerp", ("first", "second"), attrs={"weight": 0.5}),
+    )
+    model = GraphModel(Space("s", nodes, "third"), 5, 8, 3)
+    children = {name for name, _ in model.named_children()}
+    assert children == {"encoder", "first", "second_in", "second", "second_out", "decoder"}
+    assert set(model.layers(nodes[1])) == {"_in", "", "_out"}
+    assert "third = lerp(first, second, weight=0.5)" in repr(model) and "GraphModel(5, 8, 3)" in repr(model)
+
+
+def test_a_scale_multiplies_the_nodes_value() -> None:
+    graph = example()
+    outputs = []
+    for attrs in ({}, {"scale": 0.5}):
+        torch.manual_seed(0)
+        node = Node("conv", "gcn", ("x",), attrs={"transform": True, **attrs})
+        model = GraphModel(Space("s", (node,), "conv"), 5, 8, 3).double().eval()
+        outputs.append(model(graph.x, graph.edge_index) - model.decoder.bias)
+    close(outputs[1], 0.5 * outputs[0])
+
+
+def test_a_network_may_read_nothing_but_its_input() -> None:
+    graph = example()
+    model = GraphModel(Space("s", (), "x"), 5, 8, 3).double().eval()
+    close(model(graph.x, graph.edge_index), model.decoder(model.encoder(graph.x)))
+
+
+def test_what_it_cannot_be_made_of_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'layered' with \d+ open choices; expected a bound one, try space.bind"):
+        GraphModel(layered(2), 5, 8, 3)
+    with pytest.raises(ValueError, match=r"'conv' names the operation 'gcnn', .* try one of \['gcn'"):
+        GraphModel(Space("s", (Node("conv", "gcnn", ("x",)),), "conv"), 5, 8, 3)
+    with pytest.raises(ValueError, match=r"has the inputs \('h',\); expected \('x',\)"):
+        GraphModel(Space("s", (), "h", inputs=("h",)), 5, 8, 3)
+    for taken in ("encoder", "train", "dropout", "activate"):
+        with pytest.raises(ValueError, match=f"a node '{taken}', .* expected another, try '{taken}1'"):
+            GraphModel(Space("s", (Node(taken, "gcn", ("x",)),), taken), 5, 8, 3)
+    nodes = (Node("a", "pna", ("x",)), Node("a_in", "gcn", ("a",)))
+    with pytest.raises(ValueError, match=r"the layer 'a_in' of node 'a_in' has the name of another node's"):
+        GraphModel(Space("s", nodes, "a_in"), 5, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("edge_index", "says"),
+    [
+        (torch.tensor([[0, 1], [1, 9]]), "names the nodes 0 to 9; expected 0 to 8, because x has 9 rows"),
+        (torch.tensor([[0, -1], [1, 2]]), "names the nodes -1 to 2; expected 0 to 8"),
+        (torch.tensor([[0, 1], [1, 2], [2, 3]]), r"shape \[3, 2\] .* expected \[2, edges\] .* try edge_index.t"),
+        (torch.tensor([[0, 1], [1, 2]], dtype=torch.int32), r"shape \[2, 2\] and dtype torch.int32; expected .* try"),
+    ],
+)
+def test_edges_that_no_graph_has_are_refused(edge_index: torch.Tensor, says: str) -> None:
+    model = sampled(layered(2), 0)
+    with pytest.raises(ValueError, match=f"edge_index {says}|edge_index has {says}"):
+        model(example().x, edge_index)
+    with pytest.raises(ValueError, match=r"edge_weight has shape \[3\]; expected \[edges\] = \[20\]"):
+        model(example().x, example().edge_index, torch.ones(3))
+
+
+def test_inference_mode_and_training_go_together() -> None:
+    model, graph = sampled(layered(3), 0), example()
+    with torch.inference_mode():
+        here = model(graph.x.clone(), graph.edge_index.clone())
+        close(model(graph.x, graph.edge_index), here)
+    out = model.train()(graph.x, graph.edge_index)
+    out.square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_gradients_reach_the_features() -> None:
+    graph = example()
+    x = graph.x.clone().requires_grad_()
+    sampled(layered(2), 1)(x, graph.edge_index).square().sum().backward()
+    assert x.grad is not None and bool((x.grad != 0).any())
+
+
+def test_a_choice_with_one_option_must_be_bound_too() -> None:
+    space = Space("s", (Node("conv", Choice("op", ("gcn",)), ("x",)),), "conv")
+    with pytest.raises(ValueError, match="1 open choices"):
+        GraphModel(space, 5, 8, 3)
+    assert GraphModel(space.bind(space.genotype({"op": "gcn"})), 5, 8, 3) is not None
