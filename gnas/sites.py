@@ -185,7 +185,7 @@ class SharedSite(nn.Module):
         # Identity is what is read: its entry stays zero, its scale one.
         if self.training and self.tracking and value.numel() and self.op.options[k : k + 1] != ("identity",):
             with torch.no_grad():
-                now = value.detach().square().mean().sqrt().to(self.rms.dtype)
+                now = (torch.linalg.vector_norm(value) / value.numel() ** 0.5).to(self.rms.dtype)
                 before = self.rms[k]
                 self.rms[k] = torch.where(before == 0, now, before + self.momentum * (now - before))
 
@@ -288,11 +288,9 @@ class _Mixed:
         if op == "sage_mean":
             return self.total() / graph.degree.clamp(min=1).unsqueeze(1).to(self.x.dtype) + self.own_part()
         if op == "sage_max":
-            value = self.blend(
-                lambda: self.site.project(neighbours(context, self.active, "max")),
-                lambda: neighbours(context, self.x, "max"),
-            )
-            return value + self.own_part()
+            # GraphSAGE projects after its maximum, so it is the activated state that is mixed with the plain one.
+            top = neighbours(context, self.blend(lambda: self.active, lambda: self.x), "max")
+            return self.settle(lambda: self.site.project(top), top) + self.own_part()
         if op in ("gat", "gatv2"):
             layer: Any = self.site.own[op]
             z = self.z().view(self.x.size(0), HEADS, self.x.size(1) // HEADS)
@@ -303,16 +301,23 @@ class _Mixed:
 
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])
+        inner = (1 + layer.eps) * self.z() + self.total()
+        return self.settle(
+            lambda: cast(Tensor, cast(nn.Linear, layer.second)((inner + cast(Tensor, layer.bias)).relu())), inner
+        )
 
-        def perceptron() -> Tensor:
-            z = self.projected()
-            inner = (1 + layer.eps) * z + neighbours(self.context, z, "sum") + cast(Tensor, layer.bias)
-            return cast(Tensor, cast(nn.Linear, layer.second)(inner.relu()))
+    def settle(self, projected: Callable[[], Tensor], kept: Tensor) -> Tensor:
+        """What follows an aggregation: something with a transform, nothing without; mixed by the transform choice.
 
-        def kept() -> Tensor:
-            return (1 + layer.eps) * self.x + neighbours(self.context, self.x, "sum")
-
-        return self.blend(perceptron, kept)
+        The weights of the choice are in the aggregated state already, and one of them is zero or one at the ends, so
+        they mix here as shares of their sum.
+        """
+        if self.project is None:
+            return kept
+        if self.keep is None:
+            return projected()
+        share = self.project / (self.project + self.keep)
+        return share * projected() + (1 - share) * kept
 
     def own_candidate(self, op: str) -> Tensor:
         convolution = cast(Convolution, find(op, op))
