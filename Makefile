@@ -26,8 +26,7 @@ help:
 # A run is never overwritten, so each call takes the next free folder.
 search: $(VENV)/installed
 	@n=1; while [ -e runs/$(RUN)-$$n ]; do n=$$((n + 1)); done; \
-	set -x; $(BIN)/gnas search $(DATA) --folder runs/$(RUN)-$$n $(SEARCH); { set +x; } 2>/dev/null; \
-	echo "the report: $(CURDIR)/runs/$(RUN)-$$n/report.html"
+	$(BIN)/gnas search $(DATA) --folder runs/$(RUN)-$$n $(SEARCH)
 
 test: $(VENV)/installed-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow" $(TESTS)
