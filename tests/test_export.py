@@ -1,0 +1,245 @@
+"""The exported source: it runs without gnas, takes the weights, computes the same, and reads as a person wrote it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import random
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from graph_examples import close, example
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from gnas.export import LINE, source
+from gnas.model import GraphModel
+from gnas.ops import OPS
+from gnas.space import Node, Space, gap, layered, sane
+from gnas.supernet import GraphSupernet
+
+SPACES = {
+    "gap": gap(2, extended=True),
+    "layered": layered(3),
+    "untied": layered(3, tie=(), jumps=("last", "max", "concat", "lstm"), skips=True),
+    "own weights": layered(2, share="none"),
+    "sane": sane(),
+}
+GRAPH = example(9, 25)
+NUMBER = count()
+
+
+def written(text: str, folder: Path) -> ModuleType:
+    """The source as a file, imported as a module of its own."""
+    name = f"exported_{next(NUMBER)}"
+    path = folder / f"{name}.py"
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # PyG looks the module of a layer's class up
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten() -> Iterator[None]:
+    """Afterwards, the exported modules are gone."""
+    yield
+    for name in [name for name in sys.modules if name.startswith("exported_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def supernets() -> dict[str, GraphSupernet]:
+    """A supernet of each space that has been trained for a few steps, so that scales and statistics are its own."""
+    trained = {}
+    for name, space in SPACES.items():
+        torch.manual_seed(0)
+        net = GraphSupernet(space, 5, 16, 3, dropout=0.3).double()
+        optimizer = torch.optim.Adam(net.weight_parameters(), lr=0.01)
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(GRAPH.x, GRAPH.edge_index).square().mean().backward()
+            optimizer.step()
+        trained[name] = net
+    return trained
+
+
+def check(model: GraphModel, folder: Path) -> str:
+    """Export, check what must hold for every exported source, and return it."""
+    text = source(model, header="Found by a test.")
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+        assert all(name.split(".")[0] in ("__future__", "torch", "torch_geometric") for name in names)
+    assert all(len(line) <= LINE and line == line.rstrip() for line in text.splitlines())
+    assert text.endswith("\n") and not text.endswith("\n\n")
+    network: nn.Module = written(text, folder).Network().double()
+    network.load_state_dict(model.state_dict(), strict=True)
+    model.eval(), network.eval()
+    for weight in (None, GRAPH.edge_weight):
+        close(network(GRAPH.x, GRAPH.edge_index, weight), model(GRAPH.x, GRAPH.edge_index, weight))
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in model.parameters())
+    return text
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(list(SPACES)), seed=st.integers(0, 10_000), inherit=st.booleans())
+def test_the_source_computes_what_the_model_computes(
+    name: str, seed: int, inherit: bool, supernets: dict[str, GraphSupernet], tmp_path: Path
+) -> None:
+    genotype = SPACES[name].sample(random.Random(seed))
+    torch.manual_seed(seed)
+    bound = SPACES[name].bind(genotype)
+    model = supernets[name].model(genotype) if inherit else GraphModel(bound, 5, 16, 3, 0.3).double()
+    check(model, tmp_path)
+
+
+@pytest.mark.parametrize("op", sorted(OPS))
+@pytest.mark.parametrize("transform", [True, False])
+def test_every_operation_is_exported(op: str, transform: bool, tmp_path: Path) -> None:
+    attrs = {"weight": 0.25} if op == "lerp" else {"transform": transform} if op in CONVOLUTIONS else {}
+    node = Node("first", op, ("x", "x"), attrs=attrs)
+    last = Node("last", "sum", ("first", "x"))
+    torch.manual_seed(0)
+    check(GraphModel(Space("one", (node, last), "last"), 5, 16, 3).double(), tmp_path)
+
+
+CONVOLUTIONS = [name for name, op in OPS.items() if type(op).__module__.endswith("convolution")]
+
+
+@pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff is not installed")
+def test_the_source_is_formatted_as_ruff_would(supernets: dict[str, GraphSupernet], tmp_path: Path) -> None:
+    deep = layered(12, tie=(), jumps=("max", "concat", "lstm"), skips=True)
+    wide = gap(1, nodes=4, extended=True)
+    for i in range(4):
+        texts = [source(net.model(SPACES[k].sample(random.Random(i)))) for k, net in supernets.items()]
+        for space in (deep, wide):
+            header = "Found by a test: " + ", ".join(f"layer {j} is gcn" for j in range(i * 10))
+            texts.append(source(GraphModel(space.bind(space.sample(random.Random(i))), 1433, 64, 7), header=header))
+        for j, text in enumerate(texts):
+            (tmp_path / f"network_{i}_{j}.py").write_text(text)
+    line = f"line-length={LINE}"
+    for command in (["format", "--diff"], ["check", "--select", "E,F,W,I,B,UP,SIM"]):
+        done = subprocess.run(
+            ["ruff", *command, "--isolated", "--config", line, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_source_runs_where_gnas_is_not_loaded(supernets: dict[str, GraphSupernet], tmp_path: Path) -> None:
+    genotype = SPACES["sane"].sample(random.Random(0)).replace(**{"aggregate.1": "geniepath", "aggregate.2": "gat_cos"})
+    (tmp_path / "network.py").write_text(source(supernets["sane"].model(genotype)))
+    code = "import sys, network; network.Network(); sys.exit('gnas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_reads_as_a_person_would_have_written_it() -> None:
+    nodes = (
+        Node("conv1", "gcn", ("x",), attrs={"transform": True}),
+        Node("conv2", "gcn", ("conv1",), attrs={"transform": False, "scale": 0.5}),
+        Node("layer2", "lerp", ("conv2", "x"), attrs={"weight": 0.1}),
+    )
+    text = source(GraphModel(Space("s", nodes, "layer2"), 1433, 64, 7), header="Found on Cora.")
+    assert text == EXPECTED
+
+
+EXPECTED = '''"""Found on Cora."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import APPNP, GCNConv
+
+
+class Network(nn.Module):
+    """The network, called like any PyG model.
+
+    ``edge_attr`` and ``batch`` are accepted and not read.
+    """
+
+    def __init__(
+        self, in_channels: int = 1433, hidden_channels: int = 64, out_channels: int = 7, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = nn.Linear(in_channels, hidden_channels)
+        self.conv1 = GCNConv(hidden_channels, hidden_channels)
+        self.conv2 = APPNP(K=1, alpha=0.0)
+        self.decoder = nn.Linear(hidden_channels, out_channels)
+
+    def activate(self, x: Tensor) -> Tensor:
+        return self.dropout(x.relu())
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
+        x = self.encoder(self.dropout(x))
+        conv1 = self.conv1(self.activate(x), edge_index, edge_weight)
+        conv2 = 0.5 * self.conv2(conv1, edge_index, edge_weight)
+        layer2 = torch.lerp(conv2, x, 0.1)
+        return self.decoder(self.dropout(layer2))
+'''
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "one line",
+        "two\nlines",
+        'a "quoted" end "',
+        'three """ quotes',
+        "a \\ backslash \\n",
+        "long " * 60,
+        "a\n\nb",
+    ],
+)
+def test_any_header_fits_into_the_docstring(header: str) -> None:
+    text = source(GraphModel(Space("s", (), "x"), 5, 16, 3), header=header)
+    docstring = ast.get_docstring(ast.parse(text))
+    assert docstring is not None
+    expected = (header.strip() or "A graph neural network found by gnas.").replace('"""', "'''")
+    assert docstring.split() == expected.split()
+    assert all(len(line) <= LINE for line in text.splitlines())
+
+
+def test_the_loaded_network_trains(tmp_path: Path) -> None:
+    space = SPACES["layered"]
+    model = GraphModel(space.bind(space.sample(random.Random(1))), 5, 16, 3)
+    network = written(source(model), tmp_path).Network(dropout=0.1)
+    network.load_state_dict(model.state_dict())
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    x, y = GRAPH.x.float(), torch.arange(9) % 3
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(x, GRAPH.edge_index), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
