@@ -219,7 +219,9 @@ def search(
 def evaluate(
     run: RunFolder,
     seeds: Annotated[int, typer.Option(min=2, help="Number of trainings of each network.")] = 10,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings side by side, each with one thread.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trainings side by side, each with one thread; one a core if not given.")
+    ] = None,
     root: Root = None,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -236,10 +238,11 @@ def evaluate(
     from gnas import report as page
 
     _set_threads(threads)
-    result = compare.evaluate(run, seeds=seeds, workers=workers, root=root, progress=False if quiet else None)
+    result = compare.evaluate(
+        run, seeds=seeds, workers=workers or os.cpu_count() or 1, root=root, progress=False if quiet else None
+    )
     page.write(run)
     Console().print(compare.table(result))
-    print(result["verdict"])
     print(f"report: {run / 'report.html'}")
 
 
