@@ -72,8 +72,8 @@ class GraphSupernet(nn.Module):
         self._tracking = True
 
     def arch_parameters(self) -> list[nn.Parameter]:
-        """The architecture parameters: an alpha [options] for every choice."""
-        return list(self.alphas.values())
+        """The architecture parameters: an alpha [options] for every choice, in the order of ``space.choices``."""
+        return [self.alpha(name) for name in self.space.choices]
 
     def weight_parameters(self) -> list[nn.Parameter]:
         """The network's weights: every parameter that is not an alpha."""
