@@ -130,7 +130,7 @@ def test_an_interrupted_search_has_an_exit_code_of_its_own(searched, saved, monk
     assert "--resume" in result.stderr
 
 
-def test_evaluate_prints_the_table_and_the_verdict(monkeypatch, tmp_path):
+def test_evaluate_prints_the_table(monkeypatch, tmp_path):
     from rich.table import Table
 
     from gnas import compare, report
@@ -152,7 +152,7 @@ def test_evaluate_prints_the_table_and_the_verdict(monkeypatch, tmp_path):
     result = call("evaluate", tmp_path, "--seeds", 3)
     assert result.exit_code == 0, result.output
     assert calls == [(tmp_path, 3)]
-    assert "83.0 ± 0.5" in result.stdout and "no gain beyond noise" in result.stdout
+    assert "83.0 ± 0.5" in result.stdout
 
 
 # mistakes
