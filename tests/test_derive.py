@@ -1,0 +1,238 @@
+"""The derivation: which short trainings it asks for, and what it makes of their results."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import islice, pairwise
+from typing import Any
+
+import pytest
+import torch
+from graph_examples import example
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from gnas.derive import Derivation, Job
+from gnas.evaluate import Recipe
+from gnas.space import Choice, Genotype, Node, Space, gap, layered
+from gnas.space.discretise import discretise, most_probable
+from gnas.supernet import GraphSupernet
+from gnas.task import Task
+
+OPS = ("gcn", "gat", "gin", "identity")
+Weights = dict[str, list[float]]
+Score = Callable[[Genotype, int, bool], float]
+
+
+def tower(depth: int = 4) -> Space:
+    """Layers with a choice of aggregator each, and a choice of depth."""
+    names = ["x", *(f"h{i}" for i in range(1, depth + 1))]
+    nodes = [Node(name, Choice(f"aggregate.{name}", OPS), (below,)) for below, name in pairwise(names)]
+    nodes.append(Node("out", "identity", (Choice("depth", tuple(names[1:])),)))
+    return Space("tower", tuple(nodes), "out")
+
+
+def weights_of(space: Space, seed: int = 0) -> Weights:
+    generator = random.Random(seed)
+    return {name: [generator.random() + 0.01 for _ in choice.options] for name, choice in space.choices.items()}
+
+
+def event(job: Job, score: Score) -> dict[str, Any]:
+    return {
+        "event": job.kind,
+        "depth": job.depth,
+        "genotype": dict(job.genotype.choices),
+        "seed": job.seed,
+        "inherit": job.inherit,
+        "metric_architecture": score(job.genotype, job.seed, job.inherit),
+        "loss_architecture": 1.0,
+        "epochs": 3,
+    }
+
+
+def carried_out(
+    derivation: Derivation, space: Space, weights: Weights, score: Score, generator: random.Random | None = None
+) -> list[dict[str, Any]]:
+    """Events of a whole derivation, one job after another, in the order asked for or in a random one."""
+    done: list[dict[str, Any]] = []
+    while jobs := derivation.jobs(space, weights, done):
+        job = generator.choice(jobs) if generator else jobs[0]
+        done.append(event(job, score))
+        assert len(done) < 500
+    return done
+
+
+def noise(genotype: Genotype, seed: int, inherit: bool) -> float:
+    """A score that depends on everything and on nothing in particular."""
+    return random.Random(f"{genotype.choices} {seed} {inherit}").random()
+
+
+def by_depth(*scores: float) -> Score:
+    return lambda genotype, seed, inherit: scores[int(str(genotype["depth"])[1:]) - 1] + 0.001 * seed
+
+
+def test_without_evidence_alpha_decides() -> None:
+    for space in (tower(), gap(2), layered(3)):
+        weights = weights_of(space)
+        assert Derivation().choose(space, weights, []) == discretise(space, weights)
+        nothing = Derivation(best_of=1, evidence=())
+        assert nothing.jobs(space, weights, []) == []
+
+
+DEPTH = Derivation(best_of=1, evidence=("depth",), seeds=3)
+
+
+def test_every_depth_is_trained_on_every_seed_with_alphas_layers() -> None:
+    space = tower()
+    weights = weights_of(space)
+    jobs = DEPTH.jobs(space, weights, [])
+    alpha = discretise(space, weights)
+    scratch = [(job.depth, job.seed) for job in jobs if not job.inherit]
+    assert sorted(scratch) == [(depth, seed) for depth in (1, 2, 3, 4) for seed in (0, 1, 2)]
+    assert sorted(job.depth for job in jobs if job.inherit) == [1, 2, 3, 4]
+    for job in jobs:
+        assert job.kind == "depth" and job.genotype == alpha.replace(depth=f"h{job.depth}")
+    alone = Derivation(best_of=1, evidence=("depth",), inherited=False)
+    assert not any(job.inherit for job in alone.jobs(space, weights, []))
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [((0.1, 0.9, 0.5, 0.3), "h2"), ((0.1, 0.2, 0.3, 0.4), "h4"), ((0.1, 0.7, 0.7, 0.7), "h2"), ((0.5,) * 4, "h1")],
+)
+def test_the_best_mean_wins_and_among_equals_the_shallower(scores: tuple[float, ...], best: str) -> None:
+    space = tower()
+    weights = weights_of(space) | {"depth": [0.1, 0.1, 0.7, 0.1]}
+    done = carried_out(DEPTH, space, weights, by_depth(*scores))
+    chosen = DEPTH.choose(space, weights, done)
+    assert chosen == discretise(space, weights).replace(depth=best)
+
+
+def test_the_mean_counts_and_not_the_best_seed() -> None:
+    table = {"h1": (0.5, 0.5, 0.5), "h2": (0.9, 0.1, 0.1), "h3": (0.4, 0.6, 0.7), "h4": (0.1, 0.1, 0.1)}
+    space = tower()
+    weights = weights_of(space)
+    done = carried_out(DEPTH, space, weights, lambda genotype, seed, _: table[str(genotype["depth"])][seed])
+    assert DEPTH.choose(space, weights, done)["depth"] == "h3"
+
+
+def test_inherited_weights_are_shown_and_do_not_decide() -> None:
+    space = tower()
+    weights = weights_of(space)
+
+    def score(genotype: Genotype, seed: int, inherit: bool) -> float:
+        return (1.0 if genotype["depth"] == "h4" else 0.0) if inherit else (0.8 if genotype["depth"] == "h1" else 0.1)
+
+    done = carried_out(DEPTH, space, weights, score)
+    assert sum(e["inherit"] for e in done) == 4
+    assert DEPTH.choose(space, weights, done)["depth"] == "h1"
+
+
+BEST = Derivation(best_of=6, finalists=2, seeds=3, evidence=())
+
+
+def test_the_most_probable_networks_are_compared_and_the_finalists_on_more_seeds() -> None:
+    space = tower(2)
+    weights = weights_of(space)
+    first = BEST.jobs(space, weights, [])
+    assert [(job.kind, job.seed, job.inherit) for job in first] == [("best_of", 0, False)] * 6
+    assert first[0].genotype == discretise(space, weights)
+    assert len({space.bind(job.genotype).digest() for job in first}) == 6
+    done = carried_out(BEST, space, weights, noise)
+    ranked = sorted(done[:6], key=lambda e: -e["metric_architecture"])
+    finalists = [(e["genotype"], e["seed"]) for e in done[6:]]
+    assert finalists == [(e["genotype"], seed) for e in ranked[:2] for seed in (1, 2)]
+
+    def mean(genotype: dict[str, Any]) -> float:
+        values = [e["metric_architecture"] for e in done if e["genotype"] == genotype]
+        assert len(values) == 3
+        return sum(values)
+
+    best = max((e["genotype"] for e in ranked[:2]), key=mean)
+    assert dict(BEST.choose(space, weights, done).choices) == best
+
+
+def test_a_lucky_first_seed_does_not_win_over_the_finalists() -> None:
+    space = tower(2)
+    weights = weights_of(space)
+    ranks = [job.genotype for job in BEST.jobs(space, weights, [])]
+
+    def score(genotype: Genotype, seed: int, _: bool) -> float:
+        place = ranks.index(genotype)
+        return (0.9 if place == 3 else 0.8 if place == 4 else 0.1) if seed == 0 else (0.2 if place == 3 else 0.7)
+
+    done = carried_out(BEST, space, weights, score)
+    assert BEST.choose(space, weights, done) == ranks[4]
+
+
+def test_networks_that_are_the_same_are_trained_once() -> None:
+    # At depth 1 the choices of the deeper layers make no difference.
+    space = tower(3)
+    weights = {name: [1.0] * len(choice.options) for name, choice in space.choices.items()}
+    weights["depth"] = [1.0, 1e-9, 1e-9]
+    jobs = Derivation(best_of=4, evidence=()).jobs(space, weights, [])
+    digests = [space.bind(job.genotype).digest() for job in jobs]
+    assert len(set(digests)) == len(digests) == 4
+    same = list(islice(most_probable(space, weights), 4))
+    assert len({space.bind(genotype).digest() for genotype in same}) < 4
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 1000), st.randoms(use_true_random=False))
+def test_neither_order_nor_interruption_changes_the_outcome(seed: int, generator: random.Random) -> None:
+    derivation = Derivation(best_of=3, finalists=2, seeds=2, evidence=("aggregate.h1", "depth"))
+    space = tower(3)
+    weights = weights_of(space, seed)
+    done = carried_out(derivation, space, weights, noise)
+    again = carried_out(derivation, space, weights, noise, generator)
+    key = sorted
+    assert key(map(repr, done)) == key(map(repr, again))
+    assert derivation.choose(space, weights, done) == derivation.choose(space, weights, again)
+    cut = generator.randrange(len(done))
+    # Resumed after any event, it goes on with what is left and asks for nothing twice.
+    rest = list(done[:cut])
+    while jobs := derivation.jobs(space, weights, rest):
+        assert not any(job.matches(e) for job in jobs for e in rest)
+        rest.append(event(jobs[0], noise))
+    assert rest == done
+
+
+def test_every_stage_of_the_defaults_ends_in_a_genotype_of_the_space() -> None:
+    for space in (layered(3), layered(2, tie=()), gap(2), tower(1)):
+        weights = weights_of(space)
+        done = carried_out(Derivation(best_of=3, finalists=2), space, weights, noise)
+        space.check(Derivation(best_of=3, finalists=2).choose(space, weights, done))
+        for cut in range(0, len(done), 5):
+            space.check(Derivation().choose(space, weights, done[:cut]))
+
+
+def small_task() -> Task:
+    graph = example(30, 80, seed=1, channels=6)
+    return Task.from_data(Data(x=graph.x.float(), edge_index=graph.edge_index, y=torch.arange(30) % 3), seed=0)
+
+
+def test_a_job_is_trained_as_it_says() -> None:
+    space, task = layered(2, ("gcn", "sage_mean")), small_task()
+    torch.manual_seed(0)
+    net = GraphSupernet(space, 6, 16, 3)
+    derivation, recipe = Derivation(epochs=3), Recipe(hidden_channels=8)
+    genotype = net.derive()
+    before = torch.get_rng_state()
+    for inherit in (False, True):
+        job = Job("depth", genotype, 1, inherit, 2)
+        got = derivation.run(job, task, net, recipe)
+        assert job.matches(got) and got == derivation.run(job, task, net, recipe)
+        assert got["depth"] == 2 and got["epochs"] <= 3 and 0 <= got["metric_architecture"] <= 1
+        assert not Job("depth", genotype, 0, inherit, 2).matches(got)
+        assert not Job("depth", genotype, 1, not inherit, 2).matches(got)
+        assert not Job("depth", space.sample(random.Random(1)), 1, inherit, 2).matches(got)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert task.test_reads == 0
+
+
+@pytest.mark.parametrize("settings", [{"best_of": 0}, {"finalists": 0}, {"seeds": 0}, {"epochs": 0}, {"inputs": 0}])
+def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Derivation(**settings)  # type: ignore[arg-type]
