@@ -41,9 +41,9 @@ class Recipe:
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(),
+    Recipe(weight_decay=5e-3),
     Recipe(lr=0.01),
     Recipe(dropout=0.5),
-    Recipe(dropout=0.5, lr=0.01, weight_decay=5e-4),
 )
 """The tuning grid: every network of a comparison is tried with each, and keeps the best by the architecture split."""
 
