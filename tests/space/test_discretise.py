@@ -69,7 +69,7 @@ def test_the_order_is_that_of_brute_force(draw: list[float], inputs: int | None)
 @settings(max_examples=25)
 @given(spaces().filter(lambda space: space.size <= 300), st.randoms(use_true_random=False))
 def test_every_genotype_comes_exactly_once(space: Space, generator: object) -> None:
-    weights = {name: [generator.random() for _ in c.options] for name, c in space.choices.items()}  # type: ignore[attr-defined]
+    weights = {name: [generator.random() for _ in c.options] for name, c in space.choices.items()}
     for inputs in (1, None):
         found = list(most_probable(space, weights, inputs))
         assert len(found) == len(set(found))

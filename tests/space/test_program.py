@@ -47,9 +47,9 @@ Refused = tuple[Callable[[], object], type[Exception], tuple[str, ...]]
 
 REFUSED: dict[str, Refused] = {
     "no options": (lambda: Choice("a", ()), ValueError, ("'a'", "no options", "expected at least one")),
-    "options in a string": (lambda: Choice("a", "gcn"), TypeError, ("'gcn'", "expected a tuple")),  # type: ignore[arg-type]
+    "options in a string": (lambda: Choice("a", "gcn"), TypeError, ("'gcn'", "expected a tuple")),
     "an option twice": (lambda: Choice("a", ("b", "b")), ValueError, ("'b' twice", "expected distinct")),
-    "an option that JSON can't hold": (lambda: Choice("a", ([],)), TypeError, ("list", "expected a str")),  # type: ignore[arg-type]
+    "an option that JSON can't hold": (lambda: Choice("a", ([],)), TypeError, ("list", "expected a str")),
     "an infinite option": (lambda: Choice("a", (math.inf,)), ValueError, ("inf", "expected a finite number")),
     "a choice without a name": (lambda: Choice("", (1,)), ValueError, ("''", "expected a non-empty string", "depth")),
     "a node's name": (lambda: Node("my node", "gcn"), ValueError, ("'my node'", "expected a Python identifier", "try")),
@@ -57,14 +57,14 @@ REFUSED: dict[str, Refused] = {
     "a reserved name": (lambda: Node("torch", "gcn"), ValueError, ("'torch'", "expected", "try")),
     "no operation": (lambda: Node("a", ""), TypeError, ("''", "expected the name of one")),
     "an operation by number": (lambda: Node("a", Choice("b", (1, 2))), TypeError, ("[1, 2]", "expected names")),
-    "inputs in a string": (lambda: Node("a", "gcn", "x"), TypeError, ("'x'", "expected a tuple", "try ('x',)")),  # type: ignore[arg-type]
-    "an input by number": (lambda: Node("a", "gcn", (3,)), TypeError, ("3", "expected the name of a node")),  # type: ignore[arg-type]
+    "inputs in a string": (lambda: Node("a", "gcn", "x"), TypeError, ("'x'", "expected a tuple", "try ('x',)")),
+    "an input by number": (lambda: Node("a", "gcn", (3,)), TypeError, ("3", "expected the name of a node")),
     "a kind": (lambda: Node("a", "gcn", ("x",), "path"), ValueError, ("'path'", "expected one of", "'edge'")),
-    "an attribute": (lambda: Node("a", "gcn", attrs={"k": {}}), TypeError, ("'k'", "dict", "expected a str")),  # type: ignore[dict-item]
+    "an attribute": (lambda: Node("a", "gcn", attrs={"k": {}}), TypeError, ("'k'", "dict", "expected a str")),
     "identity of nothing": (lambda: Node("a", "identity"), ValueError, ("0 inputs", "expected at least 1", "try")),
     "half a lerp": (lambda: Node("a", "lerp", ("x",)), ValueError, ("1 inputs", "expected at least 2", "try")),
     "a space without a name": (lambda: Space("", (), "x"), ValueError, ("''", "expected a non-empty string")),
-    "a space's inputs": (lambda: Space("s", (), "x", "x"), TypeError, ("'x'", "expected a tuple", "try")),  # type: ignore[arg-type]
+    "a space's inputs": (lambda: Space("s", (), "x", "x"), TypeError, ("'x'", "expected a tuple", "try")),
     "an input's name": (lambda: Space("s", (), "1x", ("1x",)), ValueError, ("'1x'", "expected a Python identifier")),
     "sharing": (lambda: Space("s", (), "x", share="all"), ValueError, ("'all'", "expected one of")),
     "no nodes": (lambda: Space("s", ("h",), "x"), TypeError, ("'h'", "expected Node")),  # type: ignore[arg-type]
