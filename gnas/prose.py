@@ -119,12 +119,19 @@ def sure(words: Sequence[str], moved: int) -> str:
     """How many choices alpha was sure of, in a sentence or two."""
     if not words:
         return ""
-    text = (
-        f"Of the {count(len(words), 'site')} that the network reads, alpha is clear about {words.count('clear')}, "
-        f"leans at {words.count('leaning')} and tosses a coin at {words.count('coin toss')}"
-    )
-    if "measured" in words:
-        text += f"; {words.count('measured')} were settled by training every option"
+    open_words = [word for word in words if word != "measured"]
+    if len(open_words) < len(words):
+        text = (
+            f"Of the {count(len(words), 'site')} that the network reads, {len(words) - len(open_words)} were settled "
+        )
+        text += "by training every option"
+    else:
+        text = f"The network reads {count(len(words), 'site')}"
+    if open_words:
+        text += (
+            f"; alpha alone is clear about {words.count('clear')}, leans at {words.count('leaning')} and tosses a coin "
+            f"at {words.count('coin toss')}"
+        )
     if moved:
         text += (
             f". At {count(moved, 'site')} the derivation took another option than the heaviest: "

@@ -67,7 +67,7 @@ def derivation(space: Space, found: Genotype, rng: random.Random) -> list[dict[s
         event = {"event": kind, "depth": depth, "genotype": genotype, "seed": seed, "inherit": inherit}
         events.append({**event, "metric_architecture": accuracy, "loss_architecture": 0.7, "epochs": 60})
 
-    settled = [name for name in ("depth", *META["derivation"]["evidence"]) if name in choices]
+    settled = [name for name in META["derivation"]["evidence"] if name in choices]
     # What alpha proposed: other options than the found ones wherever there is evidence.
     proposed = dict(choices)
     for name in settled:
@@ -142,7 +142,13 @@ class Net(nn.Module):
 META: dict[str, Any] = {
     "space": {"name": "layered", "digest": "0f3c", "settings": {"max_depth": 5}},
     "strategy": {"name": "darts", "order": 1, "epochs": 40, "arch_lr": 0.01},
-    "derivation": {"inputs": 1, "best_of": 5, "seeds": 2, "evidence": ["transform.1", "transform.2"], "epochs": 60},
+    "derivation": {
+        "inputs": 1,
+        "best_of": 5,
+        "seeds": 2,
+        "evidence": ["depth", "transform.1", "transform.2"],
+        "epochs": 60,
+    },
     "recipe": {"hidden_channels": 64, "dropout": 0.8, "lr": 0.01, "weight_decay": 0.001},
     "evaluator": {"recipe": {"hidden_channels": 64, "dropout": 0.8}, "epochs": 300, "patience": 60},
     "task": {
