@@ -146,7 +146,7 @@ META: dict[str, Any] = {
         "inputs": 1,
         "best_of": 5,
         "seeds": 2,
-        "evidence": ["depth", "transform.1", "transform.2"],
+        "evidence": ["depth", "transform", "initial"],
         "epochs": 60,
     },
     "recipe": {"hidden_channels": 64, "dropout": 0.8, "lr": 0.01, "weight_decay": 0.001},
@@ -372,16 +372,16 @@ def test_derivation_shows_what_was_measured(runs: dict[str, Path]) -> None:
     run = report.load(runs["layered"])
     best, measured, sites = report.best_of(run), report.measured(run), report.sites(run)
     assert best is not None and sites is not None and run.genotype is not None
-    assert [row["best"] for row in best["rows"]] == [True, False, False, False, False]
-    assert [row["seeds"] for row in best["rows"]] == [2, 2, 2, 1, 1] and best["finalists"]
+    assert [row["best"] for row in best["rows"]] == [True, False, False, False]
+    assert [row["seeds"] for row in best["rows"]] == [2, 2, 2, 1] and best["finalists"]
     assert "depth = layer4" in best["later"] and len(best["later"]) == 3
-    assert [site["site"] for site in measured] == ["transform.1", "transform.2"]
-    for site in measured:
-        assert [row["option"] for row in site["rows"]] == ["yes", "no"]
+    assert [site["site"] for site in measured] == ["transform", "initial"]
+    for site, options in zip(measured, (["yes", "no"], ["none", "0.1"]), strict=True):
+        assert [row["option"] for row in site["rows"]] == options
         chosen = [row["option"] for row in site["rows"] if row["chosen"]]
         assert chosen == [{True: "yes", False: "no"}[bool(run.genotype[site["site"]])]]
     words = {row["site"]: row["word"] for row in sites["rows"]}
-    assert words["depth"] == words["transform.1"] == "measured" != words["aggregate"]
+    assert words["depth"] == words["transform"] == "measured" != words["aggregate"]
     assert "3 were settled by training every option" in sites["sentence"]
 
 
