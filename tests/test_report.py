@@ -379,7 +379,8 @@ def test_derivation_shows_what_was_measured(runs: dict[str, Path]) -> None:
     for site, options in zip(measured, (["yes", "no"], ["none", "0.1"]), strict=True):
         assert [row["option"] for row in site["rows"]] == options
         chosen = [row["option"] for row in site["rows"] if row["chosen"]]
-        assert chosen == [{True: "yes", False: "no"}[bool(run.genotype[site["site"]])]]
+        option = run.genotype[site["site"]]
+        assert chosen == [options[run.space.choices[site["site"]].index(option)]]
     words = {row["site"]: row["word"] for row in sites["rows"]}
     assert words["depth"] == words["transform"] == "measured" != words["aggregate"]
     assert "3 were settled by training every option" in sites["sentence"]
