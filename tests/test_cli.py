@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,12 +37,26 @@ def refused(*arguments: object) -> str:
     return result.stderr
 
 
-def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gnas", *map(str, arguments)]
+# A test run that was started in the background ignores Ctrl-C, and so would what it starts.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from gnas.cli import main
+main()
+"""
+
+
+@contextlib.contextmanager
+def process(*arguments: object, code: str | None = None) -> Iterator[subprocess.Popen[str]]:
+    """``python -m gnas``, or the code given, in a process of its own that ends with the block."""
+    command = [sys.executable, *(["-m", "gnas"] if code is None else ["-c", code]), *map(str, arguments)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True, **options
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=env, start_new_session=True, **pipes) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def graph(**changes: Any) -> Data:
@@ -330,7 +346,7 @@ def test_a_whole_run_from_the_shell(saved, tmp_path):
 
 def test_ctrl_c_ends_cleanly(saved, tmp_path):
     settings = ["--budget", "100000 epochs", "--max-depth", 1, "--folder", tmp_path / "run"]
-    with process("search", saved, *settings) as running:
+    with process("search", saved, *settings, code=INTERRUPTIBLE) as running:
         file = tmp_path / "run" / EVENTS
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n") > 3):

@@ -152,7 +152,7 @@ def test_random_search_lasts_as_long_as_the_search(tmp_path: Path, monkeypatch: 
     candidates = [call for call in CALLS if 4 <= call[2] < FIRST_TUNING_SEED or call[2] >= FIRST_TUNING_SEED + 2]
     assert len(candidates) == row["search"]["evaluations"] and not any(test for *_, test in candidates)
     # Candidates are trained with the recipe of the search.
-    assert {recipe for _, recipe, *_ in candidates} == {Recipe(hidden_channels=8)}
+    assert {recipe for _, recipe, *_ in candidates} == {Recipe(hidden_channels=8, lr=0.01)}
 
 
 def test_a_broken_evaluation_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_boxes_do_not_overlap_and_stay_inside() -> None:
 
 
 def test_drawing_greys_what_is_not_read() -> None:
-    space = layered(4, ("gcn", "gat"), transforms=(True,), previous=(0.0,), initial=(0.0,), tie=())
+    space = layered(4, ("gcn", "gat"), transforms=0, transform=(True,), previous=(0.0,), initial=(0.0,), tie=())
     choices = {name: choice.options[0] for name, choice in space.choices.items()}
     genotype = space.genotype({**choices, "depth": "layer2"})
     unread = {node.name for node in draw.unread_nodes(space, genotype)}

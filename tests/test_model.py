@@ -42,8 +42,11 @@ def test_permuting_the_nodes_permutes_the_output(model: GraphModel, seed: int) -
     order = torch.randperm(9, generator=torch.Generator().manual_seed(seed))
     place = torch.argsort(order)
     shuffled = torch.randperm(25, generator=torch.Generator().manual_seed(seed))
-    got = model(graph.x[order], place[graph.edge_index][:, shuffled], graph.edge_weight[shuffled])
-    close(got, model(graph.x, graph.edge_index, graph.edge_weight)[order])
+    # Of several self-loops at a node PyG keeps the last one's weight, so they have to have the same.
+    loops = graph.edge_index[0] == graph.edge_index[1]
+    weight = graph.edge_weight.masked_fill(loops, 1.0)
+    got = model(graph.x[order], place[graph.edge_index][:, shuffled], weight[shuffled])
+    close(got, model(graph.x, graph.edge_index, weight)[order])
 
 
 @settings(max_examples=25)

@@ -83,7 +83,15 @@ def test_the_live_display_shows_losses_accuracies_and_the_network():
         assert expected in text
 
 
-def test_the_second_interrupt_aborts():
+@pytest.fixture
+def pythons_own_interrupts():
+    """A test run that was started in the background ignores Ctrl-C; these tests press it."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
+
+
+def test_the_second_interrupt_aborts(pythons_own_interrupts):
     with Interrupt(Display()) as interrupt:
         assert not interrupt.requested
         signal.raise_signal(signal.SIGINT)
@@ -93,7 +101,7 @@ def test_the_second_interrupt_aborts():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_another_handler_of_interrupts_stays():
+def test_another_handler_of_interrupts_stays(pythons_own_interrupts):
     def own(number, frame):
         pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import functools
 import json
 import multiprocessing
@@ -28,6 +29,8 @@ from gnas.strategy import Darts, Random
 from gnas.task import Task
 
 EPOCHS = 8
+LIMIT = 90
+"""Seconds after which a search of these sizes hangs."""
 RECIPE = Recipe(hidden_channels=8)
 EVALUATOR = TrainFromScratch(RECIPE, epochs=4, patience=4)
 DERIVATION = Derivation(best_of=3, epochs=2)
@@ -62,6 +65,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def pythons_own_interrupts():
+    """A test run that was started in the background ignores Ctrl-C; these tests press it."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +206,10 @@ def slow(strategy: Any) -> Any:
 
 def child(folder: Path, which: str, settings: dict[str, Any], result: Path) -> None:
     torch.set_num_threads(1)
+    # A test run that was started in the background ignores Ctrl-C, and its children would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Says where it hangs, if it ever does.
+    faulthandler.dump_traceback_later(LIMIT - 10)
     try:
         run = found(folder, strategy=slow(STRATEGIES[which]), resume=True, **settings)
         result.write_text(run.status)
@@ -217,8 +232,16 @@ def start(tmp_path_factory) -> Callable[..., tuple[Any, Path]]:
     return begin
 
 
+def ended(process: Any) -> None:
+    """Wait until the process has ended; one that doesn't is killed, and the test fails."""
+    process.join(LIMIT)
+    if process.is_alive():
+        process.kill()
+        pytest.fail(f"the search had not ended after {LIMIT} s")
+
+
 def wait_for_lines(process: Any, folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while process.is_alive() and time.monotonic() < deadline:
         file = folder / EVENTS
         if file.exists() and file.read_bytes().count(b"\n") >= count:
@@ -237,11 +260,11 @@ def test_a_killed_run_ends_as_if_it_had_not_been(finished, start, tmp_path, mome
         wait_for_lines(process, folder, lines)
         time.sleep(draws.uniform(0, 0.03))
         process.kill()
-        process.join()
+        ended(process)
         killed += process.exitcode == -signal.SIGKILL
     assert killed, "at least the first kill met the run on its way"
     process, result = start(folder, which)
-    process.join()
+    ended(process)
     assert result.read_text() == "done"
     for name in (EVENTS, "genotype.json", "space.json", "model.py"):
         assert (folder / name).read_bytes() == (run.folder / name).read_bytes(), name
@@ -257,7 +280,7 @@ def test_a_running_run_is_not_touched_by_a_second_process(start, tmp_path):
     with pytest.raises(ValueError, match=r"still going on or was killed; go on with it by resume=True \(--resume\)"):
         found(tmp_path / "run")
     process.kill()
-    process.join()
+    ended(process)
 
 
 # Ctrl-C
@@ -269,7 +292,7 @@ def test_an_interrupted_search_hands_over_what_it_found_and_can_go_on(finished, 
     process, result = start(folder, which)
     wait_for_lines(process, folder, 3)
     os.kill(process.pid, signal.SIGINT)
-    process.join()
+    ended(process)
     assert result.read_text() == "interrupted"
     told = events(folder)
     assert 3 <= len(told) - 1 < EPOCHS
@@ -351,7 +374,7 @@ def test_the_clock_goes_on_where_it_stood(start, tmp_path):
     process, _ = start(folder, "first", budget="60s")
     wait_for_lines(process, folder, EPOCHS - 1)
     process.kill()
-    process.join()
+    ended(process)
     kept = torch.load(folder / "state.pt", weights_only=True)["state"]
     assert kept["seconds"]["search"] >= 0.02 * kept["steps"]
     run = found(folder, budget="60s", resume=True)
