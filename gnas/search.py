@@ -247,7 +247,7 @@ class _Search:
         while jobs := self.fitted(len(done)).jobs(self.space, weights, done):
             if interrupt.requested:
                 return self.strategy.derive(self.task, self.state)
-            # One seed after another. Of a round over the depths, all or none: else those left out could not win.
+            # One seed after another. Of a round over a choice, all options or none: those left out could not win.
             turn = min((job.inherit, job.seed) for job in jobs)
             due = [job for job in jobs if (job.inherit, job.seed) == turn]
             if not left:
@@ -414,7 +414,7 @@ class _Search:
         return room <= next_ones * each
 
     def fitted(self, done: int) -> Derivation:
-        """The derivation, with no more candidates than half of its time allows: the other half is for the depth."""
+        """The derivation, with no more candidates than half of its time allows: the rest is for depth and the like."""
         room, each = self.room(done)
         most = (room + done * each) / 2 / each if each else math.inf
         best_of, finalists = self.derivation.best_of, self.derivation.finalists

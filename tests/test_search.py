@@ -33,7 +33,7 @@ LIMIT = 90
 """Seconds after which a search of these sizes hangs."""
 RECIPE = Recipe(hidden_channels=8)
 EVALUATOR = TrainFromScratch(RECIPE, epochs=4, patience=4)
-DERIVATION = Derivation(best_of=3, epochs=2)
+DERIVATION = Derivation(best_of=3, evidence=("depth",), epochs=2)
 STRATEGIES: dict[str, Any] = {
     "first": Darts(order=1, epochs=EPOCHS, hidden_channels=8),
     "second": Darts(order=2, epochs=EPOCHS, hidden_channels=8),
@@ -420,7 +420,10 @@ def test_a_finished_run_is_never_overwritten_and_read_again_by_resume(finished):
         ({"which": "second"}, "begun with strategy.order 1 and is given 2 now"),
         ({"which": "random"}, "begun with strategy"),
         ({"budget": "3 epochs"}, "begun with"),
-        ({"derivation": Derivation(best_of=3, epochs=3)}, "begun with derivation.epochs 2 and is given 3"),
+        (
+            {"derivation": Derivation(best_of=3, evidence=("depth",), epochs=3)},
+            "begun with derivation.epochs 2 and is given 3",
+        ),
         ({"data": graph(1)}, "begun on other data"),
     ],
     ids=str,
