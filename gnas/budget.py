@@ -1,15 +1,19 @@
-"""How long a search may take: by the clock, or by a number of steps."""
+"""How long a search may take: by the clock, or by a number of steps; and settings that fit into a time."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 _SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 _COUNTS = {"epoch": "epochs", "evaluation": "evaluations", "step": "steps"}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+EARLY = 0.75
+"""Share of its epochs that a training takes, since most of them stop early."""
+SHORTEST = 30
+"""Epochs below which a training tells nothing."""
 _EXAMPLES = "'2min', '1h 30min', '50 epochs', '20 evaluations' or a number of steps"
 
 
@@ -29,6 +33,24 @@ class Budget:
     def __str__(self) -> str:
         amount = int(self.amount) if self.amount == int(self.amount) else self.amount
         return f"{amount} {self.unit}"
+
+    def fit(self, strategy: Any, unit: str) -> Any:
+        """The strategy with its own end where the budget is, so that its schedules fit; for a time see below.
+
+        Args:
+            strategy: Settings with a name.
+            unit: What its steps are called; a setting of that name limits them.
+        """
+        if self.unit == "seconds":
+            return strategy
+        if self.unit not in ("steps", unit):
+            raise ValueError(
+                f"the budget is given in {self.unit}, but {strategy.name} counts {unit}; "
+                f"try '{self.amount:g} {unit}' or a time such as '2min'"
+            )
+        if any(entry.name == unit for entry in fields(strategy)):
+            return replace(strategy, **{unit: int(self.amount)})
+        return strategy
 
     @classmethod
     def parse(cls, budget: Any) -> Budget | None:
@@ -61,3 +83,46 @@ class Budget:
         if not 0 < seconds < math.inf:
             raise wrong
         return cls(seconds, "seconds")
+
+
+def fit_epochs(strategy: Any, room: float, each: float) -> Any:
+    """The strategy with as many epochs as fit, so that its warm-up and schedules end with them.
+
+    Args:
+        strategy: Settings with ``epochs`` and ``warmup``.
+        room: Seconds.
+        each: Seconds of one epoch.
+    """
+    epochs = max(1, int(room / each))
+    return (
+        strategy if epochs >= strategy.epochs or epochs <= (strategy.warmup or 0) else replace(strategy, epochs=epochs)
+    )
+
+
+def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any:
+    """A derivation that fits: first seeds go, then candidates, then all but the depth, of which alpha knows least.
+
+    Args:
+        derivation: A :class:`gnas.derive.Derivation`.
+        space: The space that was searched.
+        room: Seconds.
+        each: Seconds of one epoch of one training.
+    """
+    evidence = tuple(sorted(derivation.evidence, key=lambda name: name != "depth"))
+    lean = replace(derivation, seeds=1, inherited=False, finalists=1)
+    few = replace(lean, best_of=min(derivation.best_of, 4), evidence=evidence)
+    least = replace(few, best_of=1, evidence=evidence[:1])
+    for candidate in (derivation, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
+        if trainings(candidate, space) * candidate.epochs * EARLY * each <= room:
+            return candidate
+    epochs = int(room / (trainings(least, space) * EARLY * each))
+    return replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))
+
+
+def trainings(derivation: Any, space: Any) -> int:
+    """How many short trainings a derivation makes at most."""
+    settled = [space.choices[name] for name in derivation.evidence if name in space.choices]
+    count: int = derivation.best_of + min(derivation.finalists, derivation.best_of) * (derivation.seeds - 1)
+    for choice in settled:
+        count += len(choice.options) * (derivation.seeds + (derivation.inherited and choice.name == "depth"))
+    return count

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import platform
 import time
 from collections.abc import Mapping
@@ -26,9 +25,9 @@ from torch import nn
 from torch_geometric.data import Data
 
 from gnas import __version__, report
-from gnas.budget import Budget
+from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
 from gnas.derive import KINDS, Derivation, confidence
-from gnas.evaluate import Result, TrainFromScratch, builder
+from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.journal import Journal
 from gnas.model import GraphModel
@@ -139,7 +138,8 @@ def search(
     """
     _check_types(data, space, strategy, derivation, evaluator, seed)
     limit = Budget.parse(budget)
-    strategy = _fit(Darts() if strategy is None else strategy, limit)
+    strategy = Darts() if strategy is None else strategy
+    strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
     task = data if isinstance(data, Task) else Task.from_data(data, name=name)
     space = layered() if space is None else space
     if folder is None:
@@ -182,6 +182,7 @@ class _Search:
     state: Any = None
     steps: int = 0
     phase: str = "search"
+    epoch: float = 0.0
 
     # the phases
 
@@ -214,6 +215,8 @@ class _Search:
         self.display.start("search", *self.extent())
         began, before = time.monotonic(), self.seconds["search"]
         saved, cost = began, 0.0
+        if self.timed and not self.steps:
+            self.strategy = self.fitted_strategy()
         while not interrupt.requested and not self.strategy.done(self.state) and not self.spent():
             event = self.strategy.step(self.task, self.state)
             self.journal.append(event)
@@ -243,8 +246,8 @@ class _Search:
         self.display.start("derivation", done=len(done), unit="trainings")
         began, before = time.monotonic(), self.seconds["derivation"]
         supernet: Any = getattr(self.state, "supernet", None)
-        left = 0
-        while jobs := self.fitted(len(done)).jobs(self.space, weights, done):
+        derivation, left = self.fitted_derivation(weights) if self.timed else self.derivation, 0
+        while jobs := derivation.jobs(self.space, weights, done):
             if interrupt.requested:
                 return self.strategy.derive(self.task, self.state)
             # One seed after another. Of a round over a choice, all options or none: those left out could not win.
@@ -258,13 +261,13 @@ class _Search:
             left -= 1
             # Each measurement draws from its own stream, so that it is the same after a resume.
             torch.manual_seed(self.seed * 1_000_003 + len(done))
-            event = self.derivation.run(due[0], self.task, supernet, self.evaluator.recipe)
+            event = derivation.run(due[0], self.task, supernet, self.evaluator.recipe)
             self.journal.append(event)
             done.append(event)
             self.seconds["derivation"] = before + time.monotonic() - began
             self.journal.update(seconds=self.rounded())
             self.display.advance(event, len(done), len(done) + len(jobs) - 1)
-        genotype = self.derivation.choose(self.space, weights, done)
+        genotype = derivation.choose(self.space, weights, done)
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype
@@ -346,9 +349,9 @@ class _Search:
                 "settings": {**size, "depths": None if depth is None else len(depth.options)},
             },
             "strategy": self.strategy.describe(),
-            "derivation": plain(self.derivation),
-            "recipe": plain(self.evaluator.recipe),
-            "evaluator": plain(self.evaluator),
+            "derivation": dataclasses.asdict(self.derivation),
+            "recipe": dataclasses.asdict(self.evaluator.recipe),
+            "evaluator": dataclasses.asdict(self.evaluator),
             "task": {**self.task.describe(), "digest": self.task.digest()},
             "data": self.source,
             "seed": self.seed,
@@ -378,6 +381,8 @@ class _Search:
         self.steps, self.phase, self.seconds = kept["steps"], kept["phase"], dict(kept["seconds"])
         if self.phase == "derivation":
             self.seconds["derivation"] = self.journal.run()["seconds"]["derivation"]
+        if self.timed and kept["epochs"] is not None:
+            self.strategy = dataclasses.replace(self.strategy, epochs=kept["epochs"])  # type: ignore[call-arg]
         torch.set_rng_state(kept["rng"])
         self.display.note(f"going on after {self.steps} steps")
 
@@ -386,6 +391,7 @@ class _Search:
             "strategy": self.state.state_dict(),
             "steps": self.steps,
             "phase": self.phase,
+            "epochs": getattr(self.strategy, "epochs", None),
             "seconds": self.seconds,
             "rng": torch.get_rng_state(),
         }
@@ -394,11 +400,9 @@ class _Search:
     # the budget
 
     def spent(self) -> bool:
-        if self.budget is None:
-            return False
-        if self.budget.unit == "seconds":
+        if self.timed:
             return self.seconds["search"] >= self.share()
-        return self.steps >= self.budget.amount
+        return self.budget is not None and self.steps >= self.budget.amount
 
     def share(self) -> float:
         """Seconds of a wall-clock budget that the search phase may take."""
@@ -408,32 +412,55 @@ class _Search:
             return self.budget.amount - 2 * self.seconds["search"] / self.steps
         return self.budget.amount * (1 - RESERVED)
 
+    @property
+    def timed(self) -> bool:
+        """Whether the budget is one of time."""
+        return self.budget is not None and self.budget.unit == "seconds"
+
+    def left(self) -> float:
+        """Seconds of a wall-clock budget that search and derivation have left."""
+        assert self.budget is not None
+        return self.budget.amount - self.seconds["search"] - self.seconds["derivation"]
+
     def late(self, done: int, next_ones: int) -> bool:
         """Whether the next short trainings and the last training would go beyond a wall-clock budget."""
-        room, each = self.room(done)
-        return room <= next_ones * each
+        if not self.timed or not done:
+            return False
+        last = self.evaluator.epochs * EARLY * self.epoch
+        return self.left() - last <= next_ones * self.seconds["derivation"] / done
 
-    def fitted(self, done: int) -> Derivation:
-        """The derivation, with no more candidates than half of its time allows: the rest is for depth and the like."""
-        room, each = self.room(done)
-        most = (room + done * each) / 2 / each if each else math.inf
-        best_of, finalists = self.derivation.best_of, self.derivation.finalists
-        if most >= best_of:
-            return self.derivation
-        count = max(1, int(most))
-        return dataclasses.replace(self.derivation, best_of=count, finalists=min(finalists, count))
+    def fitted_strategy(self) -> Strategy[Any]:
+        """The strategy with as many epochs as its share of the time allows, by the pace of a trial."""
+        if not {"epochs", "warmup"} <= {entry.name for entry in dataclasses.fields(self.strategy)}:
+            return self.strategy
+        # Without warm-up, since the epochs after it are the dear ones; the first step also sets things up.
+        trial = dataclasses.replace(self.strategy, warmup=0)  # type: ignore[call-arg]
+        with seeded(self.seed):
+            state = trial.init(self.space, self.task, torch.default_generator)
+            paces = []
+            for _ in range(3):
+                began = time.monotonic()
+                trial.step(self.task, state)
+                paces.append(time.monotonic() - began)
+        room = self.share() - sum(paces)
+        return fit_epochs(self.strategy, room, sum(paces[1:]) / 2)  # type: ignore[no-any-return]
 
-    def room(self, done: int) -> tuple[float, float]:
-        """Seconds left for short trainings, and how many one takes, to judge by those done."""
-        if self.budget is None or self.budget.unit != "seconds":
-            return math.inf, 0.0
-        each = self.seconds["derivation"] / done if done else 0.0
-        last = each * self.evaluator.epochs / self.derivation.epochs
-        return self.budget.amount - self.seconds["search"] - self.seconds["derivation"] - last, each
+    def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
+        """The derivation that the time left allows, by the pace of a trial."""
+        genotype = self.derivation.choose(self.space, weights, [])
+        deepest = genotype
+        if "depth" in self.space.choices:
+            deepest = genotype.replace(depth=self.space.choices["depth"].options[-1])
+        trial = TrainFromScratch(self.evaluator.recipe, epochs=5)
+        # The first one also sets things up; depths are tried from the shallowest to the deepest.
+        paces = [trial(builder(self.space.bind(g)), self.task, 0).seconds / 5 for g in (genotype, genotype, deepest)]
+        self.epoch = sum(paces[1:]) / 2
+        room = self.left() - self.evaluator.epochs * EARLY * self.epoch
+        return fit_derivation(self.derivation, self.space, room, self.epoch)  # type: ignore[no-any-return]
 
     def extent(self) -> tuple[float | None, float, str]:
         """How much there is to do in the search phase, how much is done, and in what."""
-        if self.budget is not None and self.budget.unit == "seconds":
+        if self.timed:
             return self.share(), self.seconds["search"], "seconds"
         unit = _unit(self.strategy)
         own = getattr(self.strategy, unit, None)
@@ -452,33 +479,9 @@ class _Search:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
 
 
-def plain(settings: Any) -> Any:
-    """Frozen settings as plain values that JSON can hold."""
-    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
-        return {entry.name: plain(getattr(settings, entry.name)) for entry in dataclasses.fields(settings)}
-    if isinstance(settings, (list, tuple)):
-        return [plain(value) for value in settings]
-    return settings
-
-
 def _unit(strategy: Strategy[Any]) -> str:
     """What the steps of a strategy are called; its setting of that name limits them."""
     return "evaluations" if isinstance(strategy, BlackBox) else "epochs"
-
-
-def _fit(strategy: Strategy[Any], budget: Budget | None) -> Strategy[Any]:
-    """The strategy with its own end where the budget is, so that its schedules fit."""
-    if budget is None or budget.unit == "seconds":
-        return strategy
-    unit = _unit(strategy)
-    if budget.unit not in ("steps", unit):
-        raise ValueError(
-            f"the budget is given in {budget.unit}, but {strategy.name} counts {unit}; "
-            f"try '{budget.amount:g} {unit}' or a time such as '2min'"
-        )
-    if any(entry.name == unit for entry in dataclasses.fields(strategy)):
-        return dataclasses.replace(strategy, **{unit: int(budget.amount)})
-    return strategy
 
 
 def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any, seed: Any) -> None:

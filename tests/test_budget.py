@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
-from gnas.budget import Budget
+from gnas.budget import EARLY, SHORTEST, Budget, fit_derivation, fit_epochs, trainings
+from gnas.derive import Derivation
+from gnas.space import layered
 
 
 @pytest.mark.parametrize(
@@ -49,3 +53,45 @@ def test_other_budgets_are_refused(wrong):
 def test_what_is_no_budget_is_a_type_error(wrong):
     with pytest.raises(TypeError, match=r"a budget got .*expected '2min'"):
         Budget.parse(wrong)
+
+
+@dataclass(frozen=True)
+class Epochs:
+    epochs: int = 100
+    warmup: int | None = None
+
+
+def test_a_strategy_gets_the_epochs_that_fit():
+    assert fit_epochs(Epochs(), room=10, each=0.25) == Epochs(40)
+    assert fit_epochs(Epochs(), room=100, each=0.25) == Epochs(100), "never more than its own"
+    assert fit_epochs(Epochs(), room=0.1, each=0.25) == Epochs(1)
+    assert fit_epochs(Epochs(100, 50), room=10, each=0.25) == Epochs(100, 50), "a warm-up that was asked for stays"
+
+
+def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
+    space = layered(max_depth=4)
+    whole = Derivation(evidence=("aggregate", "depth", "no such choice"))
+    options = len(space.choices["aggregate"].options)
+    assert trainings(whole, space) == 8 + 3 + 2 * options + 3 * 4
+    each = 0.01
+
+    def fitted(room: float) -> Derivation:
+        return fit_derivation(whole, space, room, each)
+
+    def needs(derivation: Derivation) -> float:
+        return trainings(derivation, space) * derivation.epochs * EARLY * each
+
+    assert fitted(needs(whole)) == whole
+    lean = fitted(needs(whole) - 1)
+    assert (lean.seeds, lean.best_of, lean.epochs, lean.inherited) == (1, whole.best_of, whole.epochs, False)
+    few = fitted(needs(lean) - 1)
+    assert (few.seeds, few.best_of, few.epochs, few.evidence[0]) == (1, 4, whole.epochs, "depth")
+    short = fitted(needs(few) - 1)
+    assert (short.best_of, short.epochs, short.evidence) == (4, whole.epochs // 2, few.evidence)
+    least = fitted(needs(short) - 1)
+    assert (least.best_of, least.epochs, least.evidence) == (1, whole.epochs, ("depth",))
+    half = fitted(needs(least) / 2)
+    assert (half.epochs, half.evidence) == (whole.epochs // 2, ("depth",))
+    assert fitted(0).epochs == SHORTEST
+    assert fit_derivation(Derivation(evidence=()), space, 0, each).evidence == ()
+    assert fit_derivation(Derivation(evidence=()), space, 0, each).best_of == 1
