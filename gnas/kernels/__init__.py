@@ -74,6 +74,6 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     index = structure.row.unsqueeze(1).expand_as(logits)
     top = logits.new_zeros(structure.shape[0], logits.size(1))
     top = top.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
-    weight = (logits - top[structure.row]).exp()
+    weight = (logits - top.index_select(0, structure.row)).exp()
     total = torch.zeros_like(top).index_add(0, structure.row, weight)
-    return weight / (total[structure.row] + 1e-16)
+    return weight / (total.index_select(0, structure.row) + 1e-16)

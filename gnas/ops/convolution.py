@@ -159,7 +159,9 @@ def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor
     """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
     structure = context.graph.looped
     source, target = (z * att_src).sum(-1), (z * att_dst).sum(-1)
-    logits = nn.functional.leaky_relu(source[structure.column] + target[structure.row], 0.2)
+    logits = nn.functional.leaky_relu(
+        source.index_select(0, structure.column) + target.index_select(0, structure.row), 0.2
+    )
     return attend(context, logits, z)
 
 
@@ -183,7 +185,7 @@ class GATv2(Convolution):
 def gatv2(att: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GATv2 over projected states ``z`` [nodes, heads, channels]."""
     structure = context.graph.looped
-    both = nn.functional.leaky_relu(z[structure.row] + z[structure.column], 0.2)
+    both = nn.functional.leaky_relu(z.index_select(0, structure.row) + z.index_select(0, structure.column), 0.2)
     return attend(context, (both * att).sum(-1), z)
 
 
