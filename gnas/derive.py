@@ -30,6 +30,8 @@ KINDS = ("best_of", "depth", "evidence")
 """The events of a derivation."""
 DEPTH = "depth"
 TRIES = 2000
+FIRST_SEED = 2_000_000
+"""Seeds of short trainings count from here, so that none of them is one of an evaluation."""
 Event = Mapping[str, Any]
 
 
@@ -40,7 +42,7 @@ class Job:
     Args:
         kind: ``"best_of"``, ``"depth"`` or ``"evidence"``.
         genotype: What to train.
-        seed: Seed of the training.
+        seed: Which of the seeds, counted from 0.
         inherit: Whether it starts from the supernet's weights.
         depth: Position of the genotype's depth among its options, from 1; 0 if depth is not a choice.
     """
@@ -103,14 +105,19 @@ class Derivation:
                 return left
         return []
 
-    def run(self, job: Job, task: Task, supernet: GraphSupernet, recipe: Recipe) -> dict[str, Any]:
-        """Train what a job names, and say what came out as an event for the journal."""
+    def run(self, job: Job, task: Task, supernet: GraphSupernet, recipe: Recipe, seed: int = 0) -> dict[str, Any]:
+        """Train what a job names, and say what came out as an event for the journal.
+
+        The search's ``seed`` decides on that of the training: two searches must not agree because they were lucky
+        in the same way.
+        """
         train = TrainFromScratch(recipe, self.epochs, self.patience)
+        own = FIRST_SEED + 1000 * seed + job.seed
         if job.inherit:
-            with seeded(job.seed):
+            with seeded(own):
                 result = train.train(supernet.model(job.genotype), task)
         else:
-            result = train(builder(supernet.space.bind(job.genotype)), task, job.seed)
+            result = train(builder(supernet.space.bind(job.genotype)), task, own)
         return {
             "event": job.kind,
             "depth": job.depth,

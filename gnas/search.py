@@ -259,9 +259,7 @@ class _Search:
                     self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
                     break
             left -= 1
-            # Each measurement draws from its own stream, so that it is the same after a resume.
-            torch.manual_seed(self.seed * 1_000_003 + len(done))
-            event = derivation.run(due[0], self.task, supernet, self.evaluator.recipe)
+            event = derivation.run(due[0], self.task, supernet, self.evaluator.recipe, self.seed)
             self.journal.append(event)
             done.append(event)
             self.seconds["derivation"] = before + time.monotonic() - began

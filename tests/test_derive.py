@@ -228,6 +228,8 @@ def test_a_job_is_trained_as_it_says() -> None:
         assert not Job("depth", genotype, 0, inherit, 2).matches(got)
         assert not Job("depth", genotype, 1, not inherit, 2).matches(got)
         assert not Job("depth", space.sample(random.Random(1)), 1, inherit, 2).matches(got)
+    one, other = (derivation.run(Job("depth", genotype, 0, False, 2), task, net, recipe, seed) for seed in (3, 4))
+    assert one["loss_architecture"] != other["loss_architecture"], "searches with different seeds train differently"
     assert torch.equal(torch.get_rng_state(), before)
     assert task.test_reads == 0
 

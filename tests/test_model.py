@@ -9,6 +9,7 @@ import torch
 from graph_examples import Example, close, example, examples, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_geometric.nn import APPNP
 
 from gnas.model import GraphModel
 from gnas.space import Choice, Node, Space, gap, layered, sane
@@ -55,6 +56,18 @@ def test_disjoint_graphs_do_not_touch(model: GraphModel, a: Example, b: Example)
     both, batch = joined(a, b)
     got = model(both.x, both.edge_index, both.edge_weight, None, batch)
     close(got, torch.cat([model(g.x, g.edge_index, g.edge_weight) for g in (a, b)]))
+
+
+def test_appnp_is_a_point_of_the_layered_space() -> None:
+    space = layered(4)
+    choices = {"aggregate": "gcn", "depth": "layer4", "transforms": "mlp1", "transform": False, "previous": 0.0}
+    model = GraphModel(space.bind(space.genotype({**choices, "initial": 0.1})), 5, 16, 3).double().eval()
+    graph = example(9, 25)
+    out = model(graph.x, graph.edge_index)
+    # It propagates class scores, which is the same because what comes after the perceptron is linear. Here the bias
+    # is added after the propagation.
+    scores = torch.relu(model.encoder(graph.x)) @ model.decoder.weight.t()
+    close(out, APPNP(K=4, alpha=0.1)(scores, graph.edge_index) + model.decoder.bias)
 
 
 def test_layers_have_the_names_of_the_nodes() -> None:

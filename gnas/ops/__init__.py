@@ -14,6 +14,7 @@ OPS: dict[str, Op] = {
     op.name: op
     for op in (
         combine.Zero(),
+        combine.ReLU(),
         combine.Sum(),
         combine.Lerp(),
         combine.Concat(),

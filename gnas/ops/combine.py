@@ -1,4 +1,4 @@
-"""Operations that combine states without reading the graph: zero, sum, lerp, and the jumping-knowledge merges."""
+"""Operations that combine states without reading the graph: zero, relu, sum, lerp, and the jumping-knowledge merges."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ class Zero(Op):
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
         return "torch.zeros_like(x)"
+
+
+class ReLU(Op):
+    """The positive part: it ends a layer of a perceptron."""
+
+    name = "relu"
+
+    def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
+        return inputs[0].relu()
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        return f"{inputs[0]}.relu()"
 
 
 class Sum(Op):

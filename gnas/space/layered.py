@@ -50,7 +50,8 @@ def layered(
 ) -> Space:
     """One aggregator a layer.
 
-    The first state h_0 is the encoder's, after t further projections (a perceptron of t layers). Layer i computes
+    The first state h_0 is a perceptron of t layers, of which the encoder is the first; for t = 0 it is the encoder
+    alone, which is linear. Layer i computes
     ``a_i = aggregate_i(h_{i-1})``, with or without a projection of its own, then keeps a share p of what it read and
     a share q of the first state: ``h_i = (1 - q) ((1 - p) a_i + p h_{i-1}) + q h_0``. The result is ``h_d``, or a
     merge of ``h_d`` and the earlier layers. So GCN, SGC, APPNP, GCNII and SANE's networks are all points of it.
@@ -58,7 +59,7 @@ def layered(
     Args:
         max_depth: Number of layers.
         aggregators: Names of operations to choose from in each layer.
-        transforms: Largest number t of projections before the first layer; their number is a choice.
+        transforms: Largest number t of layers of the perceptron before the first aggregation; t is a choice.
         transform: Whether a layer projects, too: ``(True, False)`` leaves it open.
         previous: Shares p to choose from; 0.0 is none.
         initial: Shares q to choose from (0.1 in APPNP and GCNII); 0.0 is none.
@@ -83,7 +84,11 @@ def layered(
         return Choice(name if name in tie else f"{name}.{layer}", tuple(options))
 
     firsts = ("x", *(f"mlp{t}" for t in range(1, transforms + 1)))
-    program = [Node(mlp, "identity", (read,), attrs={"transform": True}) for read, mlp in pairwise(firsts)]
+    program: list[Node] = []
+    for t, (read, mlp) in enumerate(pairwise(firsts), start=1):
+        if t > 1:
+            program.append(Node(f"linear{t}", "identity", (read,), attrs={"transform": True}))
+        program.append(Node(mlp, "relu", (f"linear{t}" if t > 1 else read,)))
     first = "x"
     if transforms:
         first = "first"

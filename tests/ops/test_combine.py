@@ -27,6 +27,7 @@ def test_formulas() -> None:
     close(run("sum", a, b), a + b)
     close(run("sum", a, b, c), a + b + c)
     close(run("max", a, b, c), torch.maximum(torch.maximum(a, b), c))
+    close(run("relu", a), a.clamp(min=0))
     close(run("lerp", a, b, weight=0.25), 0.75 * a + 0.25 * b)
     assert torch.equal(run("lerp", a, b, weight=0.0), a)
     assert torch.equal(run("zero", a), torch.zeros_like(a))
