@@ -42,10 +42,11 @@ class Recipe:
 RECIPES: tuple[Recipe, ...] = (
     Recipe(),
     Recipe(weight_decay=5e-3),
-    Recipe(lr=0.01),
     Recipe(dropout=0.5),
+    Recipe(dropout=0.5, weight_decay=5e-3),
 )
-"""The tuning grid: every network of a comparison is tried with each, and keeps the best by the architecture split."""
+"""The tuning grid, two strengths of each regularizer: every network of a comparison is tried with each, and keeps the
+best by the architecture split."""
 
 Builder: TypeAlias = Callable[[Task, Recipe], nn.Module]
 """Makes an untrained network for a task."""
