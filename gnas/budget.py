@@ -100,7 +100,7 @@ def fit_epochs(strategy: Any, room: float, each: float) -> Any:
 
 
 def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any:
-    """A derivation that fits: first seeds go, then candidates, then all but the depth, of which alpha knows least.
+    """A derivation that fits: first seeds go, then the shortlist and candidates, then all but the depth.
 
     Args:
         derivation: A :class:`gnas.derive.Derivation`.
@@ -110,13 +110,22 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any
     """
     evidence = tuple(sorted(derivation.evidence, key=lambda name: name != "depth"))
     lean = replace(derivation, seeds=1, inherited=False, finalists=1)
-    few = replace(lean, best_of=min(derivation.best_of, 4), evidence=evidence)
+    few = replace(lean, listed=1, best_of=min(derivation.best_of, 4), evidence=evidence)
     least = replace(few, best_of=1, evidence=evidence[:1])
     for candidate in (derivation, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
-        if trainings(candidate, space) * candidate.epochs * EARLY * each <= room:
+        if extent(candidate, space) * each <= room:
             return candidate
     epochs = int(room / (trainings(least, space) * EARLY * each))
     return replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))
+
+
+def extent(derivation: Any, space: Any) -> float:
+    """How long a derivation is, in epochs of a training."""
+    epochs: float = trainings(derivation, space) * derivation.epochs * EARLY
+    if derivation.lists([]):
+        # Measuring is about a third of an epoch; the second round measures few.
+        epochs += 2 * derivation.steps + derivation.listed / 3
+    return epochs
 
 
 def trainings(derivation: Any, space: Any) -> int:

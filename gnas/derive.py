@@ -1,23 +1,26 @@
 """From alphas to a genotype: alpha proposes, short trainings decide, on the architecture split.
 
 Alphas order operations well enough to reject the bad ones, but their most probable genotype is one of many that
-are nearly as probable, and they say little about depth. So, one after another:
+are nearly as probable, they know nothing of how two choices go together, and they say little about depth. So, one
+after another:
 
-1. **Best of n.** The n most probable genotypes are trained once, the best few of them on more seeds; the best mean
-   goes on.
-2. **Evidence.** One after another, the choices that alpha judges badly are settled: each option is trained from
-   scratch on several seeds with all other choices as they stand; the best mean wins, among equals the first. Depth
-   is the most important of them; its options are also trained on from the supernet's weights.
+1. **Shortlist.** Some hundred most probable genotypes are judged by the supernet's weights (:mod:`gnas.shortlist`).
+2. **Best of n.** The best n of these are trained once, the best few of them on more seeds; the best mean goes on.
+3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
+   with all other choices as they stand; the best mean wins, among equals the first. Depth is the most important of
+   them; its options are also trained on from the supernet's weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
 from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
+from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space
 from gnas.space.discretise import Weights, confidence, discretise, most_probable
 from gnas.space.program import Value
@@ -27,7 +30,9 @@ from gnas.task import Task
 __all__ = ["Derivation", "Job", "confidence", "discretise", "most_probable"]
 
 KINDS = ("best_of", "depth", "evidence")
-"""The events of a derivation."""
+"""Events of short trainings."""
+LISTED = "shortlist"
+"""The event of a shortlist."""
 DEPTH = "depth"
 TRIES = 2000
 FIRST_SEED = 2_000_000
@@ -66,7 +71,10 @@ class Derivation:
 
     Args:
         inputs: Edges that a sum of switchable edges keeps (GNAS-MP one, DARTS two).
-        best_of: Number of most probable genotypes that are compared; 1 takes the most probable.
+        listed: Number of most probable genotypes that are judged by the supernet's weights; no more than
+            ``best_of`` leaves that out, and the most probable ones go on.
+        steps: Training steps of the supernet in each of the two rounds of that.
+        best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
         finalists: How many of them are trained on more seeds.
         seeds: Seeds for those, for every depth and for further evidence.
         evidence: Choices to settle by training, in this order; those that a space lacks are skipped. Without
@@ -77,10 +85,12 @@ class Derivation:
     """
 
     inputs: int | None = 1
+    listed: int = 512
+    steps: int = 200
     best_of: int = 8
     finalists: int = 3
     seeds: int = 2
-    evidence: tuple[str, ...] = ("aggregate", DEPTH, "transforms", "transform", "initial", "previous")
+    evidence: tuple[str, ...] = (DEPTH, "aggregate", "transforms")
     inherited: bool = True
     epochs: int = 200
     patience: int = 40
@@ -88,8 +98,34 @@ class Derivation:
     def __post_init__(self) -> None:
         if self.inputs is not None and self.inputs < 1:
             raise ValueError(f"inputs got {self.inputs}; expected at least 1, or None to keep every edge")
-        if min(self.best_of, self.finalists, self.seeds, self.epochs) < 1:
-            raise ValueError(f"got {self}; expected best_of, finalists, seeds and epochs to be at least 1")
+        if min(self.listed, self.steps, self.best_of, self.finalists, self.seeds, self.epochs) < 1:
+            raise ValueError(
+                f"got {self}; expected listed, steps, best_of, finalists, seeds and epochs to be at least 1"
+            )
+
+    def lists(self, done: Sequence[Event]) -> bool:
+        """Whether a shortlist is the next thing to make."""
+        return self.listed > self.best_of and not any(event["event"] == LISTED for event in done)
+
+    def shorten(
+        self,
+        task: Task,
+        supernet: GraphSupernet,
+        recipe: Recipe,
+        weights: Weights,
+        seed: int = 0,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
+        """Judge the most probable genotypes by the supernet's weights; the best are an event for the journal."""
+        space = supernet.space
+        probable = list(islice(self._probable(space, weights), self.listed))
+        best = shortlist(supernet, task, probable, self.best_of, recipe, self.steps, FIRST_SEED + 1000 * seed, stopped)
+        return {
+            "event": LISTED,
+            "listed": len(probable),
+            "genotypes": [dict(genotype.choices) for genotype, _ in best],
+            "metrics": [metric for _, metric in best],
+        }
 
     def jobs(self, space: Space, weights: Weights, done: Sequence[Event]) -> list[Job]:
         """What is to be trained next, given what was; empty when nothing is left to measure.
@@ -142,7 +178,7 @@ class Derivation:
             return Job(kind, genotype, seed, inherit, depth)
 
         if self.best_of > 1:
-            yield [job("best_of", genotype, 0) for genotype in self._candidates(space, weights)]
+            yield [job("best_of", genotype, 0) for genotype in self._candidates(space, weights, done)]
             firsts = [(scores[0], choices) for choices, scores in _scores(done, "best_of")]
             finalists = sorted(firsts, key=lambda item: -item[0])[: self.finalists]
             yield [job("best_of", space.genotype(c), seed) for _, c in finalists for seed in range(1, self.seeds)]
@@ -164,21 +200,26 @@ class Derivation:
     def _settled(self, space: Space) -> list[str]:
         return [name for name in self.evidence if name in space.choices and len(space.choices[name].options) > 1]
 
-    def _candidates(self, space: Space, weights: Weights) -> Iterator[Genotype]:
+    def _candidates(self, space: Space, weights: Weights, done: Sequence[Event]) -> Iterator[Genotype]:
+        """What the best of n is taken from."""
+        listed = [choices for event in done if event["event"] == LISTED for choices in event["genotypes"]]
+        probable = (space.genotype(choices) for choices in listed) if listed else self._probable(space, weights)
+        return islice(probable, self.best_of)
+
+    def _probable(self, space: Space, weights: Weights) -> Iterator[Genotype]:
+        """The most probable genotypes, of those that bind to one network the first."""
         seen: set[str] = set()
-        for tries, genotype in enumerate(most_probable(space, weights, self.inputs)):
+        for genotype in islice(most_probable(space, weights, self.inputs), TRIES):
             digest = space.bind(genotype).digest()
             if digest not in seen:
                 seen.add(digest)
                 yield genotype
-            if len(seen) == self.best_of or tries == TRIES:
-                return
 
     def _proposed(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
-        """The best of n, judged by those that were trained on the most seeds."""
+        """The best of n, judged by those that were trained on the most seeds; the first candidate without any."""
         scores = _scores(done, "best_of")
         if not scores:
-            return discretise(space, weights, self.inputs)
+            return next(self._candidates(space, weights, done), discretise(space, weights, self.inputs))
         most = max(len(values) for _, values in scores)
         return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
 

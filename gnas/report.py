@@ -219,7 +219,8 @@ def best_of(run: Run) -> dict[str, Any] | None:
         strip = charts.strip(values, scale, "" if i else "found", title)
         rows.append({"changes": changes, "seeds": len(values), "text": _mean(values), "strip": strip, "best": not i})
     later = _changes(run, best, run.genotype)
-    return {"rows": rows, "seeds": most, "finalists": len(scores[-1][1]) < most, "later": later}
+    listed = run.of("shortlist")[-1]["listed"] if run.of("shortlist") else 0
+    return {"listed": listed, "rows": rows, "seeds": most, "finalists": len(scores[-1][1]) < most, "later": later}
 
 
 def _changes(run: Run, one: Genotype, other: Genotype) -> list[str]:

@@ -26,7 +26,7 @@ from torch_geometric.data import Data
 
 from gnas import __version__, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
-from gnas.derive import KINDS, Derivation, confidence
+from gnas.derive import KINDS, LISTED, Derivation, confidence
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.journal import Journal
@@ -242,12 +242,22 @@ class _Search:
         """Measure what the weights leave open, then choose; alpha alone decides if Ctrl-C came first."""
         if interrupt.requested or not weights:
             return self.strategy.derive(self.task, self.state)
+        listed = [event for event in events if event["event"] == LISTED]
         done = [event for event in events if event["event"] in KINDS]
-        self.display.start("derivation", done=len(done), unit="trainings")
         began, before = time.monotonic(), self.seconds["derivation"]
         supernet: Any = getattr(self.state, "supernet", None)
         derivation, left = self.fitted_derivation(weights) if self.timed else self.derivation, 0
-        while jobs := derivation.jobs(self.space, weights, done):
+        if derivation.lists(listed):
+            self.display.start("shortlist")
+            recipe = self.evaluator.recipe
+            event = derivation.shorten(self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested)
+            if not event["genotypes"]:
+                return self.strategy.derive(self.task, self.state)
+            self.journal.append(event)
+            listed.append(event)
+            self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
+        self.display.start("derivation", done=len(done), unit="trainings")
+        while jobs := derivation.jobs(self.space, weights, [*listed, *done]):
             if interrupt.requested:
                 return self.strategy.derive(self.task, self.state)
             # One seed after another. Of a round over a choice, all options or none: those left out could not win.
@@ -265,7 +275,7 @@ class _Search:
             self.seconds["derivation"] = before + time.monotonic() - began
             self.journal.update(seconds=self.rounded())
             self.display.advance(event, len(done), len(done) + len(jobs) - 1)
-        genotype = derivation.choose(self.space, weights, done)
+        genotype = derivation.choose(self.space, weights, [*listed, *done])
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype

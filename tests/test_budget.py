@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gnas.budget import EARLY, SHORTEST, Budget, fit_derivation, fit_epochs, trainings
+from gnas.budget import SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
 from gnas.derive import Derivation
 from gnas.space import layered
 
@@ -79,13 +79,14 @@ def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
         return fit_derivation(whole, space, room, each)
 
     def needs(derivation: Derivation) -> float:
-        return trainings(derivation, space) * derivation.epochs * EARLY * each
+        return extent(derivation, space) * each
 
     assert fitted(needs(whole)) == whole
     lean = fitted(needs(whole) - 1)
     assert (lean.seeds, lean.best_of, lean.epochs, lean.inherited) == (1, whole.best_of, whole.epochs, False)
     few = fitted(needs(lean) - 1)
     assert (few.seeds, few.best_of, few.epochs, few.evidence[0]) == (1, 4, whole.epochs, "depth")
+    assert lean.lists([]) and not few.lists([])
     short = fitted(needs(few) - 1)
     assert (short.best_of, short.epochs, short.evidence) == (4, whole.epochs // 2, few.evidence)
     least = fitted(needs(short) - 1)

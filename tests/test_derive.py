@@ -234,7 +234,28 @@ def test_a_job_is_trained_as_it_says() -> None:
     assert task.test_reads == 0
 
 
-@pytest.mark.parametrize("settings", [{"best_of": 0}, {"finalists": 0}, {"seeds": 0}, {"epochs": 0}, {"inputs": 0}])
+def test_a_shortlist_is_what_the_best_of_n_is_taken_from() -> None:
+    space, task = layered(2, ("gcn", "sage_mean")), small_task()
+    torch.manual_seed(0)
+    net = GraphSupernet(space, 6, 16, 3)
+    weights = {name: w.tolist() for name, w in net.arch_weights().items()}
+    derivation = Derivation(listed=20, steps=3, best_of=4, evidence=())
+    assert derivation.lists([]) and not Derivation(listed=4, best_of=4).lists([])
+    listed = derivation.shorten(task, net, Recipe(hidden_channels=16), weights)
+    assert listed == derivation.shorten(task, net, Recipe(hidden_channels=16), weights)
+    assert listed["listed"] == 20 and len(listed["genotypes"]) == len(listed["metrics"]) == 4
+    assert not derivation.lists([listed])
+    jobs = derivation.jobs(space, weights, [listed])
+    assert [dict(job.genotype.choices) for job in jobs] == listed["genotypes"]
+    assert {job.genotype for job in jobs} <= set(islice(most_probable(space, weights), 40))
+    assert dict(derivation.choose(space, weights, [listed]).choices) == listed["genotypes"][0]
+    assert derivation.shorten(task, net, Recipe(hidden_channels=16), weights, stopped=lambda: True)["genotypes"] == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"best_of": 0}, {"listed": 0}, {"steps": 0}, {"finalists": 0}, {"seeds": 0}, {"epochs": 0}, {"inputs": 0}],
+)
 def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Derivation(**settings)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ LAYERS = (
     "compare",
     "strategy",
     "derive",
+    "shortlist",
     "evaluate",
     "baselines",
     "supernet",

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from gnas.derive import KINDS, Derivation
+from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.journal import EVENTS, Journal
 from gnas.model import GraphModel
@@ -33,7 +33,7 @@ LIMIT = 90
 """Seconds after which a search of these sizes hangs."""
 RECIPE = Recipe(hidden_channels=8)
 EVALUATOR = TrainFromScratch(RECIPE, epochs=4, patience=4)
-DERIVATION = Derivation(best_of=3, evidence=("depth",), epochs=2)
+DERIVATION = Derivation(listed=6, steps=2, best_of=3, evidence=("depth",), epochs=2)
 STRATEGIES: dict[str, Any] = {
     "first": Darts(order=1, epochs=EPOCHS, hidden_channels=8),
     "second": Darts(order=2, epochs=EPOCHS, hidden_channels=8),
@@ -116,7 +116,7 @@ def test_a_run_leaves_all_its_files(finished):
     if which == "random":
         assert len(kinds) == EPOCHS + 1
     else:
-        assert "depth" in kinds and set(kinds[EPOCHS:-1]) <= set(KINDS)
+        assert "depth" in kinds and set(kinds[EPOCHS:-1]) <= {LISTED, *KINDS}
 
 
 def test_run_json_tells_the_settings(finished):
@@ -322,7 +322,7 @@ def test_an_interrupted_derivation_leaves_the_choice_to_alpha_and_can_go_on(firs
     run = found(tmp_path / "run", derivation=derivation)
     told = events(run.folder)
     assert run.status == "interrupted"
-    assert [event["event"] in KINDS for event in told[EPOCHS:]] == [True, True, False]
+    assert [event["event"] for event in told[EPOCHS:]] == [LISTED, "best_of", "best_of", "derived"]
     assert dict(run.genotype.choices) == told[EPOCHS - 1]["genotype"]
     again = found(tmp_path / "run", resume=True)
     assert again.status == "done"
@@ -421,7 +421,7 @@ def test_a_finished_run_is_never_overwritten_and_read_again_by_resume(finished):
         ({"which": "random"}, "begun with strategy"),
         ({"budget": "3 epochs"}, "begun with"),
         (
-            {"derivation": Derivation(best_of=3, evidence=("depth",), epochs=3)},
+            {"derivation": Derivation(listed=6, steps=2, best_of=3, evidence=("depth",), epochs=3)},
             "begun with derivation.epochs 2 and is given 3",
         ),
         ({"data": graph(1)}, "begun on other data"),
@@ -479,7 +479,7 @@ def test_where_there_is_no_terminal_a_few_lines_are_shown(tmp_path, capfd):
     shown = capfd.readouterr()
     assert shown.out == ""
     starts = [line.partition(":")[0] for line in shown.err.splitlines()]
-    assert starts[-3:] == ["search", "derivation", "training"]
+    assert starts[-4:] == ["search", "shortlist", "derivation", "training"]
     assert "\x1b" not in shown.err
     found(tmp_path / "silent", progress=False)
     assert capfd.readouterr() == ("", "")
