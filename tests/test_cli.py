@@ -324,7 +324,8 @@ def test_a_whole_run_from_the_shell(saved, tmp_path):
     assert out.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
     assert (tmp_path / "run" / "report.html").is_file()
     assert "\x1b" not in err, "no display where there is no terminal"
-    assert [line.partition(":")[0] for line in err.splitlines()][-4:] == ["search", "shortlist", "derivation", "training"]
+    phases = [line.partition(":")[0] for line in err.splitlines()]
+    assert phases[-4:] == ["search", "shortlist", "derivation", "training"]
     assert Journal(tmp_path / "run").run()["data"]["path"] == str(saved)
 
     assert "holds a finished run" in refused("search", saved, *settings)

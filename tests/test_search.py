@@ -308,10 +308,10 @@ def test_an_interrupted_search_hands_over_what_it_found_and_can_go_on(finished, 
 
 
 class InterruptedDerivation(Derivation):
-    """Presses Ctrl-C in its second measurement."""
+    """Presses Ctrl-C in its second short training."""
 
     def run(self, *args, **kwargs):
-        if len(events(self.folder)) == EPOCHS + 1:  # type: ignore[attr-defined]
+        if len(events(self.folder)) == EPOCHS + 2:  # type: ignore[attr-defined]
             signal.raise_signal(signal.SIGINT)
         return super().run(*args, **kwargs)
 
