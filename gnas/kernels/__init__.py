@@ -1,79 +1,176 @@
-"""Message passing on compressed rows: one front, several backends. Knows torch, never PyG's layers, never spaces."""
+"""Message passing on compressed rows: one front, several backends. Knows torch, never PyG's layers, never spaces.
+
+The backends are ``compiled`` (one C file, see :mod:`gnas.kernels.compiled`), ``portable`` (PyTorch's sparse products)
+and ``reference`` (plain PyTorch, which defines the meaning). The fastest that can serve a call does: :func:`backend`
+says which, :func:`use` decides otherwise. What a backend can't serve, such as other devices and types than the
+CPU's float32 and float64, goes to the next.
+"""
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, TracebackType
 
 import torch
 from torch import Tensor
 
-from gnas.kernels import portable, reference
+from gnas.kernels import compiled, portable, reference
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
 
 __all__ = [
+    "BACKENDS",
     "Graph",
     "Structure",
+    "attention",
+    "attention_v2",
+    "backend",
     "edge_softmax",
     "extreme",
     "graph_of",
     "inner_product",
     "moments",
+    "reason",
+    "statistics",
     "structure_of",
+    "use",
     "weighted_sum",
 ]
 
+BACKENDS = ("compiled", "portable", "reference")
+"""Names of the backends, the fastest first."""
+
+_wish: str | None = None
+
+
+class use:
+    """Choose the backend: ``use("reference")`` for good, ``with use("reference"): ...`` for a while.
+
+    Args:
+        name: One of :data:`BACKENDS`, or ``None`` for the fastest that is available.
+
+    Raises:
+        ValueError: The name is unknown, or that backend isn't available here.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        global _wish
+        if name is not None and name not in BACKENDS:
+            raise ValueError(f"got backend {name!r}; expected one of {list(BACKENDS)}, try use(None) for the fastest")
+        if name == "compiled" and reason():
+            raise ValueError(
+                f"got backend 'compiled', which isn't available: {reason()}; expected a working C compiler, try "
+                "use('portable')"
+            )
+        self._before, _wish = _wish, name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        global _wish
+        _wish = self._before
+
+
+def backend(device: torch.device | str = "cpu") -> str:
+    """Name of the backend that serves float32 on a device."""
+    if torch.device(device).type != "cpu":
+        return "reference"
+    return _wish or ("portable" if reason() else "compiled")
+
+
+def reason() -> str:
+    """Why the compiled backend isn't available, or nothing where it is."""
+    return compiled.reason(torch.float32)
+
+
+@torch.compiler.assume_constant_result
+def _available(dtype: torch.dtype) -> bool:
+    return not compiled.reason(dtype)
+
 
 def _backend(structure: Structure, x: Tensor) -> ModuleType:
+    wish = _wish or "compiled"
+    # torch.func doesn't see through the operators of torch.library.
+    seen = not torch._C._are_functorch_transforms_active()
+    if wish == "compiled" and seen and compiled.fits(structure, x) and _available(x.dtype):
+        return compiled
     # PyTorch's reduced sparse products exist on the CPU, for these two types, and neither for empty matrices nor for
     # those with more entries than places.
     fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     fits = fits and 0 < structure.entries <= structure.shape[0] * structure.shape[1]
-    return portable if fits and x.numel() > 0 else reference
+    return portable if wish != "reference" and fits and x.numel() > 0 else reference
 
 
-@torch.compiler.disable
-def weighted_sum(structure: Structure, values: Tensor, x: Tensor) -> Tensor:
-    """``out_i = sum_j values_ij x_j``: [rows, channels] from ``values`` [entries] and ``x`` [columns, channels]."""
-    out: Tensor = _backend(structure, x).weighted_sum(structure, values.to(x.dtype), x)
+def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tensor:
+    """``out_i = sum_j values_ij x_j``: [rows, channels] from ``values`` [entries] and ``x`` [columns, channels].
+
+    Without values it is the plain sum.
+    """
+    values = None if values is None else values.to(x.dtype)
+    out: Tensor = _backend(structure, x).weighted_sum(structure, values, x)
     return out
 
 
-@torch.compiler.disable
 def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
     """``<left_i, right_j>`` for every entry: [entries]."""
     out: Tensor = _backend(structure, left).inner_product(structure, left, right)
     return out
 
 
-@torch.compiler.disable
 def extreme(structure: Structure, x: Tensor, largest: bool = True) -> Tensor:
-    """Channel-wise maximum (minimum) over the neighbours, zero where there is none: [rows, channels]."""
+    """Channel-wise maximum (minimum) over the neighbours, zero where there is none: [rows, channels].
+
+    As with PyG, neighbours that tie share the gradient evenly.
+    """
     out: Tensor = _backend(structure, x).extreme(structure, x, largest)
     return out
 
 
-@torch.compiler.disable
 def moments(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over the neighbours, as PyG's ``mean`` and ``std``: two of [rows, channels].
+    """Mean and standard deviation over the neighbours, as PyG's ``mean`` and ``std``: two of [rows, channels]."""
+    out: tuple[Tensor, Tensor] = _backend(structure, x).moments(structure, x)
+    return out
 
-    The variance is taken around the mean of all nodes, ``E[(x-c)^2] - E[x-c]^2``, so that it doesn't cancel.
-    """
-    count = structure.pointer.diff().clamp(min=1).to(x.dtype).unsqueeze(1)
-    centre = x.detach().mean(dim=0, keepdim=True) if x.size(0) else x.new_zeros(1, x.size(1))
-    ones = x.new_ones(structure.entries)
-    shifted = x - centre
-    mean = weighted_sum(structure, ones, shifted) / count
-    square = weighted_sum(structure, ones, shifted * shifted) / count
-    std = (square - mean * mean).clamp(min=1e-5).sqrt()
-    std = std.masked_fill(std <= 1e-5**0.5, 0)
-    return mean + centre * (structure.pointer.diff() > 0).unsqueeze(1), std
+
+def statistics(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Maximum, minimum, mean and standard deviation over the neighbours, from one read of them."""
+    out: tuple[Tensor, Tensor, Tensor, Tensor] = _backend(structure, x).statistics(structure, x)
+    return out
 
 
 def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     """Softmax of ``logits`` [entries, heads] over the entries of each row."""
-    index = structure.row.unsqueeze(1).expand_as(logits)
-    top = logits.new_zeros(structure.shape[0], logits.size(1))
-    top = top.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
-    weight = (logits - top.index_select(0, structure.row)).exp()
-    total = torch.zeros_like(top).index_add(0, structure.row, weight)
-    return weight / (total.index_select(0, structure.row) + 1e-16)
+    out: Tensor = _backend(structure, logits).edge_softmax(structure, logits)
+    return out
+
+
+def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float = 0.2) -> Tensor:
+    """Attention of GAT: ``sum_j p_ij z_j`` with ``p_ij = softmax_j leaky_relu(source_j + target_i)``, for each head.
+
+    Args:
+        structure: The edges.
+        source: The sender's half of each logit, [columns, heads].
+        target: The receiver's half, [rows, heads].
+        z: What is summed, [columns, heads, channels].
+        slope: Negative slope of the leaky ReLU, at least 0.
+
+    Returns:
+        [rows, heads, channels], zero where there is no neighbour.
+    """
+    out: Tensor = _backend(structure, z).attention(structure, source, target, z, slope)
+    return out
+
+
+def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float = 0.2) -> Tensor:
+    """Attention of GATv2: as :func:`attention`, with ``p_ij = softmax_j att . leaky_relu(z_i + z_j)``.
+
+    Args:
+        structure: The edges of a square pattern.
+        att: A vector for each head, [heads, channels] or [1, heads, channels].
+        z: The states, [nodes, heads, channels].
+        slope: Negative slope of the leaky ReLU.
+
+    Returns:
+        [nodes, heads, channels], zero where there is no neighbour.
+    """
+    out: Tensor = _backend(structure, z).attention_v2(structure, att, z, slope)
+    return out

@@ -6,6 +6,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,10 +33,27 @@ class Structure:
     column_t: Tensor
     order_t: Tensor
     shape: tuple[int, int]
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_pattern(cls, pattern: Tensor, rows: int, columns: int) -> Structure:
+        """The structure whose :attr:`pattern` this is."""
+        entries = (pattern.numel() - rows - columns - 2) // 3
+        sizes = [rows + 1, entries, columns + 1, entries, entries]
+        pointer, column, pointer_t, column_t, order_t = pattern.long().split(sizes)
+        row = torch._convert_indices_from_csr_to_coo(pointer, column)[0]
+        return cls(pointer, column, row, pointer_t, column_t, order_t, (rows, columns))
 
     @classmethod
     def from_entries(cls, row: Tensor, column: Tensor, shape: tuple[int, int]) -> tuple[Structure, Tensor]:
         """The structure of unsorted entries, and the order in which it keeps them."""
+        # The kernels read wherever an index points to.
+        for name, index, count in (("row", row, shape[0]), ("column", column, shape[1])):
+            if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < count:
+                raise ValueError(
+                    f"the entries of a sparse matrix name the {name}s {int(index.min())} to {int(index.max())}; "
+                    f"expected 0 to {count - 1}, try a larger shape than {shape}"
+                )
         order = torch.argsort(row * max(shape[1], 1) + column, stable=True)
         row, column = row[order], column[order]
         order_t = torch.argsort(column, stable=True)
@@ -48,8 +66,32 @@ class Structure:
         """Number of entries."""
         return int(self.column.numel())
 
+    @property
+    def compact(self) -> bool:
+        """Whether 32 bits count the rows, columns and entries, so that there is a :attr:`pattern`."""
+        return max(self.entries, *self.shape) < 2**31
+
+    @property
+    def pattern(self) -> Tensor:
+        """All of it as one array of int32, as the compiled kernels read it: pointer, column, pointer_t, column_t and
+        order_t, one after another."""
+        if "pattern" not in self._kept:
+            self._pack()
+        return self._kept["pattern"]
+
+    @torch.compiler.disable
+    def _pack(self) -> None:
+        parts = (self.pointer, self.column, self.pointer_t, self.column_t, self.order_t)
+        self._kept["pattern"] = torch.cat([part.to(torch.int32) for part in parts])
+
     def repeated(self, times: int) -> Structure:
         """The block-diagonal pattern of ``times`` such matrices, so that attention heads share one product."""
+        key = f"repeated {times}"
+        if key not in self._kept:
+            self._kept[key] = self._repeat(times)
+        return self._kept[key]
+
+    def _repeat(self, times: int) -> Structure:
         rows, columns = self.shape
         steps = torch.arange(times, device=self.column.device).unsqueeze(1)
 
@@ -153,10 +195,7 @@ class Graph:
 
     def heads(self, count: int) -> Structure:
         """``looped``, once for each of ``count`` attention heads."""
-        key = f"heads {count}"
-        if key not in self._kept:
-            self._kept[key] = self.looped.repeated(count)
-        return self._kept[key]  # type: ignore[return-value]
+        return self.looped.repeated(count)
 
     def symmetric(self, dtype: torch.dtype) -> Tensor:
         """Coefficients of Kipf and Welling's propagation on ``looped``: ``w_ij / sqrt(d_i d_j)``."""

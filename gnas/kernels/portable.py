@@ -11,8 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
 from gnas.kernels.graph import Structure
+from gnas.kernels.reference import edge_softmax
+
+BLOCK = 1 << 22
+"""Numbers that a search for ties compares at a time."""
 
 
 class _WeightedSum(torch.autograd.Function):
@@ -75,35 +80,35 @@ class _InnerProduct(torch.autograd.Function):
 
 class _Maximum(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, structure: Structure) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, structure: Structure) -> Tensor:
         pattern = structure.matrix(x.new_ones(structure.entries))
-        # PyTorch notes which entry won only where it expects to be differentiated.
-        with torch.enable_grad():
-            asking = x.detach().requires_grad_()
-            out, entry = torch.ops.aten._sparse_mm_reduce_impl(pattern, asking, "amax")
-        empty = (structure.pointer.diff() == 0).unsqueeze(1)
-        out = out.detach().masked_fill(empty, 0)
-        winner = structure.column[entry.clamp(0, structure.entries - 1)]
-        return out, winner.masked_fill(empty, -1)
+        out = torch.sparse.mm(pattern, x, "amax")
+        return out.masked_fill((structure.pointer.diff() == 0).unsqueeze(1), 0)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Structure], output: tuple[Tensor, Tensor]) -> None:
-        _, structure = inputs
-        ctx.columns = structure.shape[1]
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Structure], output: Tensor) -> None:
+        x, ctx.structure = inputs
+        ctx.save_for_backward(x, output)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None]:
-        (winner,) = ctx.saved_tensors
-        grad = grad.masked_fill(winner < 0, 0)
-        out = grad.new_zeros(ctx.columns, grad.size(1)).scatter_add(0, winner.clamp(min=0), grad)
-        return out, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        x, out = ctx.saved_tensors
+        row, column = ctx.structure.row, ctx.structure.column
+        # PyTorch names one winner, but those that tie share the gradient. They are looked for in a few channels at a
+        # time, so that the comparison doesn't grow with entries times channels.
+        step = max(1, BLOCK // max(1, row.numel()))
+        parts = []
+        for mine, best, given in zip(x.split(step, 1), out.split(step, 1), grad.split(step, 1), strict=True):
+            hit = (mine.detach().index_select(0, column) == best.detach().index_select(0, row)).to(x.dtype)
+            ties = torch.zeros_like(best).index_add(0, row, hit).clamp(min=1)
+            share = hit * (given / ties).index_select(0, row)
+            parts.append(torch.zeros_like(mine).index_add(0, column, share))
+        return torch.cat(parts, dim=1), None
 
 
-def weighted_sum(structure: Structure, values: Tensor, x: Tensor) -> Tensor:
+def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tensor:
     """As :func:`gnas.kernels.reference.weighted_sum`."""
-    out: Tensor = _WeightedSum.apply(values, x, structure)
+    out: Tensor = _WeightedSum.apply(x.new_ones(structure.entries) if values is None else values, x, structure)
     return out
 
 
@@ -114,6 +119,47 @@ def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
 
 
 def extreme(structure: Structure, x: Tensor, largest: bool) -> Tensor:
-    """As :func:`gnas.kernels.reference.extreme`, but the gradient of a tie goes to one of the neighbours."""
-    out: Tensor = _Maximum.apply(x, structure)[0] if largest else -_Maximum.apply(-x, structure)[0]
+    """As :func:`gnas.kernels.reference.extreme`."""
+    out: Tensor = _Maximum.apply(x, structure) if largest else -_Maximum.apply(-x, structure)
     return out
+
+
+def moments(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`gnas.kernels.reference.moments`, by ``E[(x-c)^2] - E[x-c]^2``.
+
+    The centre c is the mean of all nodes, so that the difference doesn't cancel where the states are far from zero.
+    """
+    degree = structure.pointer.diff().unsqueeze(1)
+    count = degree.clamp(min=1).to(x.dtype)
+    centre = x.detach().mean(dim=0, keepdim=True)
+    shifted = x - centre
+    mean = weighted_sum(structure, None, shifted) / count
+    square = weighted_sum(structure, None, shifted * shifted) / count
+    variance = square - mean * mean
+    flat = variance <= 1e-5
+    return mean + centre * (degree > 0), variance.masked_fill(flat, 1).sqrt().masked_fill(flat, 0)
+
+
+def statistics(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As :func:`gnas.kernels.reference.statistics`."""
+    return extreme(structure, x, True), extreme(structure, x, False), *moments(structure, x)
+
+
+def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
+    """As :func:`gnas.kernels.reference.attention`: one product for all heads, whose states are stacked."""
+    logits = source.index_select(0, structure.column) + target.index_select(0, structure.row)
+    return _attend(structure, leaky_relu(logits, slope), z)
+
+
+def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
+    """As :func:`gnas.kernels.reference.attention_v2`. The logits are the one thing here of entries by channels."""
+    both = leaky_relu(z.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
+    return _attend(structure, (both * att).sum(dim=-1), z)
+
+
+def _attend(structure: Structure, logits: Tensor, z: Tensor) -> Tensor:
+    columns, heads, channels = z.shape
+    weight = edge_softmax(structure, logits)
+    stacked = z.transpose(0, 1).reshape(heads * columns, channels)
+    out = weighted_sum(structure.repeated(heads), weight.t().flatten(), stacked)
+    return out.view(heads, structure.shape[0], channels).transpose(0, 1).contiguous()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
 from gnas.kernels.graph import Structure
 
 
-def weighted_sum(structure: Structure, values: Tensor, x: Tensor) -> Tensor:
+def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tensor:
     """``out_i = sum_j values_ij x_j`` over the entries of row i. ``x``: [columns, channels]."""
     out = x.new_zeros(structure.shape[0], x.size(1))
-    return out.index_add(0, structure.row, values.unsqueeze(1) * x[structure.column])
+    neighbours = x[structure.column]
+    return out.index_add(0, structure.row, neighbours if values is None else values.unsqueeze(1) * neighbours)
 
 
 def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
@@ -19,8 +22,52 @@ def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
 
 
 def extreme(structure: Structure, x: Tensor, largest: bool) -> Tensor:
-    """Largest (or smallest) of the neighbours in each channel; zero where there is no neighbour, as in PyG."""
+    """Largest (or smallest) of the neighbours in each channel; zero where there is no neighbour, as in PyG.
+
+    Neighbours that tie share the gradient evenly.
+    """
     index = structure.row.unsqueeze(1).expand(-1, x.size(1))
-    out = x.new_zeros(structure.shape[0], x.size(1))
     reduce = "amax" if largest else "amin"
-    return out.scatter_reduce(0, index, x[structure.column], reduce, include_self=False)
+    # PyTorch counts what it starts from among those that tie, so it starts from what no state equals.
+    out = x.new_full((structure.shape[0], x.size(1)), -torch.inf if largest else torch.inf)
+    out = out.scatter_reduce(0, index, x[structure.column], reduce, include_self=False)
+    return out.masked_fill((structure.pointer.diff() == 0).unsqueeze(1), 0)
+
+
+def moments(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the neighbours; as in PyG, a variance up to 1e-5 counts as zero."""
+    count = structure.pointer.diff().clamp(min=1).to(x.dtype).unsqueeze(1)
+    mean = weighted_sum(structure, None, x) / count
+    deviation = x[structure.column] - mean[structure.row]
+    variance = torch.zeros_like(mean).index_add(0, structure.row, deviation * deviation) / count
+    flat = variance <= 1e-5
+    return mean, variance.masked_fill(flat, 1).sqrt().masked_fill(flat, 0)
+
+
+def statistics(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Maximum, minimum, mean and standard deviation of the neighbours: four of [rows, channels]."""
+    return extreme(structure, x, True), extreme(structure, x, False), *moments(structure, x)
+
+
+def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
+    """Softmax of ``logits`` [entries, heads] over the entries of each row."""
+    index = structure.row.unsqueeze(1).expand_as(logits)
+    top = logits.new_zeros(structure.shape[0], logits.size(1))
+    top = top.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
+    weight = (logits - top.index_select(0, structure.row)).exp()
+    total = torch.zeros_like(top).index_add(0, structure.row, weight)
+    return weight / (total.index_select(0, structure.row) + 1e-16)
+
+
+def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
+    """``sum_j softmax_j(leaky_relu(source_j + target_i)) z_j``, for each head: [rows, heads, channels]."""
+    weight = edge_softmax(structure, leaky_relu(source[structure.column] + target[structure.row], slope))
+    out = z.new_zeros(structure.shape[0], *z.shape[1:])
+    return out.index_add(0, structure.row, weight.unsqueeze(2) * z[structure.column])
+
+
+def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
+    """``sum_j softmax_j(att . leaky_relu(z_i + z_j)) z_j``, for each head: [rows, heads, channels]."""
+    logits = (leaky_relu(z[structure.row] + z[structure.column], slope) * att).sum(dim=-1)
+    out = torch.zeros_like(z)
+    return out.index_add(0, structure.row, edge_softmax(structure, logits).unsqueeze(2) * z[structure.column])

@@ -1,87 +1,288 @@
-"""Every backend against the reference: values and gradients, on graphs of all shapes."""
+"""Every backend against the reference, values and gradients, on graphs of all shapes; and the front that chooses."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch_geometric.nn.aggr import StdAggregation
-from torch_geometric.utils import softmax
+from torch_geometric.utils import scatter, softmax
 
 from gnas import kernels
 from gnas.kernels import Graph, Structure, portable, reference
 
+FAST = [name for name in ("compiled", "portable") if name != "compiled" or not kernels.reason()]
+Call = tuple[Callable[..., Tensor], list[Tensor]]
 
-def graph_with(nodes: int, edges: int, seed: int) -> Graph:
+
+def graph_with(nodes: int, edges: int, seed: int, kind: str = "random") -> Graph:
+    """A graph with a node that nothing reaches, unless it has one node only."""
     generator = torch.Generator().manual_seed(seed)
-    edge_index = torch.randint(nodes, (2, edges), generator=generator)
+    edge_index = torch.randint(max(1, nodes - 1), (2, edges), generator=generator)
+    if kind == "loops":
+        edge_index[1, ::2] = edge_index[0, ::2]
+    elif kind == "twice":
+        edge_index[:, edges // 2 :] = edge_index[:, : edges - edges // 2]
+    elif kind == "hub":
+        edge_index[1] = 0
     return Graph(edge_index, nodes)
 
 
-graphs = st.builds(graph_with, st.integers(5, 12), st.integers(1, 25), st.integers(0, 10_000))
+graphs = st.builds(
+    graph_with,
+    st.integers(1, 12),
+    st.sampled_from([0, 1, 5, 25, 300]),
+    st.integers(0, 10_000),
+    st.sampled_from(["random", "loops", "twice", "hub"]),
+)
+channels = st.sampled_from([1, 7, 16, 20, 70, 129])
+heads = st.sampled_from([(1, 1), (1, 16), (3, 7), (8, 8), (8, 20), (2, 70), (4, 129)])
 
 
-@settings(max_examples=40, deadline=None)
-@given(graphs, st.sampled_from([1, 7, 16, 20]))
-def test_the_portable_backend_equals_the_reference(graph: Graph, channels: int) -> None:
+def normal(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(*shape, dtype=torch.float64, generator=generator).to(dtype).requires_grad_()
+
+
+def calls(structure: Structure, width: int, split: tuple[int, int], dtype: torch.dtype) -> dict[str, Call]:
+    """Every function of the front, with inputs; those of ``extreme`` tie often."""
+    rows, columns = structure.shape
+    x, values = normal(columns, width, dtype=dtype), normal(structure.entries, dtype=dtype)
+    coarse = normal(columns, width, dtype=dtype, seed=1).detach().round().requires_grad_()
+    z = normal(columns, *split, dtype=dtype)
+    source, target = normal(columns, split[0], dtype=dtype), normal(rows, split[0], dtype=dtype, seed=2)
+    logits = normal(structure.entries, split[0], dtype=dtype)
+    back = structure.transposed()
+    own = normal(rows, width, dtype=dtype, seed=3)
+    return {
+        "weighted_sum": (lambda v, h: kernels.weighted_sum(structure, v, h), [values, x]),
+        "sum": (lambda h: kernels.weighted_sum(structure, None, h), [x]),
+        "transposed": (lambda v, h: kernels.weighted_sum(back, v, h), [values, own]),
+        "inner_product": (lambda a, b: kernels.inner_product(structure, a, b), [own, x]),
+        "max": (lambda h: kernels.extreme(structure, h), [coarse]),
+        "min": (lambda h: kernels.extreme(structure, h, largest=False), [coarse]),
+        "mean": (lambda h: kernels.moments(structure, h)[0], [x]),
+        "std": (lambda h: kernels.moments(structure, h)[1], [x]),
+        "statistics": (lambda h: torch.cat(kernels.statistics(structure, h), dim=1), [coarse]),
+        "edge_softmax": (lambda a: kernels.edge_softmax(structure, a), [logits]),
+        "attention": (lambda s, t, h: kernels.attention(structure, s, t, h), [source, target, z]),
+    } | (
+        {"attention_v2": (lambda a, h: kernels.attention_v2(structure, a, h), [normal(*split, dtype=dtype), z])}
+        if rows == columns
+        else {}
+    )
+
+
+def results(call: Call, direction: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+    """Value and gradients of a call, and the direction in which they were taken."""
+    function, inputs = call
+    out = function(*inputs)
+    if direction is None:
+        direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    grads = torch.autograd.grad(out, inputs, direction.to(out.dtype), allow_unused=True, materialize_grads=True)
+    return [out.detach(), *grads], direction
+
+
+def compare(backend: str, structure: Structure, width: int, split: tuple[int, int], single: bool) -> None:
+    for name, call in calls(structure, width, split, torch.float64).items():
+        with kernels.use("reference"):
+            expected, direction = results(call)
+        if single:
+            # The same numbers to single precision; what flips is which neighbour is the largest, so not those.
+            if name in ("max", "min", "statistics"):
+                continue
+            call = (call[0], [x.detach().float().requires_grad_() for x in call[1]])
+        with kernels.use(backend):
+            got, _ = results(call, direction)
+        for a, b in zip(got, expected, strict=True):
+            assert a.shape == b.shape, name
+            error, scale = float((a.double() - b).norm()), float(b.norm())
+            # Where everything cancels, what is left is rounding of what was multiplied.
+            factors = float(direction.norm()) * prod(max(1.0, float(x.detach().norm())) for x in call[1])
+            assert error <= (1e-5 * scale + 1e-6 * factors if single else 1e-12 * (scale + factors)), (name, error)
+
+
+@pytest.mark.parametrize("backend", FAST)
+@settings(max_examples=60, deadline=None)
+@given(graphs, channels, heads)
+def test_every_backend_equals_the_reference(backend: str, graph: Graph, width: int, split: tuple[int, int]) -> None:
+    compare(backend, graph.plain, width, split, single=False)
+
+
+@pytest.mark.parametrize("backend", FAST)
+@settings(max_examples=25, deadline=None)
+@given(graphs, channels, heads)
+def test_single_precision_is_precise(backend: str, graph: Graph, width: int, split: tuple[int, int]) -> None:
+    compare(backend, graph.plain, width, split, single=True)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_a_rectangular_pattern(backend: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    row, column = torch.randint(6, (40,), generator=generator), torch.randint(30, (40,), generator=generator)
+    structure, _ = Structure.from_entries(row, column, (6, 30))
+    compare(backend, structure, 20, (3, 7), single=False)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_a_hub_of_many_chunks(backend: str) -> None:
+    # Attention treats the neighbours of a node in chunks of 2048 numbers; logits that grow move the largest one.
+    edges = 3000
+    edge_index = torch.stack([torch.arange(edges), torch.zeros(edges, dtype=torch.int64)])
+    structure = Graph(edge_index, edges).plain
+    z = (torch.linspace(-2, 2, edges, dtype=torch.float64)[:, None, None] * torch.ones(8, 3)).requires_grad_()
+    att = normal(8, 3, dtype=torch.float64)
+    call = (lambda a, h: kernels.attention_v2(structure, 4 * a, h), [att, z])
+    with kernels.use("reference"):
+        expected, direction = results(call)
+    with kernels.use(backend):
+        got, _ = results(call, direction)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", [*FAST, "reference"])
+def test_ties_share_the_gradient_as_with_pyg(backend: str) -> None:
+    graph = graph_with(8, 60, 5)
     structure = graph.plain
-    x = torch.randn(graph.num_nodes, channels, dtype=torch.float64, requires_grad=True)
-    values = torch.randn(structure.entries, dtype=torch.float64, requires_grad=True)
-    assert kernels._backend(structure, x) is portable
-    weight = torch.randn(graph.num_nodes, channels, dtype=torch.float64)
-    calls = (
-        (lambda backend: backend.weighted_sum(structure, values, x), (values, x)),
-        (lambda backend: backend.weighted_sum(structure.transposed(), values, x), (values, x)),
-        (lambda backend: backend.extreme(structure, x, True), (x,)),
-        (lambda backend: backend.extreme(structure, x, False), (x,)),
-    )
-    for call, inputs in calls:
-        expected, got = call(reference), call(portable)
-        torch.testing.assert_close(got, expected)
-        for a, b in zip(
-            torch.autograd.grad((got * weight).sum(), inputs),
-            torch.autograd.grad((expected * weight).sum(), inputs),
-            strict=True,
-        ):
-            torch.testing.assert_close(a, b)
+    # No zeros: PyTorch takes the zero that PyG starts from for one more neighbour.
+    x = torch.randint(1, 4, (8, 6)).double().requires_grad_()
+    weight = torch.randn(8, 6, dtype=torch.float64)
+    for largest in (True, False):
+        with kernels.use(backend):
+            got = torch.autograd.grad((kernels.extreme(structure, x, largest) * weight).sum(), x)[0]
+        by_pyg = scatter(x[structure.column], structure.row, dim_size=8, reduce="max" if largest else "min")
+        torch.testing.assert_close(got, torch.autograd.grad((by_pyg * weight).sum(), x)[0])
 
 
-def test_second_derivatives_are_right() -> None:
-    graph = graph_with(6, 14, 1)
-    x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
-    values = torch.randn(14, dtype=torch.float64, requires_grad=True)
-    run = lambda v, z: portable.weighted_sum(graph.plain, v, z)  # noqa: E731
-    assert torch.autograd.gradcheck(run, (values, x))
-    assert torch.autograd.gradgradcheck(run, (values, x))
-    assert torch.autograd.gradgradcheck(
-        lambda a, b: portable.inner_product(graph.plain, a, b), (x, torch.randn(6, 3, dtype=torch.float64))
-    )
+@pytest.mark.parametrize("backend", [*FAST, "reference"])
+def test_softmax_and_std_are_those_of_pyg(backend: str) -> None:
+    structure = graph_with(7, 30, 3).plain
+    logits = torch.randn(30, 2)
+    x = torch.randn(7, 5, dtype=torch.float64) + 100
+    expected = StdAggregation()(x[structure.column], structure.row, dim_size=7)
+    with kernels.use(backend):
+        torch.testing.assert_close(kernels.edge_softmax(structure, logits), softmax(logits, structure.row))
+        torch.testing.assert_close(kernels.moments(structure, x)[1], expected, rtol=1e-6, atol=1e-6)
 
 
-def test_torch_func_goes_through() -> None:
-    graph = graph_with(6, 14, 2)
+@pytest.mark.parametrize("backend", FAST)
+def test_a_deviation_far_from_zero_does_not_cancel(backend: str) -> None:
+    if backend == "portable":
+        pytest.skip("its centre is that of all nodes, which are far from each other here")
+    structure = Graph(torch.tensor([[0, 1, 2, 3, 3], [0, 0, 1, 1, 2]]), 4).plain
+    x = torch.tensor([[1e4], [1e4 + 1], [-3e4], [-3e4 + 2]])
+    with kernels.use(backend):
+        assert kernels.moments(structure, x)[1].flatten().tolist() == [0.5, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_what_is_not_a_number_stays_visible(backend: str) -> None:
+    structure = Graph(torch.tensor([[0, 1, 2], [0, 0, 0]]), 3).plain
+    for place in range(3):
+        x = torch.ones(3, 20)
+        x[place] = torch.nan
+        with kernels.use(backend):
+            for out in (kernels.extreme(structure, x), kernels.extreme(structure, x, False)):
+                assert out[0].isnan().all()
+            assert kernels.moments(structure, x)[1][0].isnan().all()
+
+
+def gradcheck_twice(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+    assert torch.autograd.gradcheck(function, tuple(inputs))
+    assert torch.autograd.gradgradcheck(function, tuple(inputs))
+
+
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("kind", ["random", "hub"])
+def test_first_and_second_derivatives(backend: str, kind: str) -> None:
+    structure = graph_with(6, 14, 1, kind).plain
+    with kernels.use(backend):
+        for name, (function, inputs) in calls(structure, 3, (2, 3), torch.float64).items():
+            # Rounded states tie, where there is no derivative.
+            smooth = [normal(*x.shape, dtype=torch.float64, seed=5) for x in inputs]
+            if name == "statistics":
+                continue
+            gradcheck_twice(function, smooth)
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_torch_func_goes_through(backend: str) -> None:
+    structure = graph_with(6, 14, 2).plain
     values = torch.randn(14, dtype=torch.float64)
     x = torch.randn(6, 3, dtype=torch.float64)
-    energy = lambda z: portable.weighted_sum(graph.plain, values, z).pow(2).sum() / 2  # noqa: E731
-    dense = graph.plain.matrix(values).to_dense()
-    torch.testing.assert_close(torch.func.grad(energy)(x), dense.t() @ dense @ x)
+    dense = structure.matrix(values).to_dense()
+    with kernels.use(backend):
+        energy = lambda z: kernels.weighted_sum(structure, values, z).pow(2).sum() / 2  # noqa: E731
+        torch.testing.assert_close(torch.func.grad(energy)(x), dense.t() @ dense @ x)
 
 
+@pytest.mark.parametrize("backend", FAST)
 @pytest.mark.parametrize("edges", [0, 1, 40])
-def test_isolated_nodes_and_empty_graphs_give_zeros(edges: int) -> None:
+def test_isolated_nodes_and_empty_graphs_give_zeros(backend: str, edges: int) -> None:
     graph = Graph(torch.randint(5, (2, edges)), 9)
     x = torch.randn(9, 4)
     alone = graph.degree == 0
     assert alone[5:].all()
-    for out in (
-        kernels.weighted_sum(graph.plain, graph.weight, x),
-        kernels.extreme(graph.plain, x),
-        kernels.extreme(graph.plain, x, largest=False),
-        *kernels.moments(graph.plain, x),
+    with kernels.use(backend):
+        for out in (
+            kernels.weighted_sum(graph.plain, graph.weight, x),
+            *kernels.statistics(graph.plain, x),
+            kernels.attention(graph.plain, x, x, x.unsqueeze(2)),
+            kernels.attention_v2(graph.plain, x[:4, :1], x.unsqueeze(2)),
+        ):
+            assert out.shape[:2] == (9, 4)
+            assert (out[alone] == 0).all()
+
+
+@pytest.mark.parametrize("backend", [*FAST, "reference"])
+def test_no_nodes_and_no_channels(backend: str) -> None:
+    with kernels.use(backend):
+        for nodes, width in ((0, 3), (4, 0)):
+            structure = Graph(torch.zeros(2, 2 * min(nodes, 1), dtype=torch.int64), nodes).plain
+            x = torch.randn(nodes, width, requires_grad=True)
+            out = kernels.weighted_sum(structure, None, x)
+            assert out.shape == (nodes, width)
+            out.sum().backward()
+            assert kernels.inner_product(structure, x, x).tolist() == [0.0] * structure.entries
+
+
+def test_other_types_go_to_the_reference() -> None:
+    structure = graph_with(6, 14, 2).plain
+    x = torch.randn(6, 3).bfloat16()
+    expected = reference.extreme(structure, x, True)
+    assert kernels._backend(structure, x) is reference
+    assert torch.equal(kernels.extreme(structure, x), expected)
+    with kernels.use("portable"):
+        assert kernels._backend(structure, x.float()) is portable
+
+
+def test_a_backend_is_chosen_for_good_or_for_a_while() -> None:
+    first = kernels.backend()
+    assert first == ("portable" if kernels.reason() else "compiled")
+    with kernels.use("reference"):
+        assert kernels.backend() == "reference"
+        with kernels.use("portable"):
+            assert kernels.backend() == "portable"
+        assert kernels.backend() == "reference"
+    assert kernels.backend() == first
+    try:
+        kernels.use("portable")
+        assert kernels.backend("cpu") == "portable"
+        assert kernels.backend("cuda") == "reference"
+    finally:
+        kernels.use(None)
+    assert kernels.backend() == first
+    with pytest.raises(
+        ValueError, match=r"got backend 'numba'; expected one of \['compiled', 'portable', 'reference'\]"
     ):
-        assert out.shape == (9, 4)
-        assert (out[alone] == 0).all()
+        kernels.use("numba")
+    assert kernels.backend() == first
 
 
 def test_the_looped_pattern_has_exactly_one_loop_a_node() -> None:
@@ -90,16 +291,6 @@ def test_the_looped_pattern_has_exactly_one_loop_a_node() -> None:
     dense = graph.looped.matrix(graph._looped()[1]).to_dense()
     torch.testing.assert_close(dense.diagonal(), torch.tensor([3.0, 5.0, 1.0, 1.0]))
     assert graph.looped.entries == 3 + 4
-
-
-def test_softmax_and_std_are_those_of_pyg() -> None:
-    graph = graph_with(7, 30, 3)
-    structure = graph.plain
-    logits = torch.randn(30, 2)
-    torch.testing.assert_close(kernels.edge_softmax(structure, logits), softmax(logits, structure.row))
-    x = torch.randn(7, 5, dtype=torch.float64) + 100
-    expected = StdAggregation()(x[structure.column], structure.row, dim_size=7)
-    torch.testing.assert_close(kernels.moments(structure, x)[1], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_graph_is_remembered_until_its_edges_change() -> None:
@@ -118,3 +309,17 @@ def test_a_rectangular_pattern_transposes() -> None:
     dense = torch.zeros(3, 5).index_put((row, column), torch.tensor([1.0, 2.0, 3.0]))
     torch.testing.assert_close(structure.matrix(values).to_dense(), dense)
     torch.testing.assert_close(structure.matrix_t(values).to_dense(), dense.t())
+
+
+def test_a_pattern_is_the_structure_in_one_array() -> None:
+    structure = Structure.from_entries(torch.tensor([2, 0, 1, 1]), torch.tensor([1, 4, 0, 1]), (3, 5))[0]
+    assert structure.compact
+    assert structure.pattern.dtype == torch.int32
+    again = Structure.from_pattern(structure.pattern, 3, 5)
+    for name in ("pointer", "column", "row", "pointer_t", "column_t", "order_t"):
+        assert torch.equal(getattr(again, name), getattr(structure, name)), name
+
+
+def test_an_entry_outside_the_matrix_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"name the columns 0 to 7; expected 0 to 2, try a larger shape than \(3, 3\)"):
+        _ = Graph(torch.tensor([[0, 7], [1, 0]]), 3).plain

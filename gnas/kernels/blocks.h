@@ -1,0 +1,255 @@
+/* The inner loops, for numbers of type T and one block of channels that is kept in registers: COUNT vectors of LANES
+ * numbers. Included by rows.h once for every such block. */
+
+#define BLOCK (LANES * COUNT)
+#define OF(name) JOIN(JOIN(name, _), JOIN(LANES, JOIN(x, COUNT)))
+#define VEC OF(vector)
+#define MASK OF(mask)
+#define EACH for (int c = 0; c < COUNT; c++)
+#define AT(p, c) (((const VEC *)(p))[c])
+#define PUT(p, c) (((VEC *)(p))[c])
+#define PICK(mask, a) ((VEC)((mask) & (MASK)(a)))
+#define CHOOSE(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
+
+typedef T VEC __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
+typedef BITS MASK __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
+
+INLINE T OF(total)(const VEC *v) {
+    VEC all = v[0];
+    for (int c = 1; c < COUNT; c++) all += v[c];
+    T lane[LANES];
+    memcpy(lane, &all, sizeof lane);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int k = 0; k < half; k++) lane[k] += lane[k + half];
+    return lane[0];
+}
+
+/* out_i = sum_j values_ij x_j */
+INLINE void OF(sum_)(const Side *s, int64_t first, int64_t last, const T *values, const int32_t *order, const T *x,
+                     int64_t channels, T *out) {
+    for (int64_t i = first; i < last; i++) {
+        VEC a[COUNT] = {};
+        for (int64_t e = s->pointer[i]; e < s->pointer[i + 1]; e++) {
+            const T *from = x + s->column[e] * channels;
+            if (values) {
+                T value = values[order ? order[e] : e];
+                EACH a[c] += value * AT(from, c);
+            } else EACH a[c] += AT(from, c);
+        }
+        EACH PUT(out + i * channels, c) = a[c];
+    }
+}
+
+static void OF(sum)(const Side *s, int64_t first, int64_t last, const T *values, const T *x, int64_t channels, T *out) {
+    if (!values) OF(sum_)(s, first, last, 0, 0, x, channels, out);
+    else if (!s->order) OF(sum_)(s, first, last, values, 0, x, channels, out);
+    else OF(sum_)(s, first, last, values, s->order, x, channels, out);
+}
+
+/* out_ij (+)= <left_i, right_j> */
+static void OF(product)(const Side *s, int64_t first, int64_t last, const T *left, const T *right, int64_t channels,
+                        T *out, int more) {
+    for (int64_t i = first; i < last; i++) {
+        VEC own[COUNT];
+        EACH own[c] = AT(left + i * channels, c);
+        for (int64_t e = s->pointer[i]; e < s->pointer[i + 1]; e++) {
+            VEC a[COUNT];
+            EACH a[c] = own[c] * AT(right + s->column[e] * channels, c);
+            T value = OF(total)(a);
+            out[e] = more ? out[e] + value : value;
+        }
+    }
+}
+
+/* Largest, smallest, mean and standard deviation. The moments are taken around the first neighbour: a constant
+ * neighbourhood has exactly no deviation. */
+INLINE void OF(statistics_)(const Side *s, int64_t first, int64_t last, const T *x, int64_t channels, T *high, T *low,
+                            T *mean, T *std) {
+    for (int64_t i = first; i < last; i++) {
+        int64_t begin = s->pointer[i], end = s->pointer[i + 1], at = i * channels;
+        VEC up[COUNT] = {}, down[COUNT] = {}, shift[COUNT] = {}, one[COUNT] = {}, two[COUNT] = {};
+        if (begin < end) EACH up[c] = down[c] = shift[c] = AT(x + s->column[begin] * channels, c);
+        for (int64_t e = begin + 1; e < end; e++) {
+            const T *from = x + s->column[e] * channels;
+            EACH {
+                VEC v = AT(from, c);
+                if (high) up[c] = CHOOSE((MASK)(v > up[c]) | (MASK)(v != v), v, up[c]);
+                if (low) down[c] = CHOOSE((MASK)(v < down[c]) | (MASK)(v != v), v, down[c]);
+                if (mean) {
+                    VEC d = v - shift[c];
+                    one[c] += d;
+                    two[c] += d * d;
+                }
+            }
+        }
+        T count = end > begin ? end - begin : 1;
+        EACH {
+            if (high) PUT(high + at, c) = up[c];
+            if (low) PUT(low + at, c) = down[c];
+            if (mean) {
+                VEC m = one[c] / count, v = two[c] / count - m * m;
+                PUT(mean + at, c) = shift[c] + m;
+                PUT(std + at, c) = CHOOSE((MASK)(v <= (T)1e-5), (VEC){}, v);
+            }
+        }
+        if (mean)
+            for (int k = 0; k < BLOCK; k++) std[at + k] = sizeof(T) == 4 ? sqrtf(std[at + k]) : sqrt(std[at + k]);
+    }
+}
+
+static void OF(statistics)(const Side *s, int64_t first, int64_t last, const T *x, int64_t channels, T *high, T *low,
+                           T *mean, T *std) {
+    if (high && !low && !mean) OF(statistics_)(s, first, last, x, channels, high, 0, 0, 0);
+    else if (low && !high && !mean) OF(statistics_)(s, first, last, x, channels, 0, low, 0, 0);
+    else if (mean && !high && !low) OF(statistics_)(s, first, last, x, channels, 0, 0, mean, std);
+    else if (!mean) OF(statistics_)(s, first, last, x, channels, high, low, 0, 0);
+    else OF(statistics_)(s, first, last, x, channels, high, low, mean, std);
+}
+
+/* Gradients of these to x. Walks the rows and recomputes which neighbours are extreme; ties share evenly. */
+INLINE void OF(statistics_back_)(const Side *s, const T *x, int64_t channels, const T *high, const T *low,
+                                 const T *mean, const T *std, const T *to_high, const T *to_low, const T *to_mean,
+                                 const T *to_std, T *out) {
+    for (int64_t i = 0; i < s->rows; i++) {
+        int64_t begin = s->pointer[i], end = s->pointer[i + 1], at = i * channels;
+        if (begin == end) continue;
+        T count = end - begin;
+        VEC up[COUNT] = {}, down[COUNT] = {}, tops[COUNT] = {}, bottoms[COUNT] = {};
+        VEC middle[COUNT] = {}, flat[COUNT] = {}, steep[COUNT] = {};
+        EACH {
+            if (high) up[c] = AT(high + at, c);
+            if (low) down[c] = AT(low + at, c);
+        }
+        if (high || low)
+            for (int64_t e = begin; e < end; e++) {
+                const T *from = x + s->column[e] * channels;
+                EACH {
+                    VEC v = AT(from, c);
+                    if (high) tops[c] += PICK(v == up[c], 1 - (VEC){});
+                    if (low) bottoms[c] += PICK(v == down[c], 1 - (VEC){});
+                }
+            }
+        EACH {
+            if (high) tops[c] = AT(to_high + at, c) / tops[c];
+            if (low) bottoms[c] = AT(to_low + at, c) / bottoms[c];
+            if (to_mean) flat[c] = AT(to_mean + at, c) / count;
+            if (to_std) {
+                VEC d = AT(std + at, c);
+                middle[c] = AT(mean + at, c);
+                steep[c] = PICK(d != 0, AT(to_std + at, c) / (count * d));
+            }
+        }
+        for (int64_t e = begin; e < end; e++) {
+            const T *from = x + s->column[e] * channels;
+            T *to = out + s->column[e] * channels;
+            EACH {
+                VEC v = AT(from, c), sum = AT(to, c);
+                if (high) sum += PICK(v == up[c], tops[c]);
+                if (low) sum += PICK(v == down[c], bottoms[c]);
+                if (to_mean) sum += flat[c];
+                if (to_std) sum += steep[c] * (v - middle[c]);
+                PUT(to, c) = sum;
+            }
+        }
+    }
+}
+
+static void OF(statistics_back)(const Side *s, const T *x, int64_t channels, const T *high, const T *low,
+                                const T *mean, const T *std, const T *to_high, const T *to_low, const T *to_mean,
+                                const T *to_std, T *out) {
+    int order = (to_high != 0) + 2 * (to_low != 0), moments = (to_mean != 0) + 2 * (to_std != 0);
+#define CASE(h, l, m, d) \
+    OF(statistics_back_)(s, x, channels, h ? high : 0, l ? low : 0, mean, std, h ? to_high : 0, l ? to_low : 0, \
+                         m ? to_mean : 0, d ? to_std : 0, out)
+    if (moments == 0 && order == 1) CASE(1, 0, 0, 0);
+    else if (moments == 0 && order == 2) CASE(0, 1, 0, 0);
+    else if (moments == 0 && order == 3) CASE(1, 1, 0, 0);
+    else if (moments == 2 && order == 0) CASE(0, 0, 0, 1);
+    else if (moments == 3 && order == 3) CASE(1, 1, 1, 1);
+    else CASE(to_high, to_low, to_mean, to_std);
+#undef CASE
+}
+
+/* For each head, out_h (+)= sum_k weight_kh x_kh over some neighbours k. */
+static void OF(weigh)(const int32_t *column, int64_t count, const T *weight, int64_t heads, int64_t width, const T *x,
+                      T *out, int more) {
+    for (int64_t h = 0; h < heads; h++) {
+        VEC a[COUNT] = {};
+        if (more) EACH a[c] = AT(out + h * width, c);
+        for (int64_t k = 0; k < count; k++) {
+            const T *from = x + (column[k] * heads + h) * width;
+            EACH a[c] += weight[k * heads + h] * AT(from, c);
+        }
+        EACH PUT(out + h * width, c) = a[c];
+    }
+}
+
+/* For each head and neighbour, out_kh (+)= <own_h, x_kh>. */
+static void OF(match)(const int32_t *column, int64_t count, const T *own, int64_t heads, int64_t width, const T *x,
+                      T *out, int more) {
+    for (int64_t h = 0; h < heads; h++) {
+        VEC mine[COUNT];
+        EACH mine[c] = AT(own + h * width, c);
+        for (int64_t k = 0; k < count; k++) {
+            VEC a[COUNT];
+            EACH a[c] = mine[c] * AT(x + (column[k] * heads + h) * width, c);
+            T value = OF(total)(a);
+            out[k * heads + h] = more ? out[k * heads + h] + value : value;
+        }
+    }
+}
+
+/* For each head and neighbour, out_kh (+)= <att_h, leaky_relu(own_h + x_kh)>. */
+static void OF(score)(const int32_t *column, int64_t count, const T *att, const T *own, int64_t heads, int64_t width,
+                      const T *x, T slope, T *out, int more) {
+    for (int64_t h = 0; h < heads; h++) {
+        VEC mine[COUNT], by[COUNT];
+        EACH mine[c] = AT(own + h * width, c);
+        EACH by[c] = AT(att + h * width, c);
+        for (int64_t k = 0; k < count; k++) {
+            VEC a[COUNT];
+            EACH {
+                VEC r = mine[c] + AT(x + (column[k] * heads + h) * width, c);
+                a[c] = by[c] * CHOOSE(r > 0, r, slope * r);
+            }
+            T value = OF(total)(a);
+            out[k * heads + h] = more ? out[k * heads + h] + value : value;
+        }
+    }
+}
+
+/* Gradients of that, for the gradients d_kh: out_h += sum_k d_kh att_h leaky_relu'(own_h + x_kh), and to att. */
+static void OF(bend)(const int32_t *column, int64_t count, const T *d, const T *att, const T *own, int64_t heads,
+                     int64_t width, const T *x, T slope, T *out, T *to_att) {
+    for (int64_t h = 0; h < heads; h++) {
+        VEC mine[COUNT], a[COUNT] = {}, b[COUNT] = {};
+        EACH mine[c] = AT(own + h * width, c);
+        for (int64_t k = 0; k < count; k++) {
+            const T *from = x + (column[k] * heads + h) * width;
+            T scale = d[k * heads + h];
+            EACH {
+                VEC r = mine[c] + AT(from, c);
+                VEC bent = CHOOSE(r > 0, scale - (VEC){}, scale * slope - (VEC){});
+                a[c] += bent;
+                if (to_att) b[c] += bent * r;
+            }
+        }
+        EACH PUT(out + h * width, c) += a[c] * AT(att + h * width, c);
+        if (to_att) EACH PUT(to_att + h * width, c) += b[c];
+    }
+}
+
+static const Kernels OF(kernels) = {BLOCK,     OF(sum),   OF(product), OF(statistics), OF(statistics_back),
+                                    OF(weigh), OF(match), OF(score),   OF(bend)};
+
+#undef BLOCK
+#undef OF
+#undef VEC
+#undef MASK
+#undef EACH
+#undef AT
+#undef PUT
+#undef PICK
+#undef CHOOSE
+#undef LANES
+#undef COUNT

@@ -1,0 +1,192 @@
+/* What Python calls: loops over rows, which call the inner loops of blocks.h. */
+
+typedef struct {
+    int64_t size;
+    void (*sum)(const Side *, int64_t, int64_t, const T *, const T *, int64_t, T *);
+    void (*product)(const Side *, int64_t, int64_t, const T *, const T *, int64_t, T *, int);
+    void (*statistics)(const Side *, int64_t, int64_t, const T *, int64_t, T *, T *, T *, T *);
+    void (*statistics_back)(const Side *, const T *, int64_t, const T *, const T *, const T *, const T *, const T *,
+                            const T *, const T *, const T *, T *);
+    void (*weigh)(const int32_t *, int64_t, const T *, int64_t, int64_t, const T *, T *, int);
+    void (*match)(const int32_t *, int64_t, const T *, int64_t, int64_t, const T *, T *, int);
+    void (*score)(const int32_t *, int64_t, const T *, const T *, int64_t, int64_t, const T *, T, T *, int);
+    void (*bend)(const int32_t *, int64_t, const T *, const T *, const T *, int64_t, int64_t, const T *, T, T *, T *);
+} Kernels;
+
+#define LANES WIDEST
+#define COUNT 4
+#include "blocks.h"
+#define LANES WIDEST
+#define COUNT 1
+#include "blocks.h"
+#if WIDEST > 8
+#define LANES 8
+#define COUNT 1
+#include "blocks.h"
+#endif
+#if WIDEST > 4
+#define LANES 4
+#define COUNT 1
+#include "blocks.h"
+#endif
+#if WIDEST > 2
+#define LANES 2
+#define COUNT 1
+#include "blocks.h"
+#endif
+#define LANES 1
+#define COUNT 1
+#include "blocks.h"
+
+#define SHAPE(lanes, count) &JOIN(kernels_, JOIN(lanes, JOIN(x, count)))
+static const Kernels *const shapes[] = {
+    SHAPE(WIDEST, 4), SHAPE(WIDEST, 1),
+#if WIDEST > 8
+    SHAPE(8, 1),
+#endif
+#if WIDEST > 4
+    SHAPE(4, 1),
+#endif
+#if WIDEST > 2
+    SHAPE(2, 1),
+#endif
+    SHAPE(1, 1)};
+#undef SHAPE
+
+/* The block that begins at channel f; it reaches back where that saves blocks and computing twice does no harm. */
+static const Kernels *next(int64_t *f, int64_t channels, int back) {
+    int64_t rest = channels - *f, k = 0;
+    while (shapes[k]->size > rest) k++;
+    if (back && k && shapes[k]->size < rest) {
+        int64_t size = shapes[k - 1]->size;
+        if (size <= channels && size < 2 * rest) {
+            *f = channels - size;
+            k--;
+        }
+    }
+    return shapes[k];
+}
+#define EACH_BLOCK(channels, back) \
+    for (int64_t f = 0; f < (channels);) \
+        for (const Kernels *b = next(&f, channels, back); b; f += b->size, b = 0)
+
+/* exp of n numbers by a polynomial: vectorised without a mathematics library. The buffer has room for a vector. */
+static void exponential(T *x, int64_t n) {
+    typedef T VEC __attribute__((vector_size(WIDEST * sizeof(T)), aligned(sizeof(T)), may_alias));
+    typedef BITS MASK __attribute__((vector_size(WIDEST * sizeof(T)), aligned(sizeof(T)), may_alias));
+    const int single = sizeof(T) == 4;
+    const T magic = single ? (T)12582912.0 : (T)6755399441055744.0;
+    const T low = single ? (T)-87.0 : (T)-708.0, high = single ? (T)88.0 : (T)709.0;
+    const T ln2_high = single ? (T)0.693359375 : (T)0.693145751953125;
+    const T ln2_low = single ? (T)-2.12194440054690583e-4 : (T)1.42860682030941723212e-6;
+    for (int64_t k = 0; k < n; k += WIDEST) {
+        VEC v = *(VEC *)(x + k);
+        MASK under = v < low, over = v > high;
+        v = (VEC)((under & (MASK)(low - (VEC){})) | (~under & (MASK)v));
+        v = (VEC)((over & (MASK)(high - (VEC){})) | (~over & (MASK)v));
+        VEC shifted = v * (T)1.44269504088896340736 + magic, round = shifted - magic;
+        VEC r = (v - round * ln2_high) - round * ln2_low, p = (VEC){};
+        for (int d = single ? 7 : 13; d > 0; d--) p = (p + 1) * r * ((T)1 / d);
+        MASK power = ((MASK)shifted + (single ? 127 : 1023)) << (single ? 23 : 52);
+        *(VEC *)(x + k) = (VEC)(~under & (MASK)((p + 1) * (VEC)power));
+    }
+}
+
+void weighted_sum(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t transposed,
+                      const T *values, const T *x, int64_t channels, T *out, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, transposed);
+    int64_t first, last;
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        EACH_BLOCK(channels, 1) b->sum(&s, first, last, values, x + f, channels, out + f);
+}
+
+void inner_product(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *left,
+                       const T *right, int64_t channels, T *out, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 0);
+    int64_t first, last;
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        EACH_BLOCK(channels, 0) b->product(&s, first, last, left + f, right + f, channels, out, f > 0);
+}
+
+#define PLUS(p, f) ((p) ? (p) + (f) : 0)
+
+void statistics(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *x,
+                    int64_t channels, T *high, T *low, T *mean, T *std, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 0);
+    int64_t first, last;
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        EACH_BLOCK(channels, 1)
+            b->statistics(&s, first, last, x + f, channels, PLUS(high, f), PLUS(low, f), PLUS(mean, f), PLUS(std, f));
+}
+
+/* The threads share out the channels here, since rows add to the same neighbours. */
+void statistics_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *x,
+                         int64_t channels, const T *high, const T *low, const T *mean, const T *std, const T *to_high,
+                         const T *to_low, const T *to_mean, const T *to_std, T *out, int64_t ranges,
+                         int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 0);
+    int64_t step = ((channels + ranges - 1) / ranges + 15) / 16 * 16, start;
+    while ((start = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED) * step) < channels) {
+        int64_t width = start + step < channels ? step : channels - start;
+        EACH_BLOCK(width, 0) {
+            int64_t at = start + f;
+            b->statistics_back(&s, x + at, channels, PLUS(high, at), PLUS(low, at), PLUS(mean, at), PLUS(std, at),
+                               PLUS(to_high, at), PLUS(to_low, at), PLUS(to_mean, at), PLUS(to_std, at), out + at);
+        }
+    }
+}
+#undef PLUS
+
+#define EACH_WEIGHT \
+    for (int64_t k = 0; k < count; k++) \
+        for (int64_t h = 0; h < heads; h++)
+#define HERE [k * heads + h]
+
+/* Softmax over the entries of each row, one for each head. */
+void edge_softmax(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *logits,
+                      int64_t heads, T *out, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 0);
+    int64_t first, last, chunk = SCRATCH / heads;
+    T top[SCRATCH], total[SCRATCH], buffer[SCRATCH + WIDEST];
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        for (int64_t i = first; i < last; i++) {
+            int64_t begin = s.pointer[i], end = s.pointer[i + 1];
+            if (begin == end) continue;
+            const T *own = logits + begin * heads;
+            memcpy(top, own, heads * sizeof(T));
+            memset(total, 0, heads * sizeof(T));
+            int64_t count = end - begin;
+            EACH_WEIGHT top[h] = own HERE > top[h] ? own HERE : top[h];
+            for (int64_t e = begin; e < end; e += chunk) {
+                const T *from = logits + e * heads;
+                T *to = out + e * heads;
+                count = end - e < chunk ? end - e : chunk;
+                EACH_WEIGHT buffer HERE = from HERE - top[h];
+                exponential(buffer, count * heads);
+                EACH_WEIGHT total[h] += to HERE = buffer HERE;
+            }
+            for (int64_t h = 0; h < heads; h++) total[h] = 1 / (total[h] + (T)1e-16);
+            T *to = out + begin * heads;
+            count = end - begin;
+            EACH_WEIGHT to HERE *= total[h];
+        }
+}
+
+/* Its gradient: p (g - sum p g). */
+void edge_softmax_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *weight,
+                           const T *grad, int64_t heads, T *out, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 0);
+    int64_t first, last;
+    T total[SCRATCH];
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        for (int64_t i = first; i < last; i++) {
+            int64_t at = s.pointer[i] * heads, count = s.pointer[i + 1] - s.pointer[i];
+            const T *p = weight + at, *g = grad + at;
+            T *to = out + at;
+            memset(total, 0, heads * sizeof(T));
+            EACH_WEIGHT total[h] += p HERE * g HERE;
+            EACH_WEIGHT to HERE = p HERE * (g HERE - total[h]);
+        }
+}
+
+#include "attention.h"
