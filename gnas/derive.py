@@ -89,8 +89,8 @@ class Derivation:
     steps: int = 200
     best_of: int = 8
     finalists: int = 3
-    seeds: int = 2
-    evidence: tuple[str, ...] = (DEPTH, "aggregate", "transforms")
+    seeds: int = 3
+    evidence: tuple[str, ...] = (DEPTH, "aggregate", "transforms", "transform", "initial", "previous")
     inherited: bool = True
     epochs: int = 200
     patience: int = 40

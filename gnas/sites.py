@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gnas import kernels
+from gnas.mixture import mixture
 from gnas.ops import Context, Op, activate, find
 from gnas.ops.base import Settings
 from gnas.ops.convolution import HEADS, Convolution, gat, gatv2, neighbours
@@ -84,20 +85,17 @@ class OwnSite(nn.Module):
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The weighted sum of the candidates."""
-        out: Tensor | None = None
+        weights, values = [], []
         for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
-            weight: Tensor | None = None
-            for (_, place), i in zip(self.places, positions, strict=True):
-                if isinstance(place, Choice):
-                    mix = mixes[place.name]
-                    if i not in mix.active:
-                        break
-                    weight = mix.weights[i] if weight is None else weight * mix.weights[i]
-            else:
-                value = _run(op, cast(nn.ModuleDict, layers), self.arity, settings, inputs, context)
-                value = value if weight is None else weight * value
-                out = value if out is None else out + value
-        return context.zeros if out is None else out
+            chosen = [
+                (mixes[place.name], i)
+                for (_, place), i in zip(self.places, positions, strict=True)
+                if isinstance(place, Choice)
+            ]
+            if all(i in mix.active for mix, i in chosen):
+                weights.append(torch.stack([mix.weights[i] for mix, i in chosen]).prod())
+                values.append(_run(op, cast(nn.ModuleDict, layers), self.arity, settings, inputs, context))
+        return mixture(torch.stack(weights), values) if values else context.zeros
 
     def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
         """State of one candidate's layers."""
@@ -153,20 +151,18 @@ class SharedSite(nn.Module):
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)
         self._track(-1, mixed.z())
-        out: Tensor | None = None
-        biased: Tensor | None = None
+        if not positions:
+            return context.zeros
+        values, factors, biased = [], [], []
         for k in positions:
             op = str(self.op.options[k])
-            value = mixed.candidate(op)
-            weight = weights[k]
-            self._track(k, value)
-            value = (weight * self._scale(k)) * value
-            out = value if out is None else out + value
+            values.append(mixed.candidate(op))
+            self._track(k, values[-1])
+            factors.append(weights[k] * self._scale(k))
             if op in self.folding:
-                biased = weight if biased is None else biased + weight
-        if out is None:
-            return context.zeros
-        return out if project is None or biased is None else out + (biased * project) * self.bias
+                biased.append(weights[k])
+        out = mixture(torch.stack(factors), values)
+        return out if project is None or not biased else out + (torch.stack(biased).sum() * project) * self.bias
 
     def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
         if not isinstance(self.transform, Choice):
@@ -256,10 +252,9 @@ class _Mixed:
 
     def blend(self, projected: Callable[[], Tensor], kept: Callable[[], Tensor]) -> Tensor:
         """Mix a transformed and an untransformed value by the weights of the transform choice."""
-        if self.project is None:
-            return cast(Tensor, self.keep) * kept()
-        value = self.project * projected()
-        return value if self.keep is None else value + self.keep * kept()
+        pairs = [(w, value()) for w, value in ((self.project, projected), (self.keep, kept)) if w is not None]
+        weights, values = zip(*pairs, strict=True)
+        return mixture(torch.stack(weights), values)
 
     def projected(self) -> Tensor:
         return self.once("projected", lambda: self.site.project(self.active))

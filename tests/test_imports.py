@@ -39,6 +39,7 @@ LAYERS = (
     "budget",
     "journal",
     "ops",
+    "mixture",
     "kernels",
     "space",
     "relaxation",
