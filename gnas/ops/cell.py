@@ -154,8 +154,7 @@ class PNA(Pool):
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         x = layers["_in"](inputs[0])
         structure = context.graph.plain
-        mean, std = kernels.moments(structure, x)
-        low, high = kernels.extreme(structure, x, largest=False), kernels.extreme(structure, x)
+        high, low, mean, std = kernels.statistics(structure, x)
         every = torch.cat([mean, low, high, std], dim=1)
         degree = context.graph.degree.to(x.dtype).unsqueeze(1)
         norm = cast(DegreeScalerAggregation, layers[""].aggr_module)

@@ -121,22 +121,10 @@ def neighbours(context: Context, x: Tensor, aggr: str) -> Tensor:
         return kernels.extreme(structure, x, largest=aggr == "max")
     if aggr == "std":
         return kernels.moments(structure, x)[1]
-    out = kernels.weighted_sum(structure, x.new_ones(structure.entries), x)
+    out = kernels.weighted_sum(structure, None, x)
     if aggr == "mean":
         out = out / context.graph.degree.clamp(min=1).unsqueeze(1).to(x.dtype)
     return out
-
-
-def attend(context: Context, logits: Tensor, z: Tensor) -> Tensor:
-    """Sum of ``z`` [nodes, heads, channels] weighted by the softmax of ``logits`` [entries, heads].
-
-    The heads are concatenated: [nodes, heads * channels].
-    """
-    nodes, heads, channels = z.shape
-    weight = kernels.edge_softmax(context.graph.looped, logits)
-    stacked = z.transpose(0, 1).reshape(heads * nodes, channels)
-    out = kernels.weighted_sum(context.graph.heads(heads), weight.t().flatten(), stacked)
-    return out.view(heads, nodes, channels).transpose(0, 1).reshape(nodes, heads * channels)
 
 
 class GAT(Convolution):
@@ -157,12 +145,8 @@ class GAT(Convolution):
 
 def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
-    structure = context.graph.looped
     source, target = (z * att_src).sum(-1), (z * att_dst).sum(-1)
-    logits = nn.functional.leaky_relu(
-        source.index_select(0, structure.column) + target.index_select(0, structure.row), 0.2
-    )
-    return attend(context, logits, z)
+    return kernels.attention(context.graph.looped, source, target, z).flatten(1)
 
 
 class GATv2(Convolution):
@@ -184,9 +168,7 @@ class GATv2(Convolution):
 
 def gatv2(att: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GATv2 over projected states ``z`` [nodes, heads, channels]."""
-    structure = context.graph.looped
-    both = nn.functional.leaky_relu(z.index_select(0, structure.row) + z.index_select(0, structure.column), 0.2)
-    return attend(context, (both * att).sum(-1), z)
+    return kernels.attention_v2(context.graph.looped, att, z).flatten(1)
 
 
 class GIN(Convolution):
