@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 
-from gnas import __version__, report
+from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
 from gnas.derive import KINDS, LISTED, Derivation, confidence
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
@@ -372,6 +372,7 @@ class _Search:
             },
             "device": str(self.task.x.device),
             "threads": torch.get_num_threads(),
+            "kernels": kernels.backend(self.task.x.device),
         }
         # As it will be read back, so that the two can be compared.
         return json.loads(json.dumps(described))  # type: ignore[no-any-return]

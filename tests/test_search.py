@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from gnas import kernels
 from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.journal import EVENTS, Journal
@@ -129,7 +130,7 @@ def test_run_json_tells_the_settings(finished):
     assert told["task"]["digest"] == run.task.digest()
     assert set(told["versions"]) == {"gnas", "torch", "torch_geometric", "python"}
     assert set(told["seconds"]) >= {"search", "derivation"}
-    assert told["device"] == "cpu"
+    assert told["device"] == "cpu" and told["kernels"] == kernels.backend()
 
 
 def test_the_model_is_the_found_network_trained(finished):
