@@ -23,7 +23,8 @@ from dataclasses import dataclass, field, replace
 from markupsafe import Markup
 
 from gnas.charts import clean, svg, write
-from gnas.space.program import Choice, Genotype, Node, Space, Value, simplify
+from gnas.space.program import Choice, Genotype, Node, Space, simplify
+from gnas.space.reading import picked
 
 ROW = 25.0
 GAP = 30.0
@@ -82,41 +83,10 @@ class Box:
         return 1 if self.summary else max(len(self.nodes), 1)
 
 
-def picked(space: Space, genotype: Genotype) -> tuple[Node, ...]:
-    """All nodes of a space with their choices bound, none left out."""
-
-    def pick(place: str | Choice | Value) -> Value:
-        return genotype[place.name] if isinstance(place, Choice) else place
-
-    return tuple(
-        replace(
-            node,
-            op=str(pick(node.op)),
-            inputs=tuple(str(pick(read)) for read in node.inputs),
-            attrs={key: pick(value) for key, value in node.settings.items()},
-        )
-        for node in space.nodes
-    )
-
-
-def read_choices(space: Space, genotype: Genotype) -> set[str]:
-    """Names of the choices that the found network depends on; those of unread nodes are left out."""
-    nodes = {node.name: node for node in picked(space, genotype)}
-    open_nodes, seen, stack = {node.name: node for node in space.nodes}, set[str](), [space.output]
-    names: set[str] = set()
-    while stack:
-        name = stack.pop()
-        if name in nodes and name not in seen:
-            seen.add(name)
-            names.update(choice.name for choice in open_nodes[name].choices)
-            stack.extend(nodes[name].reads())
-    return names
-
-
 def unread_nodes(space: Space, genotype: Genotype) -> tuple[Node, ...]:
     """Nodes that the network of a genotype leaves out, without those that compute nothing (identity, zero)."""
     live = {node.name for node in space.bind(genotype).nodes}
-    nodes = picked(space, genotype)
+    nodes = tuple(picked(node, genotype) for node in space.nodes)
     sink = "unread"
     while any(sink == name for name in (*space.inputs, *(node.name for node in nodes))):
         sink += "_"

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gnas import draw, prose
+from gnas import prose
 from gnas.journal import Journal
 from gnas.space.program import Choice, Genotype, Space, Value
+from gnas.space.reading import read_choices
 
 Event = Mapping[str, Any]
 
@@ -108,7 +109,7 @@ def load(folder: str | Path) -> Run:
         events,
         _text(journal, "model.py"),
         None if evaluation is None else _evaluation(evaluation, journal.path("evaluation.json")),
-        frozenset(draw.read_choices(space, genotype)) if genotype is not None else frozenset(space.choices),
+        frozenset(read_choices(space, genotype)) if genotype is not None else frozenset(space.choices),
     )
 
 

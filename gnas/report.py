@@ -24,6 +24,7 @@ from gnas.charts import Series, clean, number
 from gnas.journal import Journal
 from gnas.record import Event, Run, accuracy, load
 from gnas.space.program import Genotype
+from gnas.space.reading import read_choices
 
 
 def write(folder: str | Path) -> Path:
@@ -225,7 +226,7 @@ def best_of(run: Run) -> dict[str, Any] | None:
 
 def _changes(run: Run, one: Genotype, other: Genotype) -> list[str]:
     """What is different in the other genotype, as far as one of the two networks reads it."""
-    read = draw.read_choices(run.space, one) | draw.read_choices(run.space, other)
+    read = read_choices(run.space, one) | read_choices(run.space, other)
     places = [(choice, choice.index(other[choice.name])) for choice in run.space.choices.values()]
     return [
         f"{choice.name} = {run.labels[choice.name][index]}"

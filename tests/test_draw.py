@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 from gnas import draw
 from gnas.space import Space, gap, layered
+from gnas.space.reading import read_choices
 
 
 def test_drawing_over_random_genotypes() -> None:
@@ -43,8 +44,8 @@ def test_drawing_greys_what_is_not_read() -> None:
     assert unread == {"conv3", "conv4"}, "what passes a value on and computes nothing isn't drawn"
     drawing = draw.network(space, genotype)
     assert drawing.count('class="row unread"') == 2
-    assert draw.read_choices(space, genotype) >= {"aggregate.1", "aggregate.2", "depth"}
-    assert not draw.read_choices(space, genotype) & {"aggregate.3", "aggregate.4"}
+    assert read_choices(space, genotype) >= {"aggregate.1", "aggregate.2", "depth"}
+    assert not read_choices(space, genotype) & {"aggregate.3", "aggregate.4"}
 
 
 def test_drawing_of_a_space_that_returns_its_input() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
 from gnas.space.program import Choice, Genotype, Node, Space, Value
+from gnas.space.reading import read_choices
 
 Weights = Mapping[str, Sequence[float]]
 """Weights of the options by name of choice, as :meth:`gnas.GraphSupernet.arch_weights` gives them."""
@@ -16,7 +17,10 @@ Assignment = dict[str, Value]
 
 
 def most_probable(space: Space, weights: Weights, inputs: int | None = 1) -> Iterator[Genotype]:
-    """All genotypes, the most probable first, under independent choices with probabilities ``weights``.
+    """Genotypes, the most probable first, under independent choices with probabilities ``weights``.
+
+    Choices that a network doesn't read are at their strongest options, so that each network comes once and not once
+    for every setting of what it leaves out.
 
     A sum of switchable edges keeps its ``inputs`` strongest, each by its strongest operation that is not
     ``zero``; the other edges are ``zero``. GNAS-MP keeps one, DARTS two, ``None`` keeps every edge.
@@ -44,10 +48,16 @@ def most_probable(space: Space, weights: Weights, inputs: int | None = 1) -> Ite
         chosen: Assignment = {}
         for group, i in zip(groups, place, strict=True):
             chosen |= group[i][1]
-        yield Genotype(space.name, space.digest(), chosen)
+        genotype = Genotype(space.name, space.digest(), chosen)
+        names = read_choices(space, genotype)
+        read = [not names.isdisjoint(group[0][1]) for group in groups]
+        if any(i and not used for i, used in zip(place, read, strict=True)):
+            # The same network with the strongest options here has come before.
+            continue
+        yield genotype
         for g, i in enumerate(place):
             after = (*place[:g], i + 1, *place[g + 1 :])
-            if i + 1 < len(groups[g]) and after not in seen:
+            if read[g] and i + 1 < len(groups[g]) and after not in seen:
                 seen.add(after)
                 heapq.heappush(heap, (-math.fsum(group[j][0] for group, j in zip(groups, after, strict=True)), after))
 

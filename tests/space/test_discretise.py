@@ -13,6 +13,7 @@ from space_examples import spaces
 
 from gnas.space import Choice, Genotype, Node, Space, gap, layered
 from gnas.space.discretise import confidence, discretise, edges, most_probable
+from gnas.space.reading import read_choices
 
 FILTERS = ("zero", "identity", "dense")
 
@@ -68,14 +69,27 @@ def test_the_order_is_that_of_brute_force(draw: list[float], inputs: int | None)
 
 @settings(max_examples=25)
 @given(spaces().filter(lambda space: space.size <= 300), st.randoms(use_true_random=False))
-def test_every_genotype_comes_exactly_once(space: Space, generator: object) -> None:
+def test_every_network_comes_exactly_once(space: Space, generator: object) -> None:
     weights = {name: [generator.random() for _ in c.options] for name, c in space.choices.items()}
     for inputs in (1, None):
         found = list(most_probable(space, weights, inputs))
-        assert len(found) == len(set(found))
-        assert set(found) == set(every(space, inputs))
+        keys = [what_is_read(space, genotype) for genotype in found]
+        assert len(keys) == len(set(keys))
+        assert set(keys) == {what_is_read(space, genotype) for genotype in every(space, inputs)}
         for genotype in found:
             space.check(genotype)
+
+
+def what_is_read(space: Space, genotype: Genotype) -> frozenset[tuple[str, object]]:
+    return frozenset((name, genotype[name]) for name in read_choices(space, genotype))
+
+
+def test_what_is_not_read_is_not_varied() -> None:
+    space = gap(4)
+    weights = {name: [1.0] * len(choice.options) for name, choice in space.choices.items()}
+    weights["depth"] = [1.0, 0.5, 0.1, 0.1]
+    found = list(islice(most_probable(space, weights), 300))
+    assert len({space.bind(genotype).digest() for genotype in found}) > 100
 
 
 def test_zero_is_left_out_on_edges_of_sums_however_heavy() -> None:
