@@ -6,7 +6,8 @@
  * the machine that it compiles for.
  *
  * A pattern is one array of int32: pointer [rows + 1], column [entries], then the same matrix by columns:
- * pointer_t [columns + 1], column_t [entries], order_t [entries] (position in row order). Rows are shared out among
+ * pointer_t [columns + 1], column_t [entries], order_t [entries] (position in row order), and AHEAD zeros, because the
+ * loops look that far ahead of the entry that they treat, to fetch what it will read. Rows are shared out among
  * threads in ranges that a counter hands out; each row is computed by one thread in a fixed order, so that no bit
  * of the result depends on the number of threads. */
 
@@ -17,7 +18,15 @@
 #define INLINE static inline __attribute__((always_inline))
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
+#define AHEAD 8 /* graph.py knows it as PADDING */
 #define SCRATCH 2048 /* numbers of a chunk of [entries, heads] */
+
+/* GCC since 12 and clang; older compilers add a vector's numbers up one by one. */
+#ifdef __has_builtin
+#define SHUFFLES __has_builtin(__builtin_shufflevector)
+#else
+#define SHUFFLES 0
+#endif
 
 #if defined(__AVX512F__)
 #define FLOATS 16

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gnas.kernels import build, portable, threads
-from gnas.kernels.graph import Structure
+from gnas.kernels.graph import PADDING, Structure
 
 HEADS = 256
 """More attention heads than this are left to other backends."""
@@ -39,7 +39,7 @@ def fits(structure: Structure, x: Tensor) -> bool:
 
 
 def _entries(pattern: Tensor, rows: int, columns: int) -> int:
-    return (pattern.numel() - rows - columns - 2) // 3
+    return (pattern.numel() - rows - columns - 2 - PADDING) // 3
 
 
 def _at(x: Tensor | None) -> int:

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 
 
+PADDING = 8
+"""Zeros that end a pattern: the compiled kernels look so many entries ahead."""
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
     """The pattern of a sparse matrix, rows by columns, in compressed rows and in compressed columns.
@@ -38,9 +42,9 @@ class Structure:
     @classmethod
     def from_pattern(cls, pattern: Tensor, rows: int, columns: int) -> Structure:
         """The structure whose :attr:`pattern` this is."""
-        entries = (pattern.numel() - rows - columns - 2) // 3
-        sizes = [rows + 1, entries, columns + 1, entries, entries]
-        pointer, column, pointer_t, column_t, order_t = pattern.long().split(sizes)
+        entries = (pattern.numel() - rows - columns - 2 - PADDING) // 3
+        sizes = [rows + 1, entries, columns + 1, entries, entries, PADDING]
+        pointer, column, pointer_t, column_t, order_t, _ = pattern.long().split(sizes)
         row = torch._convert_indices_from_csr_to_coo(pointer, column)[0]
         return cls(pointer, column, row, pointer_t, column_t, order_t, (rows, columns))
 
@@ -74,14 +78,15 @@ class Structure:
     @property
     def pattern(self) -> Tensor:
         """All of it as one array of int32, as the compiled kernels read it: pointer, column, pointer_t, column_t and
-        order_t, one after another."""
+        order_t, one after another, and :data:`PADDING` zeros."""
         if "pattern" not in self._kept:
             self._pack()
         return self._kept["pattern"]
 
     @torch.compiler.disable
     def _pack(self) -> None:
-        parts = (self.pointer, self.column, self.pointer_t, self.column_t, self.order_t)
+        padding = self.column.new_zeros(PADDING)
+        parts = (self.pointer, self.column, self.pointer_t, self.column_t, self.order_t, padding)
         self._kept["pattern"] = torch.cat([part.to(torch.int32) for part in parts])
 
     def repeated(self, times: int) -> Structure:

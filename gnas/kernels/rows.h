@@ -11,31 +11,36 @@ typedef struct {
     void (*match)(const int32_t *, int64_t, const T *, int64_t, int64_t, const T *, T *, int);
     void (*score)(const int32_t *, int64_t, const T *, const T *, int64_t, int64_t, const T *, T, T *, int);
     void (*bend)(const int32_t *, int64_t, const T *, const T *, const T *, int64_t, int64_t, const T *, T, T *, T *);
+    void (*largest)(const int32_t *, int64_t, int64_t, const T *, T *);
+    void (*lower)(const int32_t *, int64_t, int64_t, const T *, const T *, T, const T *, int64_t, T *);
+    void (*add)(int64_t, int64_t, const T *, T *);
+    void (*settle)(const int32_t *, int64_t, int64_t, const T *, const T *, T, const T *, const T *, int64_t, T *, T *,
+                   T *);
 } Kernels;
 
-#define LANES WIDEST
-#define COUNT 4
-#include "blocks.h"
-#define LANES WIDEST
+#define LANES 1
 #define COUNT 1
 #include "blocks.h"
-#if WIDEST > 8
-#define LANES 8
+#define LANES 2
 #define COUNT 1
 #include "blocks.h"
-#endif
-#if WIDEST > 4
+#if WIDEST > 2
 #define LANES 4
 #define COUNT 1
 #include "blocks.h"
 #endif
-#if WIDEST > 2
-#define LANES 2
+#if WIDEST > 4
+#define LANES 8
 #define COUNT 1
 #include "blocks.h"
 #endif
-#define LANES 1
+#if WIDEST > 8
+#define LANES 16
 #define COUNT 1
+#include "blocks.h"
+#endif
+#define LANES WIDEST
+#define COUNT 4
 #include "blocks.h"
 
 #define SHAPE(lanes, count) &JOIN(kernels_, JOIN(lanes, JOIN(x, count)))
@@ -72,8 +77,8 @@ static const Kernels *next(int64_t *f, int64_t channels, int back) {
 
 /* exp of n numbers by a polynomial: vectorised without a mathematics library. The buffer has room for a vector. */
 static void exponential(T *x, int64_t n) {
-    typedef T VEC __attribute__((vector_size(WIDEST * sizeof(T)), aligned(sizeof(T)), may_alias));
-    typedef BITS MASK __attribute__((vector_size(WIDEST * sizeof(T)), aligned(sizeof(T)), may_alias));
+    typedef JOIN(vector_, WIDEST) VEC;
+    typedef JOIN(mask_, WIDEST) MASK;
     const int single = sizeof(T) == 4;
     const T magic = single ? (T)12582912.0 : (T)6755399441055744.0;
     const T low = single ? (T)-87.0 : (T)-708.0, high = single ? (T)88.0 : (T)709.0;
@@ -86,7 +91,10 @@ static void exponential(T *x, int64_t n) {
         v = (VEC)((over & (MASK)(high - (VEC){})) | (~over & (MASK)v));
         VEC shifted = v * (T)1.44269504088896340736 + magic, round = shifted - magic;
         VEC r = (v - round * ln2_high) - round * ln2_low, p = (VEC){};
-        for (int d = single ? 7 : 13; d > 0; d--) p = (p + 1) * r * ((T)1 / d);
+        for (int d = single ? 7 : 13; d > 0; d--) {
+            VEC part = r * ((T)1 / d);
+            p = p * part + part;
+        }
         MASK power = ((MASK)shifted + (single ? 127 : 1023)) << (single ? 23 : 52);
         *(VEC *)(x + k) = (VEC)(~under & (MASK)((p + 1) * (VEC)power));
     }
@@ -135,12 +143,8 @@ void statistics_back(const int32_t *pattern, int64_t rows, int64_t columns, int6
         }
     }
 }
-#undef PLUS
 
-#define EACH_WEIGHT \
-    for (int64_t k = 0; k < count; k++) \
-        for (int64_t h = 0; h < heads; h++)
-#define HERE [k * heads + h]
+#undef PLUS
 
 /* Softmax over the entries of each row, one for each head. */
 void edge_softmax(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *logits,
@@ -152,40 +156,37 @@ void edge_softmax(const int32_t *pattern, int64_t rows, int64_t columns, int64_t
         for (int64_t i = first; i < last; i++) {
             int64_t begin = s.pointer[i], end = s.pointer[i + 1];
             if (begin == end) continue;
-            const T *own = logits + begin * heads;
-            memcpy(top, own, heads * sizeof(T));
+            memcpy(top, logits + begin * heads, heads * sizeof(T));
             memset(total, 0, heads * sizeof(T));
-            int64_t count = end - begin;
-            EACH_WEIGHT top[h] = own HERE > top[h] ? own HERE : top[h];
+            EACH_BLOCK(heads, 0) b->largest(0, end - begin, heads, logits + begin * heads + f, top + f);
             for (int64_t e = begin; e < end; e += chunk) {
-                const T *from = logits + e * heads;
-                T *to = out + e * heads;
-                count = end - e < chunk ? end - e : chunk;
-                EACH_WEIGHT buffer HERE = from HERE - top[h];
+                int64_t count = end - e < chunk ? end - e : chunk;
+                for (int64_t k = 0; k < count; k++)
+                    for (int64_t h = 0; h < heads; h++) buffer[k * heads + h] = logits[(e + k) * heads + h] - top[h];
                 exponential(buffer, count * heads);
-                EACH_WEIGHT total[h] += to HERE = buffer HERE;
+                EACH_BLOCK(heads, 0) b->add(count, heads, buffer + f, total + f);
+                memcpy(out + e * heads, buffer, count * heads * sizeof(T));
             }
             for (int64_t h = 0; h < heads; h++) total[h] = 1 / (total[h] + (T)1e-16);
-            T *to = out + begin * heads;
-            count = end - begin;
-            EACH_WEIGHT to HERE *= total[h];
+            for (int64_t e = begin; e < end; e++)
+                for (int64_t h = 0; h < heads; h++) out[e * heads + h] *= total[h];
         }
 }
 
 /* Its gradient: p (g - sum p g). */
 void edge_softmax_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const T *weight,
-                           const T *grad, int64_t heads, T *out, int64_t ranges, int64_t *counter) {
+                       const T *grad, int64_t heads, T *out, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, 0);
     int64_t first, last;
     T total[SCRATCH];
     while (take(&s, ranges, counter, &first, &last) >= 0)
         for (int64_t i = first; i < last; i++) {
-            int64_t at = s.pointer[i] * heads, count = s.pointer[i + 1] - s.pointer[i];
-            const T *p = weight + at, *g = grad + at;
-            T *to = out + at;
+            int64_t begin = s.pointer[i] * heads, end = s.pointer[i + 1] * heads;
             memset(total, 0, heads * sizeof(T));
-            EACH_WEIGHT total[h] += p HERE * g HERE;
-            EACH_WEIGHT to HERE = p HERE * (g HERE - total[h]);
+            for (int64_t e = begin; e < end; e += heads)
+                for (int64_t h = 0; h < heads; h++) total[h] += out[e + h] = weight[e + h] * grad[e + h];
+            for (int64_t e = begin; e < end; e += heads)
+                for (int64_t h = 0; h < heads; h++) out[e + h] -= weight[e + h] * total[h];
         }
 }
 
