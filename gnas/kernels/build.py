@@ -21,7 +21,16 @@ from pathlib import Path
 import torch
 
 SOURCE = Path(__file__).with_name("compiled.c")
-FLAGS = ("-std=gnu11", "-O3", "-fno-unswitch-loops", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
+FLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-fno-unswitch-loops",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fPIC",
+    "-shared",
+)
 TUNING = (("-march=native",), ("-mcpu=native",), ())
 """Flags that name the processor; each is tried where the compiler refuses the one before."""
 TYPES = {torch.float32: (), torch.float64: ("-DDOUBLE",)}

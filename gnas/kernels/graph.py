@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 PADDING = 8
 """Zeros that end a pattern: the compiled kernels look so many entries ahead."""
 
