@@ -8,15 +8,19 @@ CPU's float32 and float64, goes to the next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import ModuleType, TracebackType
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
 from gnas.kernels import compiled, portable, reference
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
+from gnas.kernels.mixing import AGGREGATIONS
 
 __all__ = [
+    "AGGREGATIONS",
     "BACKENDS",
     "Graph",
     "Structure",
@@ -27,6 +31,7 @@ __all__ = [
     "extreme",
     "graph_of",
     "inner_product",
+    "mix_aggregate",
     "moments",
     "reason",
     "statistics",
@@ -87,17 +92,21 @@ def _available(dtype: torch.dtype) -> bool:
     return not compiled.reason(dtype)
 
 
-def _backend(structure: Structure, x: Tensor) -> ModuleType:
+def _backend(structure: Structure, x: Tensor, heads: int = 1) -> ModuleType:
     wish = _wish or "compiled"
     # torch.func doesn't see through the operators of torch.library.
     seen = not torch._C._are_functorch_transforms_active()
-    if wish == "compiled" and seen and compiled.fits(structure, x) and _available(x.dtype):
+    if wish == "compiled" and seen and compiled.fits(structure, x, heads) and _available(x.dtype):
         return compiled
+    return reference if wish == "reference" else _without_compiler(structure, x)
+
+
+def _without_compiler(structure: Structure, x: Tensor) -> ModuleType:
     # PyTorch's reduced sparse products exist on the CPU, for these two types, and neither for empty matrices nor for
     # those with more entries than places.
     fits = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     fits = fits and 0 < structure.entries <= structure.shape[0] * structure.shape[1]
-    return portable if wish != "reference" and fits and x.numel() > 0 else reference
+    return portable if fits and x.numel() > 0 else reference
 
 
 def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tensor:
@@ -139,7 +148,7 @@ def statistics(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor, Tensor,
 
 def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     """Softmax of ``logits`` [entries, heads] over the entries of each row."""
-    out: Tensor = _backend(structure, logits).edge_softmax(structure, logits)
+    out: Tensor = _backend(structure, logits, logits.size(1)).edge_softmax(structure, logits)
     return out
 
 
@@ -156,7 +165,7 @@ def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, s
     Returns:
         [rows, heads, channels], zero where there is no neighbour.
     """
-    out: Tensor = _backend(structure, z).attention(structure, source, target, z, slope)
+    out: Tensor = _backend(structure, z, z.size(1)).attention(structure, source, target, z, slope)
     return out
 
 
@@ -172,5 +181,68 @@ def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float = 0.
     Returns:
         [nodes, heads, channels], zero where there is no neighbour.
     """
-    out: Tensor = _backend(structure, z).attention_v2(structure, att, z, slope)
+    out: Tensor = _backend(structure, z, z.size(1)).attention_v2(structure, att, z, slope)
     return out
+
+
+@overload
+def mix_aggregate(
+    x: Tensor, graph: Graph, weights: Mapping[str, Tensor], squares: Literal[False] = False
+) -> Tensor: ...
+
+
+@overload
+def mix_aggregate(
+    x: Tensor, graph: Graph, weights: Mapping[str, Tensor], squares: Literal[True]
+) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+def mix_aggregate(
+    x: Tensor, graph: Graph, weights: Mapping[str, Tensor], squares: bool = False
+) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+    """The weighted mixture of aggregations, ``sum_k w_k aggregate_k(x)``, with only the sum of them in memory.
+
+    ``sum``, ``mean``, ``max``, ``min`` and ``std`` read the neighbours, ``gcn`` is Kipf and Welling's propagation with
+    one self-loop a node, ``identity`` the node's own state. What is a sum has one coefficient an edge,
+    ``sum_k w_k c_k(e)``; the others come from the same read of the neighbours.
+
+    Args:
+        x: [nodes, channels].
+        graph: The graph; its edge weights are those of ``gcn`` alone.
+        weights: A scalar tensor for each name, of :data:`AGGREGATIONS`.
+        squares: Return the sum of squares of each aggregate too, detached: a scalar for each name.
+
+    Raises:
+        ValueError: A name is unknown.
+    """
+    unknown = sorted(set(weights) - set(AGGREGATIONS))
+    if unknown:
+        raise ValueError(f"got the aggregations {unknown}; expected some of {list(AGGREGATIONS)}")
+    if len(weights) == 1:
+        [(name, weight)] = weights.items()
+        part = _aggregate(x, graph, name)
+        return (weight * part, {name: part.detach().square().sum()}) if squares else weight * part
+    kinds = sum(1 << AGGREGATIONS.index(name) for name in weights)
+    zero = x.new_zeros(())
+    vector = torch.stack([weights[name].to(x.dtype) if name in weights else zero for name in AGGREGATIONS])
+    propagation = graph.propagation(x.dtype, "gcn" in weights)
+    backend = _backend(graph.plain, x)
+    # Coefficients that are learned get their gradient where the mixture is made up of products.
+    if propagation.values is not None and propagation.values.requires_grad and backend is compiled:
+        backend = _without_compiler(graph.plain, x)
+    out, found = backend.mix(graph.plain, kinds, x, vector, propagation, squares)
+    return (out, {name: found[AGGREGATIONS.index(name)] for name in weights}) if squares else out
+
+
+def _aggregate(x: Tensor, graph: Graph, name: str) -> Tensor:
+    structure = graph.plain
+    if name == "identity":
+        return x
+    if name == "gcn":
+        return weighted_sum(graph.looped, graph.symmetric(x.dtype), x)
+    if name in ("max", "min"):
+        return extreme(structure, x, largest=name == "max")
+    if name == "std":
+        return moments(structure, x)[1]
+    out = weighted_sum(structure, None, x)
+    return out if name == "sum" else graph.propagation(x.dtype, False).share.unsqueeze(1) * out

@@ -11,8 +11,8 @@
 #define PICK(mask, a) ((VEC)((mask) & (MASK)(a)))
 /* Fetch the state of a neighbour that is read soon. */
 #define LINE (64 / (int)sizeof(T))
-#define SOON(x, column) \
-    for (int at = 0; at < BLOCK; at += LINE) __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * channels + at)
+#define SOON(x, column, size) \
+    for (int at = 0; at < size; at += LINE) __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * channels + at)
 #define CHOOSE(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
 
 #if COUNT == 1
@@ -94,7 +94,7 @@ INLINE void OF(sum_)(const Side *s, int64_t first, int64_t last, const T *values
         VEC a[COUNT] = {};
         for (int64_t e = s->pointer[i]; e < s->pointer[i + 1]; e++) {
             const T *from = x + s->column[e] * channels;
-            SOON(x, s->column + e);
+            SOON(x, s->column + e, BLOCK);
             if (values) {
                 T value = values[order ? order[e] : e];
                 EACH a[c] += value * AT(from, c);
@@ -118,7 +118,7 @@ static void OF(product)(const Side *s, int64_t first, int64_t last, const T *lef
         EACH own[c] = AT(left + i * channels, c);
         for (int64_t e = s->pointer[i]; e < s->pointer[i + 1]; e++) {
             VEC a[COUNT];
-            SOON(right, s->column + e);
+            SOON(right, s->column + e, BLOCK);
             EACH a[c] = own[c] * AT(right + s->column[e] * channels, c);
             T value = OF(total)(a);
             out[e] = more ? out[e] + value : value;
@@ -136,7 +136,7 @@ INLINE void OF(statistics_)(const Side *s, int64_t first, int64_t last, const T 
         if (begin < end) EACH up[c] = down[c] = shift[c] = AT(x + s->column[begin] * channels, c);
         for (int64_t e = begin + 1; e < end; e++) {
             const T *from = x + s->column[e] * channels;
-            SOON(x, s->column + e);
+            SOON(x, s->column + e, BLOCK);
             EACH {
                 VEC v = AT(from, c);
                 if (high) up[c] = CHOOSE((MASK)(v > up[c]) | (MASK)(v != v), v, up[c]);
@@ -148,12 +148,12 @@ INLINE void OF(statistics_)(const Side *s, int64_t first, int64_t last, const T 
                 }
             }
         }
-        T count = end > begin ? end - begin : 1;
+        T share = (T)1 / (end > begin ? end - begin : 1);
         EACH {
             if (high) PUT(high + at, c) = up[c];
             if (low) PUT(low + at, c) = down[c];
             if (mean) {
-                VEC m = one[c] / count, v = two[c] / count - m * m;
+                VEC m = one[c] * share, v = two[c] * share - m * m;
                 PUT(mean + at, c) = shift[c] + m;
                 PUT(std + at, c) = CHOOSE((MASK)(v <= (T)1e-5), (VEC){}, v);
             }
@@ -179,7 +179,7 @@ INLINE void OF(statistics_back_)(const Side *s, const T *x, int64_t channels, co
     for (int64_t i = 0; i < s->rows; i++) {
         int64_t begin = s->pointer[i], end = s->pointer[i + 1], at = i * channels;
         if (begin == end) continue;
-        T count = end - begin;
+        T share = (T)1 / (end - begin);
         VEC up[COUNT] = {}, down[COUNT] = {}, tops[COUNT] = {}, bottoms[COUNT] = {};
         VEC middle[COUNT] = {}, flat[COUNT] = {}, steep[COUNT] = {};
         EACH {
@@ -189,7 +189,7 @@ INLINE void OF(statistics_back_)(const Side *s, const T *x, int64_t channels, co
         if (high || low)
             for (int64_t e = begin; e < end; e++) {
                 const T *from = x + s->column[e] * channels;
-                SOON(x, s->column + e);
+                SOON(x, s->column + e, BLOCK);
                 EACH {
                     VEC v = AT(from, c);
                     if (high) tops[c] += PICK(v == up[c], 1 - (VEC){});
@@ -199,17 +199,17 @@ INLINE void OF(statistics_back_)(const Side *s, const T *x, int64_t channels, co
         EACH {
             if (high) tops[c] = AT(to_high + at, c) / tops[c];
             if (low) bottoms[c] = AT(to_low + at, c) / bottoms[c];
-            if (to_mean) flat[c] = AT(to_mean + at, c) / count;
+            if (to_mean) flat[c] = AT(to_mean + at, c) * share;
             if (to_std) {
                 VEC d = AT(std + at, c);
                 middle[c] = AT(mean + at, c);
-                steep[c] = PICK(d != 0, AT(to_std + at, c) / (count * d));
+                steep[c] = PICK(d != 0, AT(to_std + at, c) * share / d);
             }
         }
         for (int64_t e = begin; e < end; e++) {
             const T *from = x + s->column[e] * channels;
             T *to = out + s->column[e] * channels;
-            SOON(out, s->column + e);
+            SOON(out, s->column + e, BLOCK);
             EACH {
                 VEC v = AT(from, c), sum = AT(to, c);
                 if (high) sum += PICK(v == up[c], tops[c]);
@@ -238,187 +238,12 @@ static void OF(statistics_back)(const Side *s, const T *x, int64_t channels, con
 #undef CASE
 }
 
-/* Attention's inner loops take several heads at a time, where their sums fit the registers: the neighbours of a node
- * are few, and a loop over them for each head would mostly begin and end. */
-#if COUNT == 1
-#define GROUP 8
-#else
-#define GROUP 1
-#endif
-#define EACH_HEAD for (int h = 0; h < group; h++)
-#define SOON_HEADS(x, column) \
-    for (int at = 0; at < group * width; at += LINE) \
-        __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * heads * width + at)
-#define BY_GROUPS(call) \
-    int64_t h = 0; \
-    for (; h + GROUP <= heads; h += GROUP) call(GROUP); \
-    for (; h < heads; h++) call(1)
-
-/* For each head, out_h (+)= sum_k weight_kh x_kh over some neighbours k. */
-INLINE void OF(weigh_)(const int group, const int32_t *column, int64_t count, const T *weight, int64_t heads,
-                       int64_t width, const T *x, T *out, int more) {
-    VEC a[GROUP][COUNT] = {};
-    if (more) EACH_HEAD EACH a[h][c] = AT(out + h * width, c);
-    for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
-        SOON_HEADS(x, column + k);
-        EACH_HEAD EACH a[h][c] += weight[k * heads + h] * AT(from + h * width, c);
-    }
-    EACH_HEAD EACH PUT(out + h * width, c) = a[h][c];
-}
-
-static void OF(weigh)(const int32_t *column, int64_t count, const T *weight, int64_t heads, int64_t width, const T *x,
-                      T *out, int more) {
-#define CALL(n) OF(weigh_)(n, column, count, weight + h, heads, width, x + h * width, out + h * width, more)
-    BY_GROUPS(CALL);
-#undef CALL
-}
-
-/* out_kh (+)= the totals of a group's vectors. */
-INLINE void OF(put)(const int group, VEC (*a)[COUNT], T *out, int more) {
-    T value[GROUP];
-#if COUNT == 1
-    if (group == GROUP) JOIN(fold_eight_, LANES)(a[0], value);
-    else
-#endif
-        EACH_HEAD value[h] = OF(total)(a[h]);
-    EACH_HEAD out[h] = more ? out[h] + value[h] : value[h];
-}
-
-/* For each head and neighbour, out_kh (+)= <own_h, x_kh>. */
-INLINE void OF(match_)(const int group, const int32_t *column, int64_t count, const T *own, int64_t heads,
-                       int64_t width, const T *x, T *out, int more) {
-    VEC mine[GROUP][COUNT], a[GROUP][COUNT];
-    EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
-    for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
-        SOON_HEADS(x, column + k);
-        EACH_HEAD EACH a[h][c] = mine[h][c] * AT(from + h * width, c);
-        OF(put)(group, a, out + k * heads, more);
-    }
-}
-
-static void OF(match)(const int32_t *column, int64_t count, const T *own, int64_t heads, int64_t width, const T *x,
-                      T *out, int more) {
-#define CALL(n) OF(match_)(n, column, count, own + h * width, heads, width, x + h * width, out + h, more)
-    BY_GROUPS(CALL);
-#undef CALL
-}
-
-/* For each head and neighbour, out_kh (+)= <att_h, leaky_relu(own_h + x_kh)>. */
-INLINE void OF(score_)(const int group, const int32_t *column, int64_t count, const T *att, const T *own,
-                       int64_t heads, int64_t width, const T *x, T slope, T *out, int more) {
-    VEC mine[GROUP][COUNT], by[GROUP][COUNT], a[GROUP][COUNT];
-    EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
-    EACH_HEAD EACH by[h][c] = AT(att + h * width, c);
-    for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
-        SOON_HEADS(x, column + k);
-        EACH_HEAD EACH {
-            VEC r = mine[h][c] + AT(from + h * width, c);
-            a[h][c] = by[h][c] * CHOOSE(r > 0, r, slope * r);
-        }
-        OF(put)(group, a, out + k * heads, more);
-    }
-}
-
-static void OF(score)(const int32_t *column, int64_t count, const T *att, const T *own, int64_t heads, int64_t width,
-                      const T *x, T slope, T *out, int more) {
-#define CALL(n) \
-    OF(score_)(n, column, count, att + h * width, own + h * width, heads, width, x + h * width, slope, out + h, more)
-    BY_GROUPS(CALL);
-#undef CALL
-}
-
-/* Gradients of that, for the gradients d_kh: out_h += sum_k d_kh att_h leaky_relu'(own_h + x_kh), and to att. */
-INLINE void OF(bend_)(const int group, const int32_t *column, int64_t count, const T *d, const T *att, const T *own,
-                      int64_t heads, int64_t width, const T *x, T slope, T *out, T *to_att) {
-    VEC mine[GROUP][COUNT], a[GROUP][COUNT] = {}, b[GROUP][COUNT] = {};
-    EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
-    for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
-        EACH_HEAD EACH {
-            T scale = d[k * heads + h];
-            VEC r = mine[h][c] + AT(from + h * width, c);
-            VEC bent = CHOOSE(r > 0, scale - (VEC){}, scale * slope - (VEC){});
-            a[h][c] += bent;
-            if (to_att) b[h][c] += bent * r;
-        }
-    }
-    EACH_HEAD EACH PUT(out + h * width, c) += a[h][c] * AT(att + h * width, c);
-    if (to_att) EACH_HEAD EACH PUT(to_att + h * width, c) += b[h][c];
-}
-
-static void OF(bend)(const int32_t *column, int64_t count, const T *d, const T *att, const T *own, int64_t heads,
-                     int64_t width, const T *x, T slope, T *out, T *to_att) {
-#define CALL(n) \
-    OF(bend_)(n, column, count, d + h, att + h * width, own + h * width, heads, width, x + h * width, slope, \
-              out + h * width, to_att ? to_att + h * width : 0)
-    BY_GROUPS(CALL);
-#undef CALL
-}
-
-/* What attention does for each head of an entry. Here the block is one of heads, not of channels. A value of the row
- * that an entry belongs to lies at the own row (step 0) or at that of the entry's column (step heads). */
-
-/* top = max(top, max_k x_k) */
-static void OF(largest)(const int32_t *column, int64_t count, int64_t heads, const T *x, T *top) {
-    VEC a[COUNT];
-    EACH a[c] = AT(top, c);
-    for (int64_t k = 0; k < count; k++) {
-        const T *from = x + (column ? column[k] : k) * heads;
-        EACH {
-            VEC v = AT(from, c);
-            a[c] = CHOOSE((MASK)(v > a[c]) | (MASK)(v != v), v, a[c]);
-        }
-    }
-    EACH PUT(top, c) = a[c];
-}
-
-/* logit_k = leaky_relu(own + other_k) - peak, or only less the peak. */
-static void OF(lower)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, T slope,
-                      const T *peak, int64_t step, T *logit) {
-    for (int64_t k = 0; k < count; k++) {
-        T *to = logit + k * heads;
-        EACH {
-            VEC v = AT(to, c);
-            if (other) {
-                v = AT(own, c) + AT(other + column[k] * heads, c);
-                v = CHOOSE(v > 0, v, slope * v);
-            }
-            PUT(to, c) = v - AT(peak + column[k] * step, c);
-        }
-    }
-}
-
-/* total += sum_k x_k */
-static void OF(add)(int64_t count, int64_t heads, const T *x, T *total) {
-    VEC a[COUNT];
-    EACH a[c] = AT(total, c);
-    for (int64_t k = 0; k < count; k++) EACH a[c] += AT(x + k * heads, c);
-    EACH PUT(total, c) = a[c];
-}
-
-/* The gradient of the softmax: weight_k *= scale; d_k = weight_k (d_k - inner); and that of the leaky ReLU. */
-static void OF(settle)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, T slope,
-                       const T *scale, const T *inner, int64_t step, T *weight, T *d, T *to) {
-    VEC a[COUNT] = {};
-    for (int64_t k = 0; k < count; k++) {
-        int64_t row = column[k] * step;
-        EACH {
-            VEC p = AT(weight + k * heads, c) * AT(scale + row, c);
-            VEC g = p * (AT(d + k * heads, c) - AT(inner + row, c));
-            PUT(weight + k * heads, c) = p;
-            PUT(d + k * heads, c) = g;
-            if (to) a[c] += CHOOSE(AT(own, c) + AT(other + column[k] * heads, c) > 0, g, slope * g);
-        }
-    }
-    if (to) EACH PUT(to, c) += a[c];
-}
+#include "mixture.h"
+#include "heads.h"
 
 static const Kernels OF(kernels) = {BLOCK,     OF(sum),   OF(product), OF(statistics), OF(statistics_back), OF(weigh),
                                     OF(match), OF(score), OF(bend),    OF(largest),    OF(lower),           OF(add),
-                                    OF(settle)};
+                                    OF(settle), OF(fold), OF(mix),     OF(mix_back)};
 
 #undef BLOCK
 #undef OF
@@ -431,9 +256,6 @@ static const Kernels OF(kernels) = {BLOCK,     OF(sum),   OF(product), OF(statis
 #undef CHOOSE
 #undef LINE
 #undef SOON
-#undef SOON_HEADS
-#undef GROUP
-#undef EACH_HEAD
-#undef BY_GROUPS
+
 #undef LANES
 #undef COUNT

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gnas.kernels.mixing import Propagation
+
 PADDING = 8
 """Zeros that end a pattern: the compiled kernels look so many entries ahead."""
 
@@ -201,17 +203,37 @@ class Graph:
         """``looped``, once for each of ``count`` attention heads."""
         return self.looped.repeated(count)
 
+    def _scale(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        # The weights of ``looped``, and one over the root of the degree that they give each node.
+        structure, weight = self._looped()
+        weight = weight.to(dtype)
+        degree = torch.zeros(self.num_nodes, dtype=dtype, device=weight.device)
+        degree.index_add_(0, structure.row, weight)
+        return weight, degree.pow(-0.5).masked_fill(degree == 0, 0)
+
     def symmetric(self, dtype: torch.dtype) -> Tensor:
         """Coefficients of Kipf and Welling's propagation on ``looped``: ``w_ij / sqrt(d_i d_j)``."""
         key = f"symmetric {dtype}"
         if key not in self._kept:
-            structure, weight = self._looped()
-            weight = weight.to(dtype)
-            degree = torch.zeros(self.num_nodes, dtype=dtype, device=weight.device)
-            degree.index_add_(0, structure.row, weight)
-            scale = degree.pow(-0.5).masked_fill(degree == 0, 0)
+            structure = self.looped
+            weight, scale = self._scale(dtype)
             self._kept[key] = scale[structure.row] * weight * scale[structure.column]
         return self._kept[key]  # type: ignore[return-value]
+
+    def propagation(self, dtype: torch.dtype, symmetric: bool) -> Propagation:
+        """What the sums of a mixture know of ``plain``; with or without the coefficients of :meth:`symmetric`."""
+        key = f"propagation {dtype} {symmetric}"
+        if key not in self._kept:
+            share = 1 / self.degree.clamp(min=1).to(dtype)
+            self._kept[key] = Propagation(share, *(self._apart(dtype) if symmetric else (None, None)))
+        return self._kept[key]  # type: ignore[return-value]
+
+    def _apart(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        # The coefficients of ``looped`` as those of ``plain`` and those of the nodes themselves.
+        plain, looped = self.plain, self.looped
+        _, scale = self._scale(dtype)
+        between = scale[plain.row] * self.weight.to(dtype) * scale[plain.column]
+        return between.masked_fill(plain.row == plain.column, 0), self.symmetric(dtype)[looped.row == looped.column]
 
 
 _RECENT: OrderedDict[tuple[int, ...], tuple[tuple[Tensor | None, ...], object]] = OrderedDict()

@@ -7,6 +7,7 @@ same functions, so they can be differentiated again (``create_graph``, :mod:`tor
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from gnas.kernels.graph import Structure
+from gnas.kernels.mixing import LINEAR, Propagation, aggregates, squares_of
 from gnas.kernels.reference import edge_softmax
 
 BLOCK = 1 << 22
@@ -163,3 +165,31 @@ def _attend(structure: Structure, logits: Tensor, z: Tensor) -> Tensor:
     stacked = z.transpose(0, 1).reshape(heads * columns, channels)
     out = weighted_sum(structure.repeated(heads), weight.t().flatten(), stacked)
     return out.view(heads, structure.shape[0], channels).transpose(0, 1).contiguous()
+
+
+def mix(
+    structure: Structure, kinds: int, x: Tensor, weights: Tensor, propagation: Propagation, squares: bool
+) -> tuple[Tensor, Tensor]:
+    """As :func:`gnas.kernels.reference.mix`: the sums are one product. With their squares, each for itself."""
+    share, values, diagonal = propagation
+    if squares:
+        parts = _aggregates(structure, kinds, x, propagation)
+        out = sum((weights[k] * part for k, part in parts.items()), torch.zeros_like(x))
+        return out, squares_of(x, parts)
+    out = torch.zeros_like(x)
+    if kinds & LINEAR:
+        zero = torch.zeros_like(weights[0])
+        total, mean, gcn, identity = (weights[k] if kinds >> k & 1 else zero for k in range(4))
+        factors = (total + mean * share).index_select(0, structure.row)
+        own = identity.expand(x.size(0))
+        if values is not None and diagonal is not None:
+            factors, own = factors + gcn * values, own + gcn * diagonal
+        out = weighted_sum(structure, factors, x) + own.unsqueeze(1) * x
+    for k, part in _aggregates(structure, kinds & ~LINEAR, x, propagation).items():
+        out = out + weights[k] * part
+    return out, x.new_empty(0)
+
+
+def _aggregates(structure: Structure, kinds: int, x: Tensor, propagation: Propagation) -> dict[int, Tensor]:
+    own = partial(weighted_sum, structure), partial(extreme, structure), partial(moments, structure)
+    return aggregates(kinds, x, propagation, *own)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from gnas.kernels.graph import Structure
+from gnas.kernels.mixing import Propagation, aggregates, squares_of
 
 
 def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tensor:
@@ -71,3 +74,21 @@ def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> 
     logits = (leaky_relu(z[structure.row] + z[structure.column], slope) * att).sum(dim=-1)
     out = torch.zeros_like(z)
     return out.index_add(0, structure.row, edge_softmax(structure, logits).unsqueeze(2) * z[structure.column])
+
+
+def mix(
+    structure: Structure, kinds: int, x: Tensor, weights: Tensor, propagation: Propagation, squares: bool
+) -> tuple[Tensor, Tensor]:
+    """``sum_k w_k aggregate_k(x)`` over the bits ``kinds``, and each aggregate's sum of squares, detached.
+
+    ``weights``: [7], as :data:`gnas.kernels.AGGREGATIONS`. The squares are zero for what isn't mixed, and not computed
+    (of no elements) unless asked for.
+    """
+    parts = _aggregates(structure, kinds, x, propagation)
+    out = sum((weights[k] * part for k, part in parts.items()), torch.zeros_like(x))
+    return out, squares_of(x, parts) if squares else x.new_empty(0)
+
+
+def _aggregates(structure: Structure, kinds: int, x: Tensor, propagation: Propagation) -> dict[int, Tensor]:
+    own = partial(weighted_sum, structure), partial(extreme, structure), partial(moments, structure)
+    return aggregates(kinds, x, propagation, *own)

@@ -1,5 +1,15 @@
 /* What Python calls: loops over rows, which call the inner loops of blocks.h. */
 
+/* A mixture: which aggregations, by these bits, and by their positions how much of each. */
+enum { SUM = 1, MEAN = 2, GCN = 4, SELF = 8, HIGH = 16, LOW = 32, STD = 64, LINEAR = 15, KINDS = 7 };
+typedef struct {
+    int kinds;
+    const T *weight;            /* [7] */
+    const T *share;             /* one over the number of neighbours, [rows] */
+    const T *values, *diagonal; /* coefficients of propagation: of each entry, and of the node itself, or null */
+    int64_t channels;
+} Mix;
+
 typedef struct {
     int64_t size;
     void (*sum)(const Side *, int64_t, int64_t, const T *, const T *, int64_t, T *);
@@ -16,6 +26,9 @@ typedef struct {
     void (*add)(int64_t, int64_t, const T *, T *);
     void (*settle)(const int32_t *, int64_t, int64_t, const T *, const T *, T, const T *, const T *, int64_t, T *, T *,
                    T *);
+    void (*fold)(const Side *, int64_t, int64_t, const Mix *, const T *, T *);
+    void (*mix)(const Side *, int64_t, int64_t, const Mix *, const T *, T *, const T *, double *);
+    void (*mix_back)(const Side *, const Mix *, const T *, const T *, T *, double *);
 } Kernels;
 
 #define LANES 1
@@ -144,6 +157,36 @@ void statistics_back(const int32_t *pattern, int64_t rows, int64_t columns, int6
     }
 }
 
+/* The mixture out, or its gradient to x where all of it is sums (by columns); and for each aggregation and channel the
+ * sum of its squares, or of its product with what is given against it: [ranges, 7, channels]. */
+void mix(const int32_t *pattern, int64_t rows, int64_t entries, int64_t by_columns, int64_t kinds, const T *weight,
+         const T *share, const T *values, const T *diagonal, const T *x, int64_t channels, T *out, const T *against,
+         double *totals, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, rows, entries, by_columns);
+    Mix m = {kinds, weight, share, values, diagonal, channels};
+    int64_t first, last, number;
+    while ((number = take(&s, ranges, counter, &first, &last)) >= 0) {
+        double *to = totals ? totals + number * KINDS * channels : 0;
+        if (!totals && !(kinds & ~LINEAR)) EACH_BLOCK(channels, 1) b->fold(&s, first, last, &m, x + f, out + f);
+        else EACH_BLOCK(channels, !totals)
+            b->mix(&s, first, last, &m, x + f, PLUS(out, f), PLUS(against, f), PLUS(to, f));
+    }
+}
+
+void mix_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
+              const T *values, const T *diagonal, const T *x, int64_t channels, const T *grad, T *out, double *totals,
+              int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, rows, entries, 0);
+    Mix m = {kinds, weight, share, values, diagonal, channels};
+    int64_t step = ((channels + ranges - 1) / ranges + 15) / 16 * 16, start;
+    while ((start = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED) * step) < channels) {
+        int64_t width = start + step < channels ? step : channels - start;
+        EACH_BLOCK(width, 0) {
+            int64_t at = start + f;
+            b->mix_back(&s, &m, x + at, grad + at, out + at, PLUS(totals, at));
+        }
+    }
+}
 #undef PLUS
 
 /* Softmax over the entries of each row, one for each head. */

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_kernels import calls, graph_with, normal
+from test_kernels import calls, graph_with, mixtures, normal
 from torch import Tensor
 
 from gnas import kernels
@@ -32,6 +32,12 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
     plain = [t.detach() for t in (x, logits, logits, z)]
     attended = torch.ops.gnas.attention(*sizes, *plain[1:], 0.2)
     attended_v2 = torch.ops.gnas.attention_v2(pattern, rows, att.detach(), plain[3], 0.2)
+    graph = graph_with(6, 14, 1)
+
+    def mixing(kinds: int, squares: bool, states: Tensor) -> tuple[object, ...]:
+        weights = normal(7, dtype=dtype) if states.requires_grad else torch.rand(7, dtype=dtype)
+        return pattern, kinds, states, weights, *graph.propagation(dtype, bool(kinds & 4)), squares
+
     stats = list(torch.ops.gnas.statistics(*sizes, plain[0], True, True, True))
     arguments = {
         "weighted_sum": [(*sizes, values, x, False), (*sizes, values, x, True), (*sizes, None, x, False)],
@@ -43,6 +49,8 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
         "attention": [(*sizes, logits, normal(6, 2, dtype=dtype), z, 0.2)],
         "attention_back": [(*sizes, [*plain[1:], *attended], plain[3], 0.2)],
         "attention_v2": [(pattern, rows, att, z, 0.2)],
+        "mix": [mixing(kinds, squares, x) for kinds, squares in ((127, True), (6, False), (11, True), (16, False))],
+        "mix_back": [(*mixing(kinds, False, plain[0])[:-1], plain[0], True, True) for kinds in (127, 15)],
         "attention_v2_back": [(pattern, rows, [att.detach(), plain[3], *attended_v2], plain[3], 0.2)],
     }
     assert set(arguments) <= {name for name in dir(torch.ops.gnas) if not name.startswith("_")}
@@ -53,8 +61,9 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
 
 @needs_compiler
 def test_the_front_compiles_without_a_graph_break() -> None:
-    structure = graph_with(6, 14, 1).plain
-    for name, (function, inputs) in calls(structure, 3, (2, 3), torch.float64).items():
+    graph = graph_with(6, 14, 1)
+    cases = calls(graph.plain, 3, (2, 3), torch.float64) | mixtures(graph, 3, torch.float64)
+    for name, (function, inputs) in cases.items():
         expected = function(*inputs)
         direction = torch.randn_like(expected)
         got = torch.compile(function, backend="aot_eager", fullgraph=True)(*inputs)
@@ -76,11 +85,12 @@ def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @needs_compiler
 @pytest.mark.parametrize("kind", ["random", "hub"])
 def test_no_bit_depends_on_the_number_of_threads(kind: str, many_threads: None) -> None:
-    structure = graph_with(50, 900, 3, kind).plain
+    graph = graph_with(50, 900, 3, kind)
+    cases = calls(graph.plain, 70, (3, 7), torch.float32) | mixtures(graph, 70, torch.float32)
     found: dict[int, list[Tensor]] = {}
     for count in (1, 2, 3, 7):
         torch.set_num_threads(count)
-        for function, inputs in calls(structure, 70, (3, 7), torch.float32).values():
+        for function, inputs in cases.values():
             out = function(*inputs)
             found.setdefault(count, []).extend([out, *torch.autograd.grad(out.square().sum(), inputs)])
     for count in (2, 3, 7):

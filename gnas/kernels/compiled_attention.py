@@ -1,0 +1,194 @@
+"""Softmax over a node's edges and attention, for the compiled backend; see :mod:`gnas.kernels.compiled`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnas.kernels import build, portable, threads
+from gnas.kernels.graph import Structure
+from gnas.kernels.operators import PARTIAL, again, alike, entries_of, full, op
+
+
+@op("gnas::edge_softmax", mutates_args=(), device_types="cpu")
+def _edge_softmax(pattern: Tensor, rows: int, columns: int, logits: Tensor) -> Tensor:
+    heads = logits.size(1)
+    logits = full("logits", logits, (entries_of(pattern, rows, columns), heads), logits.dtype)
+    out = torch.empty_like(logits)
+    call = build.function("edge_softmax", logits.dtype, "pnnnpnpnp")
+    arguments = (pattern.data_ptr(), rows, columns, logits.size(0), logits.data_ptr(), heads, out.data_ptr())
+    threads.run(call, arguments, threads.count(20 * logits.numel()))
+    return out
+
+
+@_edge_softmax.register_fake
+def _(pattern: Tensor, rows: int, columns: int, logits: Tensor) -> Tensor:
+    return alike(logits)[0]
+
+
+@op("gnas::edge_softmax_back", mutates_args=(), device_types="cpu")
+def _to_logits(pattern: Tensor, rows: int, columns: int, weight: Tensor, grad: Tensor) -> Tensor:
+    weight = full("weight", weight, (entries_of(pattern, rows, columns), weight.size(1)), weight.dtype)
+    grad = full("grad", grad, tuple(weight.shape), weight.dtype)
+    out = torch.empty_like(weight)
+    call = build.function("edge_softmax_back", weight.dtype, "pnnnppnpnp")
+    places = (weight.data_ptr(), grad.data_ptr(), weight.size(1), out.data_ptr())
+    threads.run(call, (pattern.data_ptr(), rows, columns, weight.size(0), *places), threads.count(weight.numel()))
+    return out
+
+
+@_to_logits.register_fake
+def _(pattern: Tensor, rows: int, columns: int, weight: Tensor, grad: Tensor) -> Tensor:
+    return alike(weight)[0]
+
+
+def _keep_softmax(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    pattern, ctx.rows, ctx.columns, logits = inputs
+    ctx.save_for_backward(pattern, logits, output)
+
+
+def _softmax_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    pattern, logits, weight = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        structure = Structure.from_pattern(pattern, ctx.rows, ctx.columns)
+        to_logits = again(lambda z: portable.edge_softmax(structure, z), [logits], [grad])[0]
+    else:
+        to_logits = _to_logits(pattern, ctx.rows, ctx.columns, weight, grad)
+    return None, None, None, to_logits
+
+
+_edge_softmax.register_autograd(_softmax_back, setup_context=_keep_softmax)
+
+
+@op("gnas::attention", mutates_args=(), device_types="cpu")
+def _attention(
+    pattern: Tensor, rows: int, columns: int, source: Tensor, target: Tensor, z: Tensor, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
+    source = full("source", source, (columns, heads), z.dtype)
+    target = full("target", target, (rows, heads), z.dtype)
+    z = full("z", z, (columns, heads, width), z.dtype)
+    out, peak, scale = z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
+    call = build.function("attention", z.dtype, "pnnnnnfppppppnp")
+    arguments = (pattern.data_ptr(), rows, columns, entries, heads, width, slope)
+    places = (x.data_ptr() for x in (source, target, z, out, peak, scale))
+    threads.run(call, (*arguments, *places), threads.count(entries * heads * (width + 20)))
+    return out, peak, scale
+
+
+@_attention.register_fake
+def _(
+    pattern: Tensor, rows: int, columns: int, source: Tensor, target: Tensor, z: Tensor, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    heads, width = z.shape[1:]
+    return z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
+
+
+@op("gnas::attention_back", mutates_args=(), device_types="cpu")
+def _to_attention(
+    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    source, target, z, out, peak, scale = (x.contiguous() for x in kept)
+    grad = full("grad", grad, tuple(out.shape), z.dtype)
+    entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
+    inner, to_source, to_target, to_z = alike(peak, source, target, z)
+    call = build.function("attention_back", z.dtype, "pnnnnnnfppppppppppnp")
+    shared = [x.data_ptr() for x in (source, target, z, out, grad, peak, scale, inner)]
+    workers = threads.count(entries * heads * (width + 20))
+    for by_columns, to_own in ((False, to_target), (True, to_source)):
+        sizes = (pattern.data_ptr(), rows, columns, entries, by_columns, heads, width, slope)
+        threads.run(call, (*sizes, *shared, to_own.data_ptr(), to_z.data_ptr()), workers)
+    return to_source, to_target, to_z
+
+
+@_to_attention.register_fake
+def _(
+    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    source, target, z = alike(*kept[:3])
+    return source, target, z
+
+
+def _keep_attention(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    pattern, ctx.rows, ctx.columns, source, target, z, ctx.slope = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(pattern, source, target, z, *output)
+
+
+def _attention_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    pattern, *kept = ctx.saved_tensors
+    found: Sequence[Tensor | None]
+    if torch.is_grad_enabled():
+        structure = Structure.from_pattern(pattern, ctx.rows, ctx.columns)
+        found = again(lambda s, t, z: portable.attention(structure, s, t, z, ctx.slope), kept[:3], [grad])
+    else:
+        found = _to_attention(pattern, ctx.rows, ctx.columns, kept, grad, ctx.slope)
+    return None, None, None, *found, None
+
+
+_attention.register_autograd(_attention_back, setup_context=_keep_attention)
+
+
+@op("gnas::attention_v2", mutates_args=(), device_types="cpu")
+def _attention_v2(pattern: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float) -> tuple[Tensor, Tensor, Tensor]:
+    entries, (heads, width) = entries_of(pattern, nodes, nodes), z.shape[1:]
+    att = full("att", att, (1,) * (att.dim() - 2) + (heads, width), z.dtype)
+    z = full("z", z, (nodes, heads, width), z.dtype)
+    out, peak, scale = torch.empty_like(z), z.new_empty(nodes, heads), z.new_empty(nodes, heads)
+    call = build.function("attention_v2", z.dtype, "pnnnnnfpppppnp")
+    arguments = (pattern.data_ptr(), nodes, nodes, entries, heads, width, slope)
+    places = (x.data_ptr() for x in (att, z, out, peak, scale))
+    threads.run(call, (*arguments, *places), threads.count(entries * heads * (2 * width + 20)))
+    return out, peak, scale
+
+
+@_attention_v2.register_fake
+def _(pattern: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float) -> tuple[Tensor, Tensor, Tensor]:
+    return alike(z)[0], z.new_empty(nodes, z.size(1)), z.new_empty(nodes, z.size(1))
+
+
+@op("gnas::attention_v2_back", mutates_args=(), device_types="cpu")
+def _to_attention_v2(
+    pattern: Tensor, nodes: int, kept: list[Tensor], grad: Tensor, slope: float
+) -> tuple[Tensor, Tensor]:
+    att, z, out, peak, scale = (x.contiguous() for x in kept)
+    grad = full("grad", grad, tuple(z.shape), z.dtype)
+    entries, (heads, width) = entries_of(pattern, nodes, nodes), z.shape[1:]
+    inner, to_z = alike(peak, z)
+    partial = z.new_empty(PARTIAL, heads, width)
+    call = build.function("attention_v2_back", z.dtype, "pnnnnnnfpppppppppnp")
+    places = [x.data_ptr() for x in (att, z, out, grad, peak, scale, inner, to_z, partial)]
+    workers = threads.count(2 * entries * heads * (width + 20))
+    for by_columns, ranges in ((False, PARTIAL), (True, 0)):
+        sizes = (pattern.data_ptr(), nodes, nodes, entries, by_columns, heads, width, slope)
+        threads.run(call, (*sizes, *places), workers, ranges)
+    return partial.sum(dim=0).view_as(att), to_z
+
+
+@_to_attention_v2.register_fake
+def _(pattern: Tensor, nodes: int, kept: list[Tensor], grad: Tensor, slope: float) -> tuple[Tensor, Tensor]:
+    att, z = alike(*kept[:2])
+    return att, z
+
+
+def _keep_attention_v2(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    pattern, ctx.nodes, att, z, ctx.slope = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(pattern, att, z, *output)
+
+
+def _attention_v2_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    pattern, *kept = ctx.saved_tensors
+    found: Sequence[Tensor | None]
+    if torch.is_grad_enabled():
+        structure = Structure.from_pattern(pattern, ctx.nodes, ctx.nodes)
+        found = again(lambda a, z: portable.attention_v2(structure, a, z, ctx.slope), kept[:2], [grad])
+    else:
+        found = _to_attention_v2(pattern, ctx.nodes, kept, grad, ctx.slope)
+    return None, None, *found, None
+
+
+_attention_v2.register_autograd(_attention_v2_back, setup_context=_keep_attention_v2)
