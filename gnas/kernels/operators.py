@@ -52,6 +52,8 @@ def alike(*tensors: Tensor) -> list[Tensor]:
 def again(formula: Callable[..., Any], inputs: Sequence[Tensor], grads: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Gradients of a formula to its inputs that can be differentiated in turn; ``None`` where none is asked for."""
     with torch.enable_grad():
+        # One input may have been made from another; what is asked for are the partial gradients.
+        inputs = [x.view_as(x) for x in inputs]
         outputs = formula(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
