@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import random
 import shutil
 import subprocess
@@ -121,7 +122,11 @@ def test_every_operation_is_exported(op: str, transform: bool, tmp_path: Path) -
 CONVOLUTIONS = [name for name, op in OPS.items() if type(op).__module__.endswith("convolution")]
 
 
-@pytest.mark.skipif(shutil.which("ruff") is None, reason="ruff is not installed")
+# An environment's commands are on the path only where it is activated.
+RUFF = shutil.which("ruff", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+@pytest.mark.skipif(RUFF is None, reason="ruff is not installed")
 def test_the_source_is_formatted_as_ruff_would(supernets: dict[str, GraphSupernet], tmp_path: Path) -> None:
     deep = layered(12, tie=(), jumps=("max", "concat", "lstm"), skips=True)
     wide = gap(1, nodes=4, extended=True)
@@ -135,7 +140,7 @@ def test_the_source_is_formatted_as_ruff_would(supernets: dict[str, GraphSuperne
     line = f"line-length={LINE}"
     for command in (["format", "--diff"], ["check", "--select", "E,F,W,I,B,UP,SIM"]):
         done = subprocess.run(
-            ["ruff", *command, "--isolated", "--config", line, str(tmp_path)],
+            [str(RUFF), *command, "--isolated", "--config", line, str(tmp_path)],
             capture_output=True,
             text=True,
             check=False,
