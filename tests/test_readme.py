@@ -82,7 +82,7 @@ def test_shell(elsewhere: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=1200,
+            timeout=3000,
         )
         assert done.returncode == 0, f"{line!r} ended with {done.returncode}\n{done.stdout}{done.stderr}"
 
