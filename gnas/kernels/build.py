@@ -37,7 +37,7 @@ TYPES = {torch.float32: (), torch.float64: ("-DDOUBLE",)}
 TIMEOUT = 300
 
 
-class Unavailable(RuntimeError):
+class Unavailable(Exception):
     """The compiled kernels can't be had; the message says why."""
 
 
@@ -63,7 +63,9 @@ def processor() -> str:
 
 
 def folder() -> Path:
-    """The cache folder, by the XDG convention."""
+    """The cache folder of gnas: ``$GNAS_CACHE``, else ``$XDG_CACHE_HOME/gnas``, else ``~/.cache/gnas``."""
+    if own := os.environ.get("GNAS_CACHE"):
+        return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "gnas"
 
@@ -85,24 +87,22 @@ def build(dtype: torch.dtype) -> ctypes.CDLL:
     Raises:
         Unavailable: There is no compiler, or it fails.
     """
-    first = (compiler(), *FLAGS, *TYPES[dtype])
+    command = (compiler(), *FLAGS, *TYPES[dtype])
     try:
-        target = folder() / f"kernels-{digest(first)}.so"
+        target = folder() / f"kernels-{digest(command)}.so"
         if target.is_file():
             return ctypes.CDLL(str(target))
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as room:
-            made = _compile(first, Path(room))
-            os.replace(made, target)
+            os.replace(_compile(command, Path(room)), target)
         return ctypes.CDLL(str(target))
-    except OSError:
-        # The folder can't be written, or what lies there can't be loaded: this process builds for itself.
-        with tempfile.TemporaryDirectory() as room:
-            made = _compile(first, Path(room))
-            try:
-                return ctypes.CDLL(str(made))
-            except OSError as error:
-                raise Unavailable(f"the compiled kernels can't be loaded: {error}") from error
+    except (OSError, RuntimeError):
+        # There is no such folder, it can't be written, or what lies there can't be loaded: built for this process.
+        try:
+            with tempfile.TemporaryDirectory() as room:
+                return ctypes.CDLL(str(_compile(command, Path(room))))
+        except OSError as error:
+            raise Unavailable(f"the compiled kernels can't be written or loaded: {error}") from error
 
 
 def _compile(command: tuple[str, ...], room: Path) -> Path:
@@ -129,7 +129,8 @@ def _reset_lock() -> None:
     _LOCK = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_reset_lock)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_lock)
 
 
 def missing(dtype: torch.dtype) -> str:

@@ -86,9 +86,11 @@ class Structure:
 
     @torch.compiler.disable
     def _pack(self) -> None:
-        padding = self.column.new_zeros(PADDING)
-        parts = (self.pointer, self.column, self.pointer_t, self.column_t, self.order_t, padding)
-        self._kept["pattern"] = torch.cat([part.to(torch.int32) for part in parts])
+        # What is first asked for in torch.inference_mode may serve a backward pass later.
+        with torch.inference_mode(False):
+            padding = torch.zeros(PADDING, dtype=torch.int64, device=self.column.device)
+            parts = (self.pointer, self.column, self.pointer_t, self.column_t, self.order_t, padding)
+            self._kept["pattern"] = torch.cat([part.to(torch.int32) for part in parts])
 
     def repeated(self, times: int) -> Structure:
         """The block-diagonal pattern of ``times`` such matrices, so that attention heads share one product."""

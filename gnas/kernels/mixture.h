@@ -37,14 +37,18 @@ INLINE void OF(gather)(const Side *s, int64_t i, const Mix *m, const int weighte
         if (weighted) PARTS r->sum[c] += factor * v[c];
         if (apart) PARTS r->even[c] += v[c];
         if (apart) PARTS r->propagated[c] += value * v[c];
+        /* What is not a number counts as the largest and the smallest. The backward pass, where ties are counted,
+         * needn't remember it. */
         if (kinds & HIGH) PARTS {
-            MASK more = (MASK)(v[c] > r->up[c]) | (MASK)(v[c] != v[c]);
-            if (ties) r->ups[c] = PICK(~more, r->ups[c]) + PICK(more | (MASK)(v[c] == r->up[c]), 1 - (VEC){});
+            MASK more = (MASK)(v[c] > r->up[c]);
+            if (!ties) more |= (MASK)(v[c] != v[c]);
+            if (ties) r->ups[c] = PICK(~more, r->ups[c]) + PICK(v[c] >= r->up[c], 1 - (VEC){});
             r->up[c] = CHOOSE(more, v[c], r->up[c]);
         }
         if (kinds & LOW) PARTS {
-            MASK less = (MASK)(v[c] < r->down[c]) | (MASK)(v[c] != v[c]);
-            if (ties) r->downs[c] = PICK(~less, r->downs[c]) + PICK(less | (MASK)(v[c] == r->down[c]), 1 - (VEC){});
+            MASK less = (MASK)(v[c] < r->down[c]);
+            if (!ties) less |= (MASK)(v[c] != v[c]);
+            if (ties) r->downs[c] = PICK(~less, r->downs[c]) + PICK(v[c] <= r->down[c], 1 - (VEC){});
             r->down[c] = CHOOSE(less, v[c], r->down[c]);
         }
         if (kinds & STD) PARTS {

@@ -22,7 +22,8 @@ RANGES = 8
 _POOLS: dict[int, ThreadPoolExecutor] = {}
 
 # A forked process has none of its parent's threads.
-os.register_at_fork(after_in_child=_POOLS.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_POOLS.clear)
 
 
 def count(work: int) -> int:

@@ -74,6 +74,18 @@ def test_the_front_compiles_without_a_graph_break() -> None:
             torch.testing.assert_close(a, b, msg=name)
 
 
+@needs_compiler
+def test_a_pattern_made_for_inference_serves_training() -> None:
+    structure = graph_with(6, 14, 1).plain
+    values, x = normal(14, dtype=torch.float32), torch.randn(6, 3)
+    with torch.inference_mode():
+        expected = kernels.weighted_sum(structure, values, x)
+    out = kernels.weighted_sum(structure, values, x)
+    assert torch.equal(out, expected)
+    out.sum().backward()
+    assert values.grad is not None
+
+
 @pytest.fixture
 def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -152,6 +164,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A process that has built nothing yet, with an empty cache folder."""
     monkeypatch.setattr(build, "_BUILT", {})
     monkeypatch.setattr(build, "_FUNCTIONS", {})
+    monkeypatch.delenv("GNAS_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "gnas"
 
@@ -199,6 +212,14 @@ def test_a_folder_that_cannot_be_written_is_done_without(fresh: Path, monkeypatc
     assert fresh.is_file()
 
 
+def test_nowhere_to_write_is_told(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fresh.write_text("a file where the folder should be")
+    monkeypatch.setattr(build, "compiler", lambda: sys.executable)
+    monkeypatch.setattr(build.tempfile, "tempdir", str(tmp_path / "missing"))
+    assert kernels.backend() == "portable"
+    assert "can't be written or loaded" in kernels.reason()
+
+
 @needs_compiler
 def test_two_processes_build_at_once(tmp_path: Path) -> None:
     code = (
@@ -206,9 +227,9 @@ def test_two_processes_build_at_once(tmp_path: Path) -> None:
         "build.FLAGS = tuple('-O0' if f == '-O3' else f for f in build.FLAGS); build.build(torch.float32).weighted_sum"
     )
     path = os.pathsep.join(filter(None, [str(Path(kernels.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
-    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": path}
+    env = {**os.environ, "GNAS_CACHE": str(tmp_path), "PYTHONPATH": path}
     running = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE) for _ in range(2)]
     for process in running:
         _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said.decode()
-    assert len(list((tmp_path / "gnas").iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 1
