@@ -1,0 +1,269 @@
+"""What the kernels cost: forward and backward passes beside the portable backend and PyG's own layers.
+
+    python -m benchmarks.kernels --threads 1 2 --large
+
+The ways to compute the same thing take turns in one process, so that a drifting machine slows all of them; the table
+holds medians and their ratios. Peak memory (above that of the graph and its layers; Linux) is that of a process of its
+own. Cora is read from ``GNAS_DATA``, or drawn at random in its size where there is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, SimpleConv
+
+from gnas import kernels
+from gnas.kernels import Graph
+
+RESULTS = Path(__file__).parent / "results" / "kernels"
+HEADS = 8
+OURS = ("compiled", "portable")
+Way = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph and the states of its nodes.
+
+    Args:
+        name: What the result file is called.
+        edge_index: [2, edges].
+        nodes: Number of nodes.
+        channels: Channels of a state; a multiple of the heads.
+        words: Features as ``torch.sparse_csr``, for the first projection; not everywhere.
+    """
+
+    name: str
+    edge_index: Tensor
+    nodes: int
+    channels: int
+    words: Tensor | None = None
+
+
+def cora() -> Case:
+    """Cora with its bag-of-words features, or a graph of its size."""
+    if os.environ.get("GNAS_DATA"):
+        import gnas
+        from gnas.data import quiet_sparse
+
+        data = gnas.load("cora")
+        with quiet_sparse():
+            words = data.x.to_sparse_csr()
+        return Case("cora", data.edge_index, data.num_nodes, 64, words)
+    return Case("cora", torch.randint(2708, (2, 10556), generator=_generator()), 2708, 64)
+
+
+def molecules() -> Case:
+    """A batch of 128 graphs of 25 nodes: random trees with two bonds more, in both directions."""
+    generator, count, size = _generator(), 128, 25
+    child = torch.arange(1, size).repeat(count, 1)
+    # Most atoms follow the one before, so that a node has about two neighbours.
+    back = 1 + (3 * torch.rand(count, size - 1, generator=generator) ** 4).long()
+    rings = torch.randint(size, (2, count, 2), generator=generator)
+    one = torch.cat([child, rings[0]], dim=1)
+    other = torch.cat([(child - back).clamp(min=0), rings[1]], dim=1)
+    offset = size * torch.arange(count).unsqueeze(1)
+    edges = torch.stack([(one + offset).flatten(), (other + offset).flatten()])
+    return Case("molecules", torch.cat([edges, edges.flip(0)], dim=1), count * size, 72)
+
+
+def large() -> Case:
+    """A power-law graph of the size of ogbn-arxiv in both directions."""
+    nodes, edges = 169_343, 1_157_799
+    target = (nodes * torch.rand(edges, generator=_generator()) ** 3).long()
+    source = torch.randint(nodes, (edges,), generator=_generator())
+    both = torch.stack([torch.cat([source, target]), torch.cat([target, source])])
+    return Case("large", both, nodes, 128)
+
+
+CASES: dict[str, Callable[[], Case]] = {"cora": cora, "molecules": molecules, "large": large}
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
+    """For each computation its ways: what runs it, and what its gradient is taken to."""
+    torch.manual_seed(0)
+    graph, edge_index, channels = Graph(case.edge_index, case.nodes), case.edge_index, case.channels
+    x = torch.randn(case.nodes, channels, requires_grad=True)
+    gcn = GCNConv(channels, channels)
+    gat = GATConv(channels, channels // HEADS, heads=HEADS)
+    gatv2 = GATv2Conv(channels, channels // HEADS, heads=HEADS, share_weights=True)
+    plain = {name: SimpleConv(aggr=name) for name in ("sum", "mean", "max", "min", "std")}
+    four = SimpleConv(aggr=["max", "min", "mean", "std"], combine_root=None)
+    weights = torch.rand(7, requires_grad=True)
+
+    def ours_gcn() -> Tensor:
+        return kernels.weighted_sum(graph.looped, graph.symmetric(x.dtype), gcn.lin(x)) + gcn.bias
+
+    def ours_gat() -> Tensor:
+        z = gat.lin(x).view(-1, HEADS, channels // HEADS)
+        source, target = (z * gat.att_src).sum(-1), (z * gat.att_dst).sum(-1)
+        return kernels.attention(graph.looped, source, target, z).flatten(1) + gat.bias
+
+    def ours_gatv2() -> Tensor:
+        z = gatv2.lin_l(x).view(-1, HEADS, channels // HEADS)
+        return kernels.attention_v2(graph.looped, gatv2.att, z).flatten(1) + gatv2.bias
+
+    def ours_mixture() -> Tensor:
+        z = gcn.lin(x)
+        return kernels.mix_aggregate(z, graph, dict(zip(kernels.AGGREGATIONS, weights.unbind(), strict=True)))
+
+    def naive_mixture() -> Tensor:
+        z = gcn.lin(x)
+        parts = {name: conv(z, edge_index) for name, conv in plain.items()} | {"gcn": gcn(x, edge_index), "identity": z}
+        return torch.stack([w * parts[name] for w, name in zip(weights, kernels.AGGREGATIONS, strict=True)]).sum(0)
+
+    def pair(ours: Way, layer: Way, *asked: Tensor | None) -> dict[str, tuple[Way, list[Tensor]]]:
+        inputs = [x, *(t for t in asked if t is not None)]
+        return {name: (_with(name, ours), inputs) for name in OURS} | {"PyG": (layer, inputs)}
+
+    found = {
+        "GCNConv": pair(ours_gcn, lambda: gcn(x, edge_index), gcn.lin.weight),
+        "max": pair(lambda: kernels.extreme(graph.plain, x), lambda: plain["max"](x, edge_index)),
+        "max, min, mean, std": pair(
+            lambda: torch.cat(kernels.statistics(graph.plain, x), dim=1), lambda: four(x, edge_index)
+        ),
+        "GATConv": pair(ours_gat, lambda: gat(x, edge_index), gat.lin.weight, gat.att_src, gat.att_dst),
+        "GATv2Conv": pair(ours_gatv2, lambda: gatv2(x, edge_index), gatv2.lin_l.weight, gatv2.att),
+        "mixture of 7": pair(ours_mixture, naive_mixture, weights, gcn.lin.weight),
+    }
+    if case.words is not None:
+        structure, values = kernels.structure_of(case.words), case.words.values()
+        dense, first = case.words.to_dense(), nn.Linear(case.words.size(1), channels, bias=False).weight
+        sparse: Way = lambda: kernels.weighted_sum(structure, values, first.t().contiguous())  # noqa: E731
+        found["first projection"] = {name: (_with(name, sparse), [first]) for name in OURS} | {
+            "PyG": (lambda: dense @ first.t(), [first])
+        }
+    return found
+
+
+def _with(backend: str, run: Way) -> Way:
+    def chosen() -> Tensor:
+        with kernels.use(backend):
+            return run()
+
+    return chosen
+
+
+def once(run: Way, inputs: list[Tensor], direction: Tensor | None) -> tuple[float, float, Tensor]:
+    """Seconds of the forward and of the backward pass, and a direction for the next time."""
+    began = time.perf_counter()
+    out = run()
+    between = time.perf_counter()
+    direction = torch.randn_like(out) if direction is None else direction
+    start = time.perf_counter()
+    torch.autograd.grad(out, inputs, direction, allow_unused=True)
+    return between - began, time.perf_counter() - start, direction
+
+
+def times(case: Case, repeats: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Median milliseconds of each way, and each way's ratio to the compiled one."""
+    result = {}
+    for name, running in ways(case).items():
+        taken: dict[str, list[tuple[float, float]]] = {way: [] for way in running}
+        direction: Tensor | None = None
+        for i in range(repeats + 1):
+            for way, (run, inputs) in running.items():
+                forward, backward, direction = once(run, inputs, direction)
+                if i:
+                    taken[way].append((forward, backward))
+        both = {way: median(f + b for f, b in pairs) * 1e3 for way, pairs in taken.items()}
+        result[name] = {
+            way: {
+                "forward ms": median(f for f, _ in pairs) * 1e3,
+                "backward ms": median(b for _, b in pairs) * 1e3,
+                "both ms": both[way],
+                "ratio": both[way] / both["compiled"],
+            }
+            for way, pairs in taken.items()
+        }
+    return result
+
+
+def peak(case: Case, name: str, way: str) -> float:
+    """MiB that two forward and backward passes take above the graph, its sorted forms and the layers."""
+    run, inputs = ways(case)[name][way]
+    warm = Graph(case.edge_index[:, :2], case.nodes)
+    kernels.weighted_sum(warm.plain, None, inputs[0].detach()[:, :1] if name != "first projection" else inputs[0].t())
+    before = _memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew
+    direction: Tensor | None = None
+    for _ in range(2):
+        _, _, direction = once(run, inputs, direction)
+    return _memory("VmHWM") - before
+
+
+def _memory(entry: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:")) / 1024
+
+
+def peaks(case: str, names: list[str]) -> dict[str, dict[str, float]]:
+    """Peak MiB of each computation by its compiled way and by PyG's, each in a process of its own."""
+    found: dict[str, dict[str, float]] = {}
+    for name in names:
+        for way in ("compiled", "PyG"):
+            command = [sys.executable, "-m", "benchmarks.kernels", "--peak", case, name, way]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found.setdefault(name, {})[way] = float(done.stdout.split()[-1])
+    return found
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--repeats", type=int, default=21)
+    parser.add_argument("--large", action="store_true", help="169,343 nodes and 2.3M edges too, with fewer repeats")
+    parser.add_argument("--memory", action="store_true", help="peak memory too")
+    parser.add_argument("--peak", nargs=3, metavar=("CASE", "NAME", "WAY"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peak:
+        print(peak(CASES[args.peak[0]](), *args.peak[1:]))
+        return
+    if kernels.reason():
+        raise SystemExit(f"nothing to compare: {kernels.reason()}")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in ("cora", "molecules", *(["large"] if args.large else [])):
+        case = CASES[name]()
+        for threads in args.threads:
+            torch.set_num_threads(threads)
+            found = times(case, args.repeats if name != "large" else max(3, args.repeats // 7))
+            result: dict[str, Any] = {
+                "case": name,
+                "nodes": case.nodes,
+                "edges": case.edge_index.size(1),
+                "channels": case.channels,
+                "threads": threads,
+                "times": found,
+                "peak MiB": peaks(name, list(found)) if args.memory else {},
+                "allocator": os.environ.get("LD_PRELOAD") or "glibc malloc",
+                "versions": {"torch": torch.__version__, "python": platform.python_version()},
+                "machine": platform.machine(),
+            }
+            target = RESULTS / f"{name}-{threads}.json"
+            target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            for computation, by_way in found.items():
+                row = ", ".join(f"{way} {t['both ms']:.2f} ms ({t['ratio']:.2f})" for way, t in by_way.items())
+                print(f"{name} {threads} threads, {computation}: {row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
