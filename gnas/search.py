@@ -109,6 +109,7 @@ def search(
 
     Ctrl-C ends the search after the present step and hands over what was found so far; a second Ctrl-C aborts.
     A run that was killed, aborted or interrupted goes on with ``resume=True`` and ends as it would have otherwise.
+    Memory that is freed stays with the process, see :func:`gnas.kernels.retain`.
 
     Args:
         data: A graph with node labels ``y``; split masks are read if there are any.
@@ -137,6 +138,7 @@ def search(
         TypeError, ValueError: Data or settings are wrong; the message says what was expected.
     """
     _check_types(data, space, strategy, derivation, evaluator, seed)
+    kernels.retain()
     limit = Budget.parse(budget)
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))

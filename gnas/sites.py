@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.mixture import mixture
 from gnas.ops import Context, Op, activate, find
 from gnas.ops.base import Settings
 from gnas.ops.convolution import HEADS, Convolution, gat, gatv2, neighbours
@@ -86,16 +85,28 @@ class OwnSite(nn.Module):
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The weighted sum of the candidates."""
         weights, values = [], []
+        shares: dict[int, list[Tensor]] = {}
         for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
             chosen = [
                 (mixes[place.name], i)
                 for (_, place), i in zip(self.places, positions, strict=True)
                 if isinstance(place, Choice)
             ]
-            if all(i in mix.active for mix, i in chosen):
-                weights.append(torch.stack([mix.weights[i] for mix, i in chosen]).prod())
+            if not all(i in mix.active for mix, i in chosen):
+                continue
+            weight = torch.stack([mix.weights[i] for mix, i in chosen]).prod()
+            coefficients = op.coefficients(self.arity, settings)
+            if coefficients is None:
+                weights.append(weight)
                 values.append(_run(op, cast(nn.ModuleDict, layers), self.arity, settings, inputs, context))
-        return mixture(torch.stack(weights), values) if values else context.zeros
+                continue
+            for place, coefficient in enumerate(coefficients):
+                if coefficient:
+                    shares.setdefault(place, []).append(coefficient * weight)
+        for place, parts in shares.items():
+            weights.append(torch.stack(parts).sum())
+            values.append(inputs(place))
+        return kernels.combine(torch.stack(weights), values) if values else context.zeros
 
     def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
         """State of one candidate's layers."""
@@ -105,14 +116,19 @@ class OwnSite(nn.Module):
         raise ValueError(f"the site has no candidate {op!r} with {dict(settings)}")
 
 
+FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean"}
+"""Candidates of a shared site that are one sparse product of their common state, by their name in the kernels."""
+
+
 class SharedSite(nn.Module):
     """A mixed convolution whose candidates share one projection (``share="site"``).
 
     With the projected state z = W dropout(relu(x)), or z = x where the layer doesn't transform, the value is
     sum_k w_k s_k aggr_k(z) + b. The constant s_k = rms(z) / rms(aggr_k(z)), of detached running means over
-    training steps, brings each candidate to the scale of what it reads, so that the weights are comparable; that
-    of ``identity`` is one. GraphSAGE's candidates share a second projection for the node itself. Candidates that
-    PyG lacks keep parameters of their own.
+    earlier training steps, brings each candidate to the scale of what it reads, so that the weights are comparable;
+    that of ``identity`` is one. What is a sum over the neighbours is one sparse product for all of them, see
+    :func:`gnas.kernels.mix_aggregate`. GraphSAGE's candidates share a second projection for the node itself.
+    Candidates that PyG lacks keep parameters of their own.
     """
 
     momentum = 0.1
@@ -150,18 +166,33 @@ class SharedSite(nn.Module):
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)
-        self._track(-1, mixed.z())
         if not positions:
+            self._track(-1, mixed.z())
             return context.zeros
-        values, factors, biased = [], [], []
-        for k in positions:
-            op = str(self.op.options[k])
+        scales = [weights[k] * self._scale(k) for k in positions]
+        ops = [str(self.op.options[k]) for k in positions]
+        folded = {FOLDED[op]: scale for op, scale in zip(ops, scales, strict=True) if op in FOLDED}
+        factors, values, measured = [], [], {}
+        if folded:
+            z = mixed.z()
+            value, squares = kernels.mix_aggregate(z, context.graph, folded, squares=True)
+            factors.append(torch.ones_like(scales[0]))
+            values.append(value)
+            measured = {name: (square / max(z.numel(), 1)).sqrt() for name, square in squares.items()}
+        for k, op, scale in zip(positions, ops, scales, strict=True):
+            if op in FOLDED:
+                self._note(k, measured[FOLDED[op]])
+                continue
+            factors.append(scale)
             values.append(mixed.candidate(op))
             self._track(k, values[-1])
-            factors.append(weights[k] * self._scale(k))
-            if op in self.folding:
-                biased.append(weights[k])
-        out = mixture(torch.stack(factors), values)
+        self._track(-1, mixed.z())
+        sage = [weights[k] for k, op in zip(positions, ops, strict=True) if op.startswith("sage_")]
+        if sage and project is not None:
+            factors.append(torch.stack(sage).sum() * project)
+            values.append(cast(nn.Linear, self.root)(active))
+        out = kernels.combine(torch.stack(factors), values)
+        biased = [weights[k] for k, op in zip(positions, ops, strict=True) if op in self.folding]
         return out if project is None or not biased else out + (torch.stack(biased).sum() * project) * self.bias
 
     def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
@@ -178,12 +209,15 @@ class SharedSite(nn.Module):
         return self.bias.new_ones(1), (0,)
 
     def _track(self, k: int, value: Tensor) -> None:
-        # Identity is what is read: its entry stays zero, its scale one.
-        if self.training and self.tracking and value.numel() and self.op.options[k : k + 1] != ("identity",):
+        if self.training and self.tracking and value.numel():
             with torch.no_grad():
-                now = (torch.linalg.vector_norm(value) / value.numel() ** 0.5).to(self.rms.dtype)
-                before = self.rms[k]
-                self.rms[k] = torch.where(before == 0, now, before + self.momentum * (now - before))
+                self._note(k, torch.linalg.vector_norm(value) / value.numel() ** 0.5)
+
+    def _note(self, k: int, rms: Tensor) -> None:
+        # Identity is what is read: its entry stays zero, its scale one.
+        if self.training and self.tracking and self.op.options[k : k + 1] != ("identity",):
+            before, now = self.rms[k], rms.to(self.rms.dtype)
+            self.rms[k] = torch.where(before == 0, now, before + self.momentum * (now - before))
 
     def _scale(self, k: int) -> Tensor:
         known = (self.rms[k] > 0) & (self.rms[-1] > 0)
@@ -200,14 +234,14 @@ class SharedSite(nn.Module):
         if op == "gin":
             state = cast(_GIN, self.own[op]).inherit(weight if transform else None, bias)
         elif transform:
-            state |= self._projections(op, weight, bias)
+            state |= self._projections(op, weight, bias, scale)
         return ({"": state} if state else {}), (None if op == "identity" else scale)
 
-    def _projections(self, op: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    def _projections(self, op: str, weight: Tensor, bias: Tensor, scale: float) -> dict[str, Tensor]:
         if op == "identity":
             return {"weight": weight, "bias": bias}
         if op.startswith("sage_"):
-            root = cast(nn.Linear, self.root).weight.detach()
+            root = cast(nn.Linear, self.root).weight.detach() / scale
             return {"lin_l.weight": weight, "lin_l.bias": bias, "lin_r.weight": root}
         if op == "gatv2":
             zero = torch.zeros_like(bias)
@@ -254,7 +288,7 @@ class _Mixed:
         """Mix a transformed and an untransformed value by the weights of the transform choice."""
         pairs = [(w, value()) for w, value in ((self.project, projected), (self.keep, kept)) if w is not None]
         weights, values = zip(*pairs, strict=True)
-        return mixture(torch.stack(weights), values)
+        return kernels.combine(torch.stack(weights), values)
 
     def projected(self) -> Tensor:
         return self.once("projected", lambda: self.site.project(self.active))
@@ -262,41 +296,25 @@ class _Mixed:
     def z(self) -> Tensor:
         return self.once("z", lambda: self.blend(self.projected, lambda: self.x))
 
-    def total(self) -> Tensor:
-        return self.once("total", lambda: neighbours(self.context, self.z(), "sum"))
-
-    def own_part(self) -> Tensor | float:
-        if self.project is None or self.site.root is None:
-            return 0.0
-        root = self.site.root
-        return self.once("root", lambda: cast(Tensor, self.project) * root(self.active))
-
     def candidate(self, op: str) -> Tensor:
         """Value of one candidate before its scale."""
-        graph, context = self.context.graph, self.context
-        if op == "identity":
-            return self.z()
-        if op == "gcn":
-            return kernels.weighted_sum(graph.looped, graph.symmetric(self.x.dtype), self.z())
-        if op == "sage_sum":
-            return self.total() + self.own_part()
-        if op == "sage_mean":
-            return self.total() / graph.degree.clamp(min=1).unsqueeze(1).to(self.x.dtype) + self.own_part()
         if op == "sage_max":
             # GraphSAGE projects after its maximum, so it is the activated state that is mixed with the plain one.
-            top = neighbours(context, self.blend(lambda: self.active, lambda: self.x), "max")
-            return self.settle(lambda: self.site.project(top), top) + self.own_part()
+            top = neighbours(self.context, self.blend(lambda: self.active, lambda: self.x), "max")
+            return self.settle(lambda: self.site.project(top), top)
         if op in ("gat", "gatv2"):
             layer: Any = self.site.own[op]
             z = self.z().view(self.x.size(0), HEADS, self.x.size(1) // HEADS)
-            return gat(layer.att_src, layer.att_dst, z, context) if op == "gat" else gatv2(layer.att, z, context)
-        if op == "gin":
-            return self.gin()
-        return self.own_candidate(op)
+            if op == "gat":
+                return gat(layer.att_src, layer.att_dst, z, self.context)
+            return gatv2(layer.att, z, self.context)
+        return self.gin() if op == "gin" else self.own_candidate(op)
 
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])
-        inner = (1 + layer.eps) * self.z() + self.total()
+        one = self.site.bias.new_ones(())
+        weights = {"sum": one, "identity": (one + layer.eps).squeeze()}
+        inner = kernels.mix_aggregate(self.z(), self.context.graph, weights)
         return self.settle(
             lambda: cast(Tensor, cast(nn.Linear, layer.second)((inner + cast(Tensor, layer.bias)).relu())), inner
         )
@@ -311,8 +329,8 @@ class _Mixed:
             return kept
         if self.keep is None:
             return projected()
-        share = self.project / (self.project + self.keep)
-        return share * projected() + (1 - share) * kept
+        shares = torch.stack([self.project, self.keep])
+        return kernels.combine(shares / shares.sum(), [projected(), kept])
 
     def own_candidate(self, op: str) -> Tensor:
         convolution = cast(Convolution, find(op, op))

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.mixture import mixture
 from gnas.model import GraphModel, check_program
 from gnas.ops import Context, sparse_dropout_linear
 from gnas.relaxation import Relaxation, Softmax
@@ -167,7 +166,7 @@ class GraphSupernet(nn.Module):
                 return value(place)
             mix = mixes[place.name]
             parts = [value(str(place.options[i])) for i in mix.active]
-            return mixture(mix.weights[list(mix.active)], parts) if parts else context.zeros
+            return kernels.combine(mix.weights[list(mix.active)], parts) if parts else context.zeros
 
         out = sparse_dropout_linear(value(self.space.output), self.decoder, self.dropout, self.training)
         # The closures refer to the values and to each other; emptied, they free them now and not at some collection.

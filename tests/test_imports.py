@@ -39,7 +39,6 @@ LAYERS = (
     "budget",
     "journal",
     "ops",
-    "mixture",
     "kernels",
     "space",
     "relaxation",

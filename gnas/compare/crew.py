@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import torch
 
+from gnas import kernels
 from gnas.baselines import BASELINES
 from gnas.data import quiet_sparse
 from gnas.evaluate import Result, TrainFromScratch, builder
@@ -95,6 +96,7 @@ def _begin(packed: bytes) -> None:
     # Ctrl-C is for the process that waits; it ends this one in an orderly way.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    kernels.retain()
     with quiet_sparse():
         _TASKS.append(Task(**torch.load(io.BytesIO(packed), weights_only=True)))
 

@@ -8,15 +8,16 @@ CPU's float32 and float64, goes to the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType, TracebackType
 from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
-from gnas.kernels import compiled, portable, reference
+from gnas.kernels import combining, compiled, portable, reference
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
+from gnas.kernels.memory import retain
 from gnas.kernels.mixing import AGGREGATIONS
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "attention",
     "attention_v2",
     "backend",
+    "combine",
     "edge_softmax",
     "extreme",
     "graph_of",
@@ -34,6 +36,7 @@ __all__ = [
     "mix_aggregate",
     "moments",
     "reason",
+    "retain",
     "statistics",
     "structure_of",
     "use",
@@ -232,6 +235,28 @@ def mix_aggregate(
         backend = _without_compiler(graph.plain, x)
     out, found = backend.mix(graph.plain, kinds, x, vector, propagation, squares)
     return (out, {name: found[AGGREGATIONS.index(name)] for name in weights}) if squares else out
+
+
+def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
+    """``sum_k w_k v_k``: a tensor of the values' shape, from one pass over each of them.
+
+    Args:
+        weights: [options].
+        values: A tensor for each option, all of one shape.
+
+    Raises:
+        ValueError: The values differ in shape or type, or there are not as many as weights.
+    """
+    first = values[0]
+    if weights.shape != (len(values),) or any(v.shape != first.shape or v.dtype != first.dtype for v in values):
+        raise ValueError(
+            f"got weights of shape {list(weights.shape)} for values of {[(list(v.shape), v.dtype) for v in values]}; "
+            "expected one weight for each value, and values of one shape and type"
+        )
+    special = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if first.device.type != "cpu" or _wish == "reference" or special:
+        return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
+    return combining.combine(weights, values, _wish != "portable" and _available(first.dtype))
 
 
 def _aggregate(x: Tensor, graph: Graph, name: str) -> Tensor:

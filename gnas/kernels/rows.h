@@ -234,3 +234,4 @@ void edge_softmax_back(const int32_t *pattern, int64_t rows, int64_t columns, in
 }
 
 #include "attention.h"
+#include "combine.h"

@@ -20,6 +20,9 @@ class Zero(Op):
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(0)
 
+    def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...]:
+        return (0.0,) * inputs
+
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         return context.zeros
 
@@ -44,6 +47,9 @@ class Sum(Op):
 
     name = "sum"
 
+    def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...]:
+        return (1.0,) * inputs
+
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         return torch.stack(list(inputs)).sum(dim=0) if len(inputs) > 2 else cast(Tensor, sum(inputs))
 
@@ -58,6 +64,10 @@ class Lerp(Op):
 
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(2 if settings["weight"] else 1)
+
+    def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...]:
+        weight = cast(float, settings["weight"])
+        return (1 - weight, weight)
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         return torch.lerp(inputs[0], inputs[1], cast(float, settings["weight"])) if len(inputs) > 1 else inputs[0]

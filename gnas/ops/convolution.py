@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, SimpleConv
 
@@ -145,7 +146,9 @@ class GAT(Convolution):
 
 def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
-    source, target = (z * att_src).sum(-1), (z * att_dst).sum(-1)
+    # As one product: each head's vector lies in the rows that belong to the head.
+    spread = [torch.diag_embed(att.squeeze(0).t()).transpose(0, 1).flatten(0, 1) for att in (att_src, att_dst)]
+    source, target = (z.flatten(1) @ torch.cat(spread, dim=1)).split(z.size(1), dim=1)
     return kernels.attention(context.graph.looped, source, target, z).flatten(1)
 
 
@@ -194,6 +197,9 @@ class Identity(Convolution):
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
         return {"": Call(nn.Linear, (HIDDEN, HIDDEN))} if settings.get("transform", False) else {}
+
+    def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...] | None:
+        return None if settings.get("transform", False) else (1.0,) + (0.0,) * (inputs - 1)
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         project = settings.get("transform", False)

@@ -58,7 +58,7 @@ def test_dropout_keeps_the_mean_and_the_share() -> None:
     torch.manual_seed(0)
     ones = torch.ones(200, 100)
     dropped = dropout(ones, 0.8, True)
-    assert dropped.unique().tolist() == pytest.approx([0.0, 5.0])
+    assert dropped.unique().tolist() == pytest.approx([0.0, 5.0], rel=1e-4)
     assert abs(float(dropped.mean()) - 1) < 0.05
     assert dropout(ones, 0.8, False) is ones and dropout(ones, 0.0, True) is ones
     assert not dropout(ones, 1.0, True).any()
