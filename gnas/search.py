@@ -264,11 +264,11 @@ class _Search:
             if interrupt.requested:
                 done = whole
                 break
-            # One seed after another. Of a round over a choice, all options or none: those left out could not win.
+            # One seed after another. Of a seed's round, all options or none: those left out could not win.
             turn = min((job.inherit, job.seed) for job in jobs)
             due = [job for job in jobs if (job.inherit, job.seed) == turn]
             if not left:
-                left = 1 if due[0].kind == "best_of" else len(due)
+                left = 1 if due[0].kind == "best_of" and not due[0].seed else len(due)
                 if self.late(len(done), left):
                     self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
                     break
