@@ -5,7 +5,8 @@ are nearly as probable, they know nothing of how two choices go together, and th
 after another:
 
 1. **Shortlist.** Some hundred most probable genotypes are judged by the supernet's weights (:mod:`gnas.shortlist`).
-2. **Best of n.** The best n of these are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
+2. **Best of n.** The best of these, and points of the space that are known to be good (a warm start; alpha may not have
+   seen what they have), n in all, are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
    1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on.
 3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
    with all other choices as they stand; the best mean wins, and what stood stands in a tie. Depth is the most
@@ -14,9 +15,9 @@ after another:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from math import inf
 from statistics import fmean
 from typing import Any
@@ -77,6 +78,7 @@ class Derivation:
             ``best_of`` leaves that out, and the most probable ones go on.
         steps: Training steps of the supernet in each of the two rounds of that.
         best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
+        starts: Whether the space's own starts, points that are known to be good, are among these: half at most.
         rounds: Rounds of halving them: the first has one seed, each further one twice as many.
         seeds: Seeds for every depth and for further evidence.
         evidence: Choices to settle by training, in this order; those that a space lacks are skipped. Without
@@ -90,6 +92,7 @@ class Derivation:
     listed: int = 512
     steps: int = 200
     best_of: int = 32
+    starts: bool = True
     rounds: int = 4
     seeds: int = 3
     evidence: tuple[str, ...] = (DEPTH,)
@@ -204,25 +207,22 @@ class Derivation:
         return [name for name in self.evidence if name in space.choices and len(space.choices[name].options) > 1]
 
     def _candidates(self, space: Space, weights: Weights, done: Sequence[Event]) -> Iterator[Genotype]:
-        """What the best of n is taken from."""
-        listed = [choices for event in done if event["event"] == LISTED for choices in event["genotypes"]]
-        probable = (space.genotype(choices) for choices in listed) if listed else self._probable(space, weights)
-        return islice(probable, self.best_of)
+        """What the best of n is taken from: the space's own starts, then the shortlist."""
+        listed = _listed(done)
+        probable = map(space.genotype, listed) if listed else self._probable(space, weights)
+        starts = map(space.genotype, space.starts[: self.best_of // 2] if self.starts else ())
+        return islice(_distinct(space, chain(starts, probable)), self.best_of)
 
     def _probable(self, space: Space, weights: Weights) -> Iterator[Genotype]:
         """The most probable genotypes, of those that bind to one network the first."""
-        seen: set[str] = set()
-        for genotype in islice(most_probable(space, weights, self.inputs), TRIES):
-            digest = space.bind(genotype).digest()
-            if digest not in seen:
-                seen.add(digest)
-                yield genotype
+        return _distinct(space, islice(most_probable(space, weights, self.inputs), TRIES))
 
     def _proposed(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
-        """The best of n, judged by those that were trained on the most seeds; the first candidate without any."""
+        """The best of n, judged by those that were trained on the most seeds; without any the most probable."""
         scores = _scores(done, "best_of")
         if not scores:
-            return next(self._candidates(space, weights, done), discretise(space, weights, self.inputs))
+            listed = _listed(done)
+            return space.genotype(listed[0]) if listed else discretise(space, weights, self.inputs)
         most = max(len(values) for _, values in scores)
         return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
 
@@ -237,6 +237,20 @@ class Derivation:
             if len(values) >= self.seeds and fmean(values) > score:
                 best, score = other, fmean(values)
         return best
+
+
+def _listed(done: Sequence[Event]) -> list[Mapping[str, Value]]:
+    return [choices for event in done if event["event"] == LISTED for choices in event["genotypes"]]
+
+
+def _distinct(space: Space, genotypes: Iterable[Genotype]) -> Iterator[Genotype]:
+    """Of the genotypes that bind to one network the first."""
+    seen: set[str] = set()
+    for genotype in genotypes:
+        digest = space.bind(genotype).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield genotype
 
 
 def halvings(rounds: int) -> list[tuple[int, int]]:

@@ -92,7 +92,7 @@ def unread_nodes(space: Space, genotype: Genotype) -> tuple[Node, ...]:
         sink += "_"
     # A sink that reads everything keeps all nodes, so that only the contraction of simplify() is left.
     names = tuple(node.name for node in nodes)
-    whole = simplify(replace(space, nodes=(*nodes, Node(sink, "read", names)), output=sink))
+    whole = simplify(replace(space, nodes=(*nodes, Node(sink, "read", names)), output=sink, starts=()))
     return tuple(node for node in whole.nodes if node.name not in live and node.op != "zero" and node.name != sink)
 
 

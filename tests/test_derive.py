@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from itertools import islice, pairwise
@@ -197,6 +198,21 @@ def test_a_lucky_seed_of_a_depth_does_not_win_over_many_of_another() -> None:
     assert derivation.choose(space, weights, lucky) == first
 
 
+def test_half_of_the_candidates_may_be_the_spaces_own_starts() -> None:
+    space = layered(4)
+    weights = weights_of(space)
+    for count in (4, 12, 40):
+        derivation = Derivation(listed=1, best_of=count, evidence=())
+        genotypes = [job.genotype for job in derivation.jobs(space, weights, [])]
+        starts = [space.genotype(start) for start in space.starts[: count // 2]]
+        assert len(genotypes) == count and genotypes[: len(starts)] == starts
+        assert genotypes[len(starts)] == discretise(space, weights)
+        without = dataclasses.replace(derivation, starts=False).jobs(space, weights, [])
+        assert without[0].genotype == discretise(space, weights)
+    # They are tried, not believed: without any training alpha decides.
+    assert Derivation().choose(space, weights, []) == discretise(space, weights)
+
+
 def test_networks_that_are_the_same_are_trained_once() -> None:
     # Branches of a tree that are alike can be exchanged.
     space = gap(1)
@@ -268,7 +284,7 @@ def test_a_shortlist_is_what_the_best_of_n_is_taken_from() -> None:
     torch.manual_seed(0)
     net = GraphSupernet(space, 6, 16, 3)
     weights = {name: w.tolist() for name, w in net.arch_weights().items()}
-    derivation = Derivation(listed=20, steps=3, best_of=4, evidence=())
+    derivation = Derivation(listed=20, steps=3, best_of=4, evidence=(), starts=False)
     assert derivation.lists([]) and not Derivation(listed=4, best_of=4).lists([])
     listed = derivation.shorten(task, net, Recipe(hidden_channels=16), weights)
     assert listed == derivation.shorten(task, net, Recipe(hidden_channels=16), weights)

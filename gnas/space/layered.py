@@ -11,6 +11,7 @@ nearly every hand-made network: with a hundred labels, alphas can tell a few suc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from gnas.space.program import Choice, Node, Space, Value
@@ -19,6 +20,14 @@ AGGREGATORS = ("gcn", "sage_mean", "sage_max", "gat", "gin", "identity")
 EXTENDED = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
 JUMPS = ("last", "max", "concat", "lstm")
 TIES = ("aggregate", "transform", "previous", "initial")
+
+STARTING = ("gcn", "sage_mean", "gat")
+KNOWN: tuple[tuple[dict[str, Value], int], ...] = (
+    ({"transforms": "mlp1", "transform": False, "initial": 0.1, "previous": 0.0}, 10),
+    ({"transforms": "x", "transform": False, "initial": 0.0, "previous": 0.0}, 2),
+    ({"transforms": "x", "transform": True, "initial": 0.0, "previous": 0.0}, 2),
+)
+"""Starts for each of :data:`STARTING`, with their depth: APPNP, SGC, and two projecting layers as in GCN and GAT."""
 
 SANE_AGGREGATORS = (
     "sage_sum",
@@ -104,7 +113,24 @@ def layered(
         ]
         below = layer
     program += _readout(max_depth, jumps, skips, depth)
-    return Space("layered", tuple(program), "out", share=share)
+    space = Space("layered", tuple(program), "out", share=share)
+    return replace(space, starts=_starts(space))
+
+
+def _starts(space: Space) -> tuple[dict[str, Value], ...]:
+    """What people would try first, as far as the space has it: see :data:`KNOWN`."""
+    found: list[dict[str, Value]] = []
+    for known, depth in KNOWN:
+        for aggregate in STARTING:
+            start: dict[str, Value] = {}
+            for choice in space.choices.values():
+                # The last depth that there is, where there are fewer.
+                deep = choice.options[min(depth, len(choice.options)) - 1]
+                wanted: dict[str, Value] = {"aggregate": aggregate, "depth": deep, **known}
+                start[choice.name] = wanted.get(choice.name.split(".")[0], choice.options[0])
+            if all(option in space.choices[name].options for name, option in start.items()) and start not in found:
+                found.append(start)
+    return tuple(found)
 
 
 def _settle(choice: Choice) -> Value | Choice:

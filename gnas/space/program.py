@@ -22,7 +22,7 @@ import hashlib
 import json
 import keyword
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -271,6 +271,8 @@ class Space:
         inputs: Names that are given from outside.
         share: How the candidates of a site share weights: ``"site"`` (one projection for all) or ``"none"``
             (each its own).
+        starts: Points that are known to be good, each an option for every choice: a warm start, for whoever chooses
+            among genotypes. They are no part of what the space is, so neither equality nor the digest sees them.
     """
 
     name: str
@@ -278,6 +280,7 @@ class Space:
     output: str
     inputs: tuple[str, ...] = ("x",)
     share: str = "site"
+    starts: tuple[Mapping[str, Value], ...] = field(default=(), repr=False, compare=False, hash=False)
     choices: dict[str, Choice] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -318,6 +321,15 @@ class Space:
                 f"space {self.name!r} has the output {self.output!r}, which no node defines (defined: {list(defined)})"
             )
         object.__setattr__(self, "choices", choices)
+        object.__setattr__(self, "starts", tuple(dict(start) for start in self.starts))
+        for start in self.starts:
+            if set(start) != set(choices):
+                raise ValueError(
+                    f"space {self.name!r} got a start for the choices {sorted(start)}; expected an option for each of "
+                    f"{sorted(choices)}"
+                )
+            for name, option in start.items():
+                choices[name].index(option)
 
     def __getitem__(self, name: str) -> Node:
         for node in self.nodes:
@@ -397,7 +409,7 @@ class Space:
             )
             for node in self.nodes
         ]
-        return simplify(replace(self, nodes=tuple(nodes)))
+        return simplify(replace(self, nodes=tuple(nodes), starts=()))
 
     def digest(self) -> str:
         """A canonical name of the structure: 64 hexadecimal digits.
@@ -431,7 +443,8 @@ class Space:
             for node in self.nodes
         ]
         head = {"format": "gnas.space", "version": VERSION, "name": self.name, "inputs": list(self.inputs)}
-        return json.dumps({**head, "output": self.output, "share": self.share, "nodes": nodes}, indent=1)
+        starts = {"starts": self.starts} if self.starts else {}
+        return json.dumps({**head, "output": self.output, "share": self.share, "nodes": nodes, **starts}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Space:
@@ -455,7 +468,8 @@ class Space:
                 )
                 for node in content["nodes"]
             )
-            return cls(content["name"], nodes, content["output"], tuple(content["inputs"]), content["share"])
+            starts = _list(content.get("starts", []))
+            return cls(content["name"], nodes, content["output"], tuple(content["inputs"]), content["share"], starts)
 
         return _built("space", build)
 
@@ -468,7 +482,14 @@ def prune(space: Space) -> Space:
         if node.name in read:
             read.update(node.reads())
             kept.append(replace(node, inputs=node._read()))
-    return replace(space, nodes=tuple(reversed(kept)))
+    return _narrowed(space, kept[::-1], space.output)
+
+
+def _narrowed(space: Space, nodes: Sequence[Node], output: str) -> Space:
+    """The space with fewer nodes; its starts say nothing of choices that are gone."""
+    left = {choice.name for node in nodes for choice in node.choices}
+    starts = tuple({name: option for name, option in start.items() if name in left} for start in space.starts)
+    return replace(space, nodes=tuple(nodes), output=output, starts=starts)
 
 
 def simplify(space: Space) -> Space:
@@ -500,7 +521,7 @@ def simplify(space: Space) -> Space:
             zeros.add(node.name)
             inputs = ()
         nodes.append(replace(node, op=op, inputs=inputs))
-    return prune(replace(space, nodes=tuple(nodes), output=alias.get(space.output, space.output)))
+    return prune(_narrowed(space, nodes, alias.get(space.output, space.output)))
 
 
 def _hash(*parts: object) -> str:
