@@ -156,6 +156,10 @@ class GraphSupernet(nn.Module):
         graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
         state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
         context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch, self._tracking)
+        if self.checkpoint and graph.edge_weight is not None and graph.edge_weight.requires_grad:
+            # What derives from learned edge weights is kept by the graph: made inside a site, it would be missing when
+            # the site is computed again.
+            graph.propagation(state.dtype, True)
         mixes = self._mixes()
         values = {"x": state}
 
