@@ -135,8 +135,9 @@ class OwnSite(nn.Module):
         raise ValueError(f"the site has no candidate {op!r} with {dict(settings)}")
 
 
-FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean"}
-"""Candidates of a shared site that are one sparse product of their common state, by their name in the kernels."""
+STATISTICS = {f"conv_{aggr}": aggr for aggr in ("sum", "mean", "max", "min", "std")}
+FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean", **STATISTICS}
+"""Candidates of a shared site that aggregate their common state in one pass, by their name in the kernels."""
 
 
 class SharedSite(nn.Module):
@@ -145,14 +146,14 @@ class SharedSite(nn.Module):
     With the projected state z = W dropout(relu(x)), or z = x where the layer doesn't transform, the value is
     sum_k w_k s_k aggr_k(z) + b. The constant s_k = rms(z) / rms(aggr_k(z)), of detached running means over
     earlier training steps, brings each candidate to the scale of what it reads, so that the weights are comparable;
-    that of ``identity`` is one. What is a sum over the neighbours is one sparse product for all of them, see
+    that of ``identity`` is one. Sums and other statistics of the neighbours are one pass for all of them, see
     :func:`gnas.kernels.mix_aggregate`. GraphSAGE's candidates share a second projection for the node itself.
     Candidates that PyG lacks keep parameters of their own.
     """
 
     momentum = 0.1
     inner = True
-    folding = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
+    folding = (*FOLDED, "sage_max", "gat", "gatv2", "gin")
 
     def __init__(self, node: Node, hidden: int) -> None:
         super().__init__()
@@ -195,7 +196,10 @@ class SharedSite(nn.Module):
             return context.zeros
         scales = [weights[k] * self._scale(k) for k in positions]
         ops = [str(self.op.options[k]) for k in positions]
-        folded = {FOLDED[op]: scale for op, scale in zip(ops, scales, strict=True) if op in FOLDED}
+        folded: dict[str, Tensor] = {}
+        for op, scale in zip(ops, scales, strict=True):
+            if op in FOLDED:
+                folded[FOLDED[op]] = folded[FOLDED[op]] + scale if FOLDED[op] in folded else scale
         factors, values, measured = [], [], {}
         if folded:
             z = mixed.z()
