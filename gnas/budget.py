@@ -109,7 +109,7 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any
         each: Seconds of one epoch of one training.
     """
     evidence = tuple(sorted(derivation.evidence, key=lambda name: name != "depth"))
-    lean = replace(derivation, seeds=1, inherited=False, finalists=1)
+    lean = replace(derivation, seeds=1, inherited=False, rounds=1)
     few = replace(lean, listed=1, best_of=min(derivation.best_of, 4), evidence=evidence)
     least = replace(few, best_of=1, evidence=evidence[:1])
     for candidate in (derivation, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
@@ -131,7 +131,11 @@ def extent(derivation: Any, space: Any) -> float:
 def trainings(derivation: Any, space: Any) -> int:
     """How many short trainings a derivation makes at most."""
     settled = [space.choices[name] for name in derivation.evidence if name in space.choices]
-    count: int = derivation.best_of + min(derivation.finalists, derivation.best_of) * (derivation.seeds - 1)
+    count, left = 0, derivation.best_of
+    if left > 1:
+        for i in range(derivation.rounds):
+            count += left * max(1, 2**i // 2)
+            left = -(-left // 2)
     for choice in settled:
         count += len(choice.options) * (derivation.seeds + (derivation.inherited and choice.name == "depth"))
     return count

@@ -5,10 +5,11 @@ are nearly as probable, they know nothing of how two choices go together, and th
 after another:
 
 1. **Shortlist.** Some hundred most probable genotypes are judged by the supernet's weights (:mod:`gnas.shortlist`).
-2. **Best of n.** The best n of these are trained once, the best few of them on more seeds; the best mean goes on.
+2. **Best of n.** The best n of these are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
+   1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on.
 3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
-   with all other choices as they stand; the best mean wins, among equals the first. Depth is the most important of
-   them; its options are also trained on from the supernet's weights.
+   with all other choices as they stand; the best mean wins, and what stood stands in a tie. Depth is the most
+   important of them, and by default the only one; its options are also trained on from the supernet's weights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -75,8 +77,8 @@ class Derivation:
             ``best_of`` leaves that out, and the most probable ones go on.
         steps: Training steps of the supernet in each of the two rounds of that.
         best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
-        finalists: How many of them are trained on more seeds.
-        seeds: Seeds for those, for every depth and for further evidence.
+        rounds: Rounds of halving them: the first has one seed, each further one twice as many.
+        seeds: Seeds for every depth and for further evidence.
         evidence: Choices to settle by training, in this order; those that a space lacks are skipped. Without
             ``"depth"`` among them alpha decides on the depth.
         inherited: Whether every depth is also trained on from the supernet's weights.
@@ -87,10 +89,10 @@ class Derivation:
     inputs: int | None = 1
     listed: int = 512
     steps: int = 200
-    best_of: int = 8
-    finalists: int = 3
+    best_of: int = 32
+    rounds: int = 4
     seeds: int = 3
-    evidence: tuple[str, ...] = (DEPTH, "aggregate", "transforms", "transform", "initial", "previous")
+    evidence: tuple[str, ...] = (DEPTH,)
     inherited: bool = True
     epochs: int = 200
     patience: int = 40
@@ -98,10 +100,8 @@ class Derivation:
     def __post_init__(self) -> None:
         if self.inputs is not None and self.inputs < 1:
             raise ValueError(f"inputs got {self.inputs}; expected at least 1, or None to keep every edge")
-        if min(self.listed, self.steps, self.best_of, self.finalists, self.seeds, self.epochs) < 1:
-            raise ValueError(
-                f"got {self}; expected listed, steps, best_of, finalists, seeds and epochs to be at least 1"
-            )
+        if min(self.listed, self.steps, self.best_of, self.rounds, self.seeds, self.epochs) < 1:
+            raise ValueError(f"got {self}; expected listed, steps, best_of, rounds, seeds and epochs to be at least 1")
 
     def lists(self, done: Sequence[Event]) -> bool:
         """Whether a shortlist is the next thing to make."""
@@ -178,10 +178,13 @@ class Derivation:
             return Job(kind, genotype, seed, inherit, depth)
 
         if self.best_of > 1:
-            yield [job("best_of", genotype, 0) for genotype in self._candidates(space, weights, done)]
-            firsts = [(scores[0], choices) for choices, scores in _scores(done, "best_of")]
-            finalists = sorted(firsts, key=lambda item: -item[0])[: self.finalists]
-            yield [job("best_of", space.genotype(c), seed) for _, c in finalists for seed in range(1, self.seeds)]
+            left = list(self._candidates(space, weights, done))
+            for before, seeds in halvings(self.rounds):
+                yield [job("best_of", genotype, seed) for seed in range(before, seeds) for genotype in left]
+                # As it stood then: a seed of a later round must not change who was in it.
+                scores = {_key(choices): fmean(values[:seeds]) for choices, values in _scores(done, "best_of")}
+                left.sort(key=lambda genotype: -scores[_key(dict(genotype.choices))])
+                left = left[: -(-len(left) // 2)]
         genotype = self._proposed(space, weights, done)
         for name in self._settled(space):
             jobs = []
@@ -224,16 +227,25 @@ class Derivation:
         return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
 
     def _winner(self, space: Space, genotype: Genotype, name: str, done: Sequence[Event]) -> Genotype:
-        """The genotype with the option of one choice that did best from scratch; the first among equals."""
-        kind = "depth" if name == DEPTH else "evidence"
-        scores = {repr(sorted(choices.items())): values for choices, values in _scores(done, kind)}
-        best, score = genotype, -float("inf")
+        """The genotype with the option of one choice that did best from scratch; as it is, if that did as well."""
+        scores = {_key(choices): values for choices, values in _scores(done, "evidence")}
+        best, score = genotype, fmean(scores.get(_key(dict(genotype.choices))) or [-inf])
         for option in space.choices[name].options:
             other = genotype.replace(**{name: option})
-            values = scores.get(repr(sorted(dict(other.choices).items())))
-            if values and fmean(values) > score:
+            values = scores.get(_key(dict(other.choices))) or []
+            # One lucky seed is no evidence against a mean over many.
+            if len(values) >= self.seeds and fmean(values) > score:
                 best, score = other, fmean(values)
         return best
+
+
+def halvings(rounds: int) -> list[tuple[int, int]]:
+    """Of each round of halving, how many seeds a genotype had before and how many it has then."""
+    return [(2**i // 2, 2**i) for i in range(rounds)]
+
+
+def _key(choices: Mapping[str, Value]) -> str:
+    return repr(sorted(choices.items()))
 
 
 def _kinds(kind: str) -> tuple[str, ...]:
@@ -247,6 +259,6 @@ def _scores(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], li
     for event in done:
         if event["event"] in _kinds(kind) and not event["inherit"]:
             choices = dict(event["genotype"])
-            by_seed = found.setdefault(repr(sorted(choices.items())), (choices, {}))[1]
+            by_seed = found.setdefault(_key(choices), (choices, {}))[1]
             by_seed[int(event["seed"])] = float(event["metric_architecture"])
     return [(choices, [by_seed[seed] for seed in sorted(by_seed)]) for choices, by_seed in found.values()]

@@ -148,10 +148,16 @@ def depth(run: Run) -> dict[str, Any] | None:
     if choice is None or not run.of("depth"):
         return None
     found: dict[bool, dict[int, list[float]]] = {False: {}, True: {}}
+    # What had been trained before the depths were compared counts, too.
+    pool = {json.dumps(c, sort_keys=True): values for c, values in run.scores("best_of", "depth", "evidence")}
     for event in run.of("depth"):
         index, value = prose.depth_index(choice, event), accuracy(event)
-        if index is not None and math.isfinite(value):
-            found[bool(event.get("inherit"))].setdefault(index, []).append(value)
+        if index is None or not math.isfinite(value):
+            continue
+        if event.get("inherit"):
+            found[True].setdefault(index, []).append(value)
+        else:
+            found[False][index] = pool.get(json.dumps(event.get("genotype") or {}, sort_keys=True), [value])
     labels, opinion = prose.depth_labels(choice), run.weights.get("depth", [])
     series = []
     for inherit, name, colour in ((False, "from scratch", 0), (True, "inherited", 1)):
@@ -221,7 +227,7 @@ def best_of(run: Run) -> dict[str, Any] | None:
         rows.append({"changes": changes, "seeds": len(values), "text": _mean(values), "strip": strip, "best": not i})
     later = _changes(run, best, run.genotype)
     listed = run.of("shortlist")[-1]["listed"] if run.of("shortlist") else 0
-    return {"listed": listed, "rows": rows, "seeds": most, "finalists": len(scores[-1][1]) < most, "later": later}
+    return {"listed": listed, "rows": rows, "seeds": most, "halved": len(scores[-1][1]) < most, "later": later}
 
 
 def _changes(run: Run, one: Genotype, other: Genotype) -> list[str]:

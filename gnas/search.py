@@ -241,7 +241,7 @@ class _Search:
         self.display.end(self.summary())
 
     def derive(self, events: list[dict[str, Any]], weights: dict[str, list[float]], interrupt: Interrupt) -> Genotype:
-        """Measure what the weights leave open, then choose; alpha alone decides if Ctrl-C came first."""
+        """Measure what the weights leave open, then choose; after Ctrl-C, by what had been measured by then."""
         if interrupt.requested or not weights:
             return self.strategy.derive(self.task, self.state)
         listed = [event for event in events if event["event"] == LISTED]
@@ -259,14 +259,16 @@ class _Search:
             listed.append(event)
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
         self.display.start("derivation", done=len(done), unit="trainings")
+        whole = list(done)
         while jobs := derivation.jobs(self.space, weights, [*listed, *done]):
             if interrupt.requested:
-                return self.strategy.derive(self.task, self.state)
-            # One seed after another. Of a round over a choice, all options or none: those left out could not win.
+                done = whole
+                break
+            # One seed after another. Of a seed's round, all options or none: those left out could not win.
             turn = min((job.inherit, job.seed) for job in jobs)
             due = [job for job in jobs if (job.inherit, job.seed) == turn]
             if not left:
-                left = 1 if due[0].kind == "best_of" else len(due)
+                left = 1 if due[0].kind == "best_of" and not due[0].seed else len(due)
                 if self.late(len(done), left):
                     self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
                     break
@@ -274,6 +276,7 @@ class _Search:
             event = derivation.run(due[0], self.task, supernet, self.evaluator.recipe, self.seed)
             self.journal.append(event)
             done.append(event)
+            whole = whole if left else list(done)
             self.seconds["derivation"] = before + time.monotonic() - began
             self.journal.update(seconds=self.rounded())
             self.display.advance(event, len(done), len(done) + len(jobs) - 1)

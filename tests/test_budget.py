@@ -72,7 +72,7 @@ def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
     space = layered(max_depth=4)
     whole = Derivation(evidence=("aggregate", "depth", "no such choice"))
     options = len(space.choices["aggregate"].options)
-    assert trainings(whole, space) == 8 + 3 * 2 + 3 * options + 4 * 4
+    assert trainings(whole, space) == 32 + 16 + 8 * 2 + 4 * 4 + 3 * options + 4 * 4
     each = 0.01
 
     def fitted(room: float) -> Derivation:

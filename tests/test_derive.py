@@ -100,9 +100,15 @@ def test_every_depth_is_trained_on_every_seed_with_alphas_layers() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "best"),
-    [((0.1, 0.9, 0.5, 0.3), "h2"), ((0.1, 0.2, 0.3, 0.4), "h4"), ((0.1, 0.7, 0.7, 0.7), "h2"), ((0.5,) * 4, "h1")],
+    [
+        ((0.1, 0.9, 0.5, 0.3), "h2"),
+        ((0.1, 0.2, 0.3, 0.4), "h4"),
+        ((0.1, 0.7, 0.7, 0.7), "h3"),
+        ((0.7, 0.7, 0.1, 0.1), "h1"),
+        ((0.5,) * 4, "h3"),
+    ],
 )
-def test_the_best_mean_wins_and_among_equals_the_shallower(scores: tuple[float, ...], best: str) -> None:
+def test_the_best_mean_wins_and_in_a_tie_what_stood(scores: tuple[float, ...], best: str) -> None:
     space = tower()
     weights = weights_of(space) | {"depth": [0.1, 0.1, 0.7, 0.1]}
     done = carried_out(DEPTH, space, weights, by_depth(*scores))
@@ -130,10 +136,10 @@ def test_inherited_weights_are_shown_and_do_not_decide() -> None:
     assert DEPTH.choose(space, weights, done)["depth"] == "h1"
 
 
-BEST = Derivation(best_of=6, finalists=2, seeds=3, evidence=())
+BEST = Derivation(best_of=6, rounds=3, evidence=())
 
 
-def test_the_most_probable_networks_are_compared_and_the_finalists_on_more_seeds() -> None:
+def test_the_most_probable_networks_are_halved_round_by_round() -> None:
     space = tower(2)
     weights = weights_of(space)
     first = BEST.jobs(space, weights, [])
@@ -141,20 +147,25 @@ def test_the_most_probable_networks_are_compared_and_the_finalists_on_more_seeds
     assert first[0].genotype == discretise(space, weights)
     assert len({space.bind(job.genotype).digest() for job in first}) == 6
     done = carried_out(BEST, space, weights, noise)
-    ranked = sorted(done[:6], key=lambda e: -e["metric_architecture"])
-    finalists = [(e["genotype"], e["seed"]) for e in done[6:]]
-    assert finalists == [(e["genotype"], seed) for e in ranked[:2] for seed in (1, 2)]
 
-    def mean(genotype: dict[str, Any]) -> float:
-        values = [e["metric_architecture"] for e in done if e["genotype"] == genotype]
-        assert len(values) == 3
-        return sum(values)
+    def mean(genotype: dict[str, Any], seeds: int) -> float:
+        values = [e["metric_architecture"] for e in done if e["genotype"] == genotype and e["seed"] < seeds]
+        assert len(values) == seeds
+        return sum(values) / seeds
 
-    best = max((e["genotype"] for e in ranked[:2]), key=mean)
-    assert dict(BEST.choose(space, weights, done).choices) == best
+    left, trained = [dict(job.genotype.choices) for job in first], 6
+    for keep, seeds in ((3, 1), (2, 2)):
+        left = sorted(left, key=lambda genotype: -mean(genotype, seeds))[:keep]
+        # As many seeds more as there were, for those that are left.
+        following = done[trained : trained + keep * seeds]
+        trained += keep * seeds
+        assert {repr(e["genotype"]) for e in following} == {repr(genotype) for genotype in left}
+        assert {e["seed"] for e in following} == set(range(seeds, 2 * seeds))
+    assert trained == len(done)
+    assert dict(BEST.choose(space, weights, done).choices) == max(left, key=lambda genotype: mean(genotype, 4))
 
 
-def test_a_lucky_first_seed_does_not_win_over_the_finalists() -> None:
+def test_a_lucky_first_seed_does_not_win() -> None:
     space = tower(2)
     weights = weights_of(space)
     ranks = [job.genotype for job in BEST.jobs(space, weights, [])]
@@ -165,6 +176,25 @@ def test_a_lucky_first_seed_does_not_win_over_the_finalists() -> None:
 
     done = carried_out(BEST, space, weights, score)
     assert BEST.choose(space, weights, done) == ranks[4]
+
+
+def test_a_lucky_seed_of_a_depth_does_not_win_over_many_of_another() -> None:
+    space = tower(2)
+    weights = weights_of(space)
+    derivation = Derivation(best_of=4, rounds=3, seeds=2, evidence=("depth",))
+
+    def score(genotype: Genotype, seed: int, _: bool) -> float:
+        return 0.9 if genotype == first else 0.5
+
+    first = derivation.jobs(space, weights, [])[0].genotype
+    done = carried_out(derivation, space, weights, score)
+    assert derivation.choose(space, weights, done) == first
+    # The time ran out when the other depth had been trained once, with luck.
+    lucky = [e for e in done if e["event"] == "best_of"] + [
+        {**e, "metric_architecture": 1.0} for e in done if e["event"] == "depth" and e["seed"] == 0
+    ]
+    assert derivation.choose(space, weights, [e for e in lucky if e["genotype"] != dict(first.choices)]) != first
+    assert derivation.choose(space, weights, lucky) == first
 
 
 def test_networks_that_are_the_same_are_trained_once() -> None:
@@ -181,7 +211,7 @@ def test_networks_that_are_the_same_are_trained_once() -> None:
 @settings(max_examples=12)
 @given(st.integers(0, 1000), st.randoms(use_true_random=False))
 def test_neither_order_nor_interruption_changes_the_outcome(seed: int, generator: random.Random) -> None:
-    derivation = Derivation(best_of=3, finalists=2, seeds=2, evidence=("aggregate.h1", "depth"))
+    derivation = Derivation(best_of=3, rounds=2, seeds=2, evidence=("aggregate.h1", "depth"))
     space = tower(3)
     weights = weights_of(space, seed)
     done = carried_out(derivation, space, weights, noise)
@@ -201,8 +231,8 @@ def test_neither_order_nor_interruption_changes_the_outcome(seed: int, generator
 def test_every_stage_of_the_defaults_ends_in_a_genotype_of_the_space() -> None:
     for space in (layered(3), layered(2, tie=()), gap(2), tower(1)):
         weights = weights_of(space)
-        done = carried_out(Derivation(best_of=3, finalists=2), space, weights, noise)
-        space.check(Derivation(best_of=3, finalists=2).choose(space, weights, done))
+        done = carried_out(Derivation(best_of=3, rounds=2), space, weights, noise)
+        space.check(Derivation(best_of=3, rounds=2).choose(space, weights, done))
         for cut in range(0, len(done), 5):
             space.check(Derivation().choose(space, weights, done[:cut]))
 
@@ -253,7 +283,7 @@ def test_a_shortlist_is_what_the_best_of_n_is_taken_from() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"best_of": 0}, {"listed": 0}, {"steps": 0}, {"finalists": 0}, {"seeds": 0}, {"epochs": 0}, {"inputs": 0}],
+    [{"best_of": 0}, {"listed": 0}, {"steps": 0}, {"rounds": 0}, {"seeds": 0}, {"epochs": 0}, {"inputs": 0}],
 )
 def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):

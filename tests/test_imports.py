@@ -44,6 +44,8 @@ LAYERS = (
     "space",
     "relaxation",
     "task",
+    "split",
+    "intake",
     "data",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}

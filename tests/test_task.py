@@ -20,7 +20,8 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.datasets import FakeDataset
 
 from gnas.data import load
-from gnas.task import ROLES, TOO_SMALL, Task
+from gnas.split import ROLES, TOO_SMALL
+from gnas.task import Task
 
 NODES, CLASSES = 30, 3
 
