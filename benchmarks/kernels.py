@@ -12,9 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, SimpleConv
 
+from benchmarks import measuring
 from gnas import kernels
 from gnas.kernels import Graph
 
@@ -202,17 +200,13 @@ def peak(case: Case, name: str, way: str) -> float:
     run, inputs = ways(case)[name][way]
     warm = Graph(case.edge_index[:, :2], case.nodes)
     kernels.weighted_sum(warm.plain, None, inputs[0].detach()[:, :1] if name != "first projection" else inputs[0].t())
-    before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew
-    direction: Tensor | None = None
-    for _ in range(2):
-        _, _, direction = once(run, inputs, direction)
-    return _memory("VmHWM") - before
 
+    def passes() -> None:
+        direction: Tensor | None = None
+        for _ in range(2):
+            _, _, direction = once(run, inputs, direction)
 
-def _memory(entry: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:")) / 1024
+    return measuring.peak(passes)
 
 
 def peaks(case: str, names: list[str]) -> dict[str, dict[str, float]]:
@@ -220,9 +214,7 @@ def peaks(case: str, names: list[str]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for name in names:
         for way in ("compiled", "PyG"):
-            command = [sys.executable, "-m", "benchmarks.kernels", "--peak", case, name, way]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            found.setdefault(name, {})[way] = float(done.stdout.split()[-1])
+            found.setdefault(name, {})[way] = measuring.elsewhere("benchmarks.kernels", "--peak", case, name, way)
     return found
 
 
@@ -251,12 +243,9 @@ def main() -> None:
                 "nodes": case.nodes,
                 "edges": case.edge_index.size(1),
                 "channels": case.channels,
-                "threads": threads,
                 "times": found,
                 "peak MiB": peaks(name, list(found)) if args.memory else {},
-                "allocator": os.environ.get("LD_PRELOAD") or "glibc malloc",
-                "versions": {"torch": torch.__version__, "python": platform.python_version()},
-                "machine": platform.machine(),
+                **measuring.about(threads),
             }
             target = RESULTS / f"{name}-{threads}.json"
             target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import subprocess
-import sys
-import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from benchmarks import measuring
 
 RESULTS = Path(__file__).parent / "results" / "orders"
 
@@ -38,30 +37,20 @@ def start(data: str, space: str, order: int, hvp: str, epochs: int) -> tuple[Any
 def peak(data: str, space: str, order: int, hvp: str) -> float:
     """MiB above the loaded data and supernet, over three steps."""
     strategy, task, state = start(data, space, order, hvp, 4)
-    before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark starts anew (Linux)
-    for _ in range(3):
-        strategy.step(task, state)
-    return _memory("VmHWM") - before
 
+    def steps() -> None:
+        for _ in range(3):
+            strategy.step(task, state)
 
-def _memory(entry: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{entry}:")) / 1024
+    return measuring.peak(steps)
 
 
 def times(data: str, space: str, steps: int) -> dict[str, list[float]]:
     """Seconds of each step by order, interleaved."""
     kinds = {"1": (1, "finite"), "2": (2, "finite"), "2 exact": (2, "exact")}
     running = {name: start(data, space, order, hvp, steps + 2) for name, (order, hvp) in kinds.items()}
-    taken: dict[str, list[float]] = {name: [] for name in kinds}
-    for i in range(steps + 1):
-        for name, (strategy, task, state) in running.items():
-            began = time.perf_counter()
-            strategy.step(task, state)
-            if i:
-                taken[name].append(time.perf_counter() - began)
-    return taken
+    ways = {name: partial(strategy.step, task, state) for name, (strategy, task, state) in running.items()}
+    return measuring.interleaved(ways, steps)
 
 
 def main() -> None:
@@ -76,16 +65,13 @@ def main() -> None:
         space, order, hvp = args.peak
         print(peak(args.data, space, int(order), hvp))
         return
-    import torch
-    import torch_geometric
-
     RESULTS.mkdir(parents=True, exist_ok=True)
     for space in args.spaces:
         taken = {name: median(values) for name, values in times(args.data, space, args.steps).items()}
         memory = {}
         for name, order, hvp in (("1", "1", "finite"), ("2", "2", "finite"), ("2 exact", "2", "exact")):
-            command = [sys.executable, "-m", "benchmarks.orders", "--data", args.data, "--peak", space, order, hvp]
-            memory[name] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+            arguments = ("--data", args.data, "--peak", space, order, hvp)
+            memory[name] = measuring.elsewhere("benchmarks.orders", *arguments)
         result = {
             "data": args.data,
             "space": space,
@@ -93,10 +79,7 @@ def main() -> None:
             "peak MiB": memory,
             "time ratio": {name: taken[name] / taken["1"] for name in taken},
             "memory ratio": {name: memory[name] / memory["1"] for name in memory},
-            "threads": 1,
-            "allocator": "glibc malloc",
-            "versions": {"torch": torch.__version__, "torch_geometric": torch_geometric.__version__},
-            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+            **measuring.about(threads=1),
         }
         (RESULTS / f"{args.data}-{space}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         for name in taken:

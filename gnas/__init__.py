@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gnas.derive import Derivation
     from gnas.evaluate import Recipe, TrainFromScratch
     from gnas.model import GraphModel
-    from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax
+    from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.search import Run, search
     from gnas.space import Choice, Genotype, Node, Space, gap, layered, sane
     from gnas.strategy import Darts, Random
@@ -43,6 +43,7 @@ __all__ = [
     "Space",
     "Task",
     "TrainFromScratch",
+    "TwoPaths",
     "gap",
     "layered",
     "load",
@@ -55,7 +56,7 @@ _HOMES = {
     "derive": ("Derivation",),
     "evaluate": ("Recipe", "TrainFromScratch"),
     "model": ("GraphModel",),
-    "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax"),
+    "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "search": ("Run", "search"),
     "space": ("Choice", "Genotype", "Node", "Space", "gap", "layered", "sane"),
     "strategy": ("Darts", "Random"),

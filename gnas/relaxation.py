@@ -27,6 +27,12 @@ def _one_hot(index: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(like).scatter(0, index.reshape(1), 1.0)
 
 
+def _gumbel(alpha: Tensor, generator: Generator) -> Tensor:
+    """Standard Gumbel noise, [options]."""
+    drawn = torch.empty(alpha.shape, dtype=alpha.dtype, device=generator.device)
+    return -drawn.exponential_(generator=generator).log().to(alpha.device)
+
+
 @dataclass(frozen=True)
 class Softmax:
     """DARTS (arXiv 1806.09055): w = softmax(alpha / temperature)."""
@@ -50,9 +56,7 @@ class Gumbel:
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         if generator is None:
             return _straight_through(_one_hot(alpha.argmax(), alpha), (alpha / self.temperature).softmax(dim=0))
-        drawn = torch.empty(alpha.shape, dtype=alpha.dtype, device=generator.device)
-        noise = -drawn.exponential_(generator=generator).log().to(alpha.device)
-        soft = ((alpha + noise) / self.temperature).softmax(dim=0)
+        soft = ((alpha + _gumbel(alpha, generator)) / self.temperature).softmax(dim=0)
         return _straight_through(_one_hot(soft.argmax(), alpha), soft)
 
     def probabilities(self, alpha: Tensor) -> Tensor:
@@ -74,6 +78,27 @@ class OnePath:
             return _straight_through(_one_hot(alpha.argmax(), alpha), soft)
         drawn = torch.multinomial(soft.detach().to(generator.device), 1, generator=generator)
         return _straight_through(_one_hot(drawn.to(alpha.device), alpha), soft)
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        """The distribution that is sampled from."""
+        return alpha.softmax(dim=0)
+
+
+@dataclass(frozen=True)
+class TwoPaths:
+    """Two paths a step (ProxylessNAS, arXiv 1812.00332): two options drawn from softmax(alpha), each at most once.
+
+    w = softmax(alpha) over the two, zero elsewhere: their probabilities, scaled to sum to one. The two alphas get the
+    gradient of that and the others none, so each option's share against every other is learned in some of the steps.
+    The paper also rescales the two, so that options that weren't drawn keep their probability; here they don't.
+    Without a generator: the two largest alphas.
+    """
+
+    def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
+        # The largest of alpha plus Gumbel noise are a draw without replacement, also where a probability underflows.
+        score = alpha.detach() if generator is None else alpha.detach() + _gumbel(alpha, generator)
+        pair = score.topk(min(2, alpha.numel())).indices
+        return torch.zeros_like(alpha).scatter(0, pair, alpha[pair].softmax(dim=0))
 
     def probabilities(self, alpha: Tensor) -> Tensor:
         """The distribution that is sampled from."""

@@ -1,7 +1,8 @@
 """Sites of a supernet: nodes with open choices, as modules that mix their candidates.
 
-A site answers two calls: ``forward`` mixes the candidates by the weights of its choices, and ``inherit`` hands the
-parameters of one candidate to the plain layers of that operation.
+A site answers three calls: ``reads`` says which inputs the candidates with a weight read, ``forward`` mixes these
+candidates, and ``inherit`` hands the parameters of one candidate to the plain layers of that operation. A site whose
+``inner`` is true makes states on its way that its backward pass needs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,8 @@ from gnas.ops.convolution import HEADS, Convolution, gat, gatv2, neighbours
 from gnas.space import Choice, Node
 from gnas.space.program import Value
 
-Inputs = Callable[[int], Tensor]
-"""The value of an input by position, computed when it is first asked for."""
+Inputs = Mapping[int, Tensor]
+"""The values of those inputs that a site reads (its ``reads``), by position."""
 
 State = dict[str, dict[str, Tensor]]
 """State dict of each layer of an operation, by the layer's ending."""
@@ -51,6 +52,11 @@ class FixedSite(nn.Module):
         super().__init__()
         self.op, self.settings, self.arity = find(str(node.op), node.name), dict(node.settings), len(node.inputs)
         self.layers = _layers(self.op, self.arity, self.settings, hidden)
+        self.inner = len(self.layers) > 0
+
+    def reads(self, mixes: Mixes) -> list[int]:
+        """Positions of the inputs that are read."""
+        return list(self.op.reads(self.arity, self.settings))
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The node's value."""
@@ -81,20 +87,33 @@ class OwnSite(nn.Module):
             settings = {key: value for (key, _), value in zip(self.places[1:], picked[1:], strict=True)}
             self.candidates.append((positions, op, settings))
             self.layers.append(_layers(op, self.arity, settings, hidden))
+        self.inner = any(op.coefficients(self.arity, settings) is None for _, op, settings in self.candidates)
+
+    def _chosen(self, positions: tuple[int, ...], mixes: Mixes) -> list[Tensor] | None:
+        """Weights of a candidate's options, ``None`` where one of them is not active."""
+        places = zip(self.places, positions, strict=True)
+        chosen = [(mixes[place.name], i) for (_, place), i in places if isinstance(place, Choice)]
+        return [mix.weights[i] for mix, i in chosen] if all(i in mix.active for mix, i in chosen) else None
+
+    def reads(self, mixes: Mixes) -> list[int]:
+        """Positions of the inputs that a candidate with a weight reads."""
+        read: set[int] = set()
+        for positions, op, settings in self.candidates:
+            if self._chosen(positions, mixes) is not None:
+                coefficients = op.coefficients(self.arity, settings)
+                every = op.reads(self.arity, settings)
+                read |= {i for i in every if coefficients is None or coefficients[i]}
+        return sorted(read)
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The weighted sum of the candidates."""
         weights, values = [], []
         shares: dict[int, list[Tensor]] = {}
         for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
-            chosen = [
-                (mixes[place.name], i)
-                for (_, place), i in zip(self.places, positions, strict=True)
-                if isinstance(place, Choice)
-            ]
-            if not all(i in mix.active for mix, i in chosen):
+            chosen = self._chosen(positions, mixes)
+            if chosen is None:
                 continue
-            weight = torch.stack([mix.weights[i] for mix, i in chosen]).prod()
+            weight = torch.stack(chosen).prod()
             coefficients = op.coefficients(self.arity, settings)
             if coefficients is None:
                 weights.append(weight)
@@ -105,7 +124,7 @@ class OwnSite(nn.Module):
                     shares.setdefault(place, []).append(coefficient * weight)
         for place, parts in shares.items():
             weights.append(torch.stack(parts).sum())
-            values.append(inputs(place))
+            values.append(inputs[place])
         return kernels.combine(torch.stack(weights), values) if values else context.zeros
 
     def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
@@ -116,8 +135,9 @@ class OwnSite(nn.Module):
         raise ValueError(f"the site has no candidate {op!r} with {dict(settings)}")
 
 
-FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean"}
-"""Candidates of a shared site that are one sparse product of their common state, by their name in the kernels."""
+STATISTICS = {f"conv_{aggr}": aggr for aggr in ("sum", "mean", "max", "min", "std")}
+FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean", **STATISTICS}
+"""Candidates of a shared site that aggregate their common state in one pass, by their name in the kernels."""
 
 
 class SharedSite(nn.Module):
@@ -126,13 +146,14 @@ class SharedSite(nn.Module):
     With the projected state z = W dropout(relu(x)), or z = x where the layer doesn't transform, the value is
     sum_k w_k s_k aggr_k(z) + b. The constant s_k = rms(z) / rms(aggr_k(z)), of detached running means over
     earlier training steps, brings each candidate to the scale of what it reads, so that the weights are comparable;
-    that of ``identity`` is one. What is a sum over the neighbours is one sparse product for all of them, see
+    that of ``identity`` is one. Sums and other statistics of the neighbours are one pass for all of them, see
     :func:`gnas.kernels.mix_aggregate`. GraphSAGE's candidates share a second projection for the node itself.
     Candidates that PyG lacks keep parameters of their own.
     """
 
     momentum = 0.1
-    folding = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
+    inner = True
+    folding = (*FOLDED, "sage_max", "gat", "gatv2", "gin")
 
     def __init__(self, node: Node, hidden: int) -> None:
         super().__init__()
@@ -159,9 +180,13 @@ class SharedSite(nn.Module):
         self.register_buffer("rms", torch.zeros(len(ops) + 1))
         self.tracking = True
 
+    def reads(self, mixes: Mixes) -> list[int]:
+        """Positions of the inputs that are read."""
+        return [0]
+
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The weighted sum of the candidates."""
-        x = inputs(0)
+        x = inputs[0]
         project, keep = self._transforms(mixes)
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
@@ -171,7 +196,10 @@ class SharedSite(nn.Module):
             return context.zeros
         scales = [weights[k] * self._scale(k) for k in positions]
         ops = [str(self.op.options[k]) for k in positions]
-        folded = {FOLDED[op]: scale for op, scale in zip(ops, scales, strict=True) if op in FOLDED}
+        folded: dict[str, Tensor] = {}
+        for op, scale in zip(ops, scales, strict=True):
+            if op in FOLDED:
+                folded[FOLDED[op]] = folded[FOLDED[op]] + scale if FOLDED[op] in folded else scale
         factors, values, measured = [], [], {}
         if folded:
             z = mixed.z()
@@ -342,7 +370,10 @@ class _Mixed:
         return self.blend(lambda: run(True, self.active), lambda: run(False, self.x))
 
 
-def site_of(node: Node, hidden: int, share: str) -> FixedSite | OwnSite | SharedSite:
+Site: TypeAlias = FixedSite | OwnSite | SharedSite
+
+
+def site_of(node: Node, hidden: int, share: str) -> Site:
     """The site of a node under the space's sharing."""
     options = node.op.options if isinstance(node.op, Choice) else (node.op,)
     ops = [find(str(option), node.name) for option in options]
@@ -368,4 +399,4 @@ def _states(layers: nn.ModuleDict) -> State:
 
 def _run(op: Op, layers: nn.ModuleDict, arity: int, settings: Settings, inputs: Inputs, context: Context) -> Tensor:
     by_ending = {"" if key == "conv" else key: layer for key, layer in layers.items()}
-    return op.forward(by_ending, [inputs(i) for i in op.reads(arity, settings)], settings, context)
+    return op.forward(by_ending, [inputs[i] for i in op.reads(arity, settings)], settings, context)

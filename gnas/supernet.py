@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from gnas import kernels
+from gnas.checkpointing import recomputed
 from gnas.model import GraphModel, check_program
 from gnas.ops import Context, sparse_dropout_linear
 from gnas.relaxation import Relaxation, Softmax
-from gnas.sites import FixedSite, Mix, OwnSite, SharedSite, site_of
+from gnas.sites import Inputs, Mix, Mixes, SharedSite, Site, site_of
 from gnas.space import Choice, Genotype, Space
 from gnas.space.discretise import discretise
 
@@ -34,6 +35,8 @@ class GraphSupernet(nn.Module):
         out_channels: Channels of the result.
         dropout: Probability of dropping an entry before each projection.
         relaxation: From alpha to weights, see :mod:`gnas.relaxation`.
+        checkpoint: Keep only the inputs of each site for the backward pass, which computes the site again: the same
+            values and gradients from less memory and more time.
 
     Raises:
         ValueError: If an operation is unknown or the channels don't fit.
@@ -52,10 +55,11 @@ class GraphSupernet(nn.Module):
         *,
         dropout: float = 0.5,
         relaxation: Relaxation | None = None,
+        checkpoint: bool = False,
     ) -> None:
         super().__init__()
         check_program(space)
-        self.space, self.dropout = space, dropout
+        self.space, self.dropout, self.checkpoint = space, dropout, checkpoint
         self.relaxation = Softmax() if relaxation is None else relaxation
         self.in_channels, self.hidden_channels, self.out_channels = in_channels, hidden_channels, out_channels
         self.encoder = nn.Linear(in_channels, hidden_channels)
@@ -152,13 +156,17 @@ class GraphSupernet(nn.Module):
         graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
         state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
         context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch, self._tracking)
+        if self.checkpoint and graph.edge_weight is not None and graph.edge_weight.requires_grad:
+            # What derives from learned edge weights is kept by the graph: made inside a site, it would be missing when
+            # the site is computed again.
+            graph.propagation(state.dtype, True)
         mixes = self._mixes()
         values = {"x": state}
 
         def value(name: str) -> Tensor:
             if name not in values:
-                node = self._nodes[name]
-                values[name] = self.sites[name](lambda i: read(node.inputs[i]), mixes, context)
+                node, site = self._nodes[name], cast(Site, self.sites[name])
+                values[name] = self._run(site, {i: read(node.inputs[i]) for i in site.reads(mixes)}, mixes, context)
             return values[name]
 
         def read(place: str | Choice) -> Tensor:
@@ -173,6 +181,16 @@ class GraphSupernet(nn.Module):
         values.clear()
         return out
 
+    def _run(self, site: Site, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        if not (self.checkpoint and site.inner and torch.is_grad_enabled()):
+            return cast(Tensor, site(inputs, mixes, context))
+        places = list(inputs)
+
+        def run(*tensors: Tensor) -> Tensor:
+            return cast(Tensor, site(dict(zip(places, tensors, strict=True)), mixes, context))
+
+        return recomputed(site, run, list(inputs.values()))
+
     def derive(self, inputs: int | None = 1) -> Genotype:
         """The genotype that the alphas speak for: :func:`gnas.space.discretise.discretise`."""
         return discretise(self.space, {name: w.tolist() for name, w in self.arch_weights().items()}, inputs)
@@ -182,7 +200,7 @@ class GraphSupernet(nn.Module):
         bound = self.space.bind(genotype)
         nodes, states = [], {}
         for node in bound.nodes:
-            site = cast("FixedSite | OwnSite | SharedSite", self.sites[node.name])
+            site = cast(Site, self.sites[node.name])
             state, scale = site.inherit(str(node.op), node.settings)
             states[node.name] = state
             nodes.append(node if scale is None else replace(node, attrs={**node.settings, "scale": scale}))

@@ -28,6 +28,7 @@ LAYERS = (
     "baselines",
     "supernet",
     "sites",
+    "checkpointing",
     "export",
     "model",
     "report",

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gnas.relaxation import Gumbel, OnePath, Relaxation, Sigmoid, Softmax
+from gnas.relaxation import Gumbel, OnePath, Relaxation, Sigmoid, Softmax, TwoPaths
 
 SAMPLING: list[Relaxation] = [Gumbel(), Gumbel(temperature=0.3), OnePath()]
-SIMPLEX: list[Relaxation] = [Softmax(), Softmax(temperature=0.5), *SAMPLING]
+DRAWING: list[Relaxation] = [*SAMPLING, TwoPaths()]
+SIMPLEX: list[Relaxation] = [Softmax(), Softmax(temperature=0.5), *DRAWING]
 ALL: list[Relaxation] = [*SIMPLEX, Sigmoid()]
 
 alphas = st.lists(st.floats(-5, 5), min_size=1, max_size=6).map(lambda a: torch.tensor(a, dtype=torch.float64))
@@ -47,7 +48,10 @@ def test_every_alpha_gets_a_gradient(relaxation: Relaxation, noise: bool) -> Non
         alpha = torch.tensor([0.3, -0.2, 0.1, 0.0], dtype=torch.float64, requires_grad=True)
         relaxation(alpha, generator() if noise else None)[read].backward()
         assert alpha.grad is not None
-        if isinstance(relaxation, Sigmoid):
+        if isinstance(relaxation, TwoPaths):
+            pair = relaxation(alpha, generator() if noise else None).nonzero().flatten().tolist()
+            assert alpha.grad.nonzero().flatten().tolist() == (pair if read in pair else [])
+        elif isinstance(relaxation, Sigmoid):
             assert alpha.grad.nonzero().flatten().tolist() == [read]
         else:
             assert bool((alpha.grad != 0).all())
@@ -71,7 +75,7 @@ def test_randomness_is_the_handed_generators_alone(relaxation: Relaxation) -> No
     before = torch.get_rng_state()
     runs = [[relaxation(alpha, source).tolist() for _ in range(20)] for source in (generator(1), generator(1))]
     assert runs[0] == runs[1]
-    assert (len({tuple(weights) for weights in runs[0]}) > 1) == (relaxation in SAMPLING)
+    assert (len({tuple(weights) for weights in runs[0]}) > 1) == (relaxation in DRAWING)
     assert len({tuple(relaxation(alpha, None).tolist()) for _ in range(5)}) == 1
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -85,6 +89,50 @@ def test_options_are_drawn_as_often_as_their_probability(relaxation: OnePath | G
     torch.testing.assert_close(relaxation.probabilities(alpha), alpha.softmax(0))
     # Three standard deviations of a share.
     assert bool(((drawn - alpha.softmax(0)).abs() < 3 * 0.5 / count**0.5).all())
+
+
+def pairs(alpha: Tensor) -> dict[tuple[int, int], Tensor]:
+    """Probability of each pair under a draw of two without replacement: p_i p_j / (1 - p_i) + p_i p_j / (1 - p_j)."""
+    p = alpha.softmax(0)
+    every = [(i, j) for i in range(len(p)) for j in range(i + 1, len(p))]
+    return {(i, j): p[i] * p[j] * (1 / (1 - p[i]) + 1 / (1 - p[j])) for i, j in every}
+
+
+def test_two_paths_are_a_softmax_over_two_options_that_are_drawn_without_replacement() -> None:
+    alpha = torch.tensor([1.0, 0.0, -1.0, 0.5], dtype=torch.float64)
+    expected, source, count = pairs(alpha), generator(0), 3000
+    found = dict.fromkeys(expected, 0)
+    for _ in range(count):
+        weights = TwoPaths()(alpha, source)
+        i, j = weights.nonzero().flatten().tolist()
+        found[i, j] += 1
+        torch.testing.assert_close(weights[[i, j]], alpha[[i, j]].softmax(0))
+    torch.testing.assert_close(sum(expected.values()), torch.tensor(1.0, dtype=torch.float64))
+    for pair, probability in expected.items():
+        # Three standard deviations of a share.
+        assert abs(found[pair] / count - float(probability)) < 3 * 0.5 / count**0.5
+    torch.testing.assert_close(TwoPaths()(alpha).nonzero().flatten(), torch.tensor([0, 3]))
+    # With two options it is DARTS; an option that can hardly be drawn is no error.
+    torch.testing.assert_close(TwoPaths()(alpha[:2], source), alpha[:2].softmax(0))
+    assert TwoPaths()(alpha[:1], source).tolist() == [1.0]
+    assert TwoPaths()(torch.tensor([0.0, -500.0, -500.0]), source).sum() == 1
+
+
+def test_every_alpha_learns_from_two_paths_in_the_mean() -> None:
+    # For the loss sum_k c_k w_k a pair gives alpha_i the gradient w_i w_j (c_i - c_j).
+    alpha = torch.tensor([0.3, -0.2, 0.1, 0.0], dtype=torch.float64, requires_grad=True)
+    cost = torch.tensor([1.0, 3.0, -2.0, -1.0], dtype=torch.float64)
+    expected = torch.zeros(4, dtype=torch.float64)
+    for (i, j), probability in pairs(alpha.detach()).items():
+        w = alpha.detach()[[i, j]].softmax(0)
+        slope = probability * w[0] * w[1] * (cost[i] - cost[j])
+        expected[i] += slope
+        expected[j] -= slope
+    assert bool((expected.abs() > 0.05).all())
+    source, count = generator(0), 3000
+    (found,) = torch.autograd.grad(sum((TwoPaths()(alpha, source) * cost).sum() for _ in range(count)) / count, alpha)
+    # A gradient is at most a quarter of the largest difference of costs, 5.
+    assert bool(((found - expected).abs() < 3 * 1.25 / count**0.5).all())
 
 
 def test_formulas() -> None:

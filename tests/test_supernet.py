@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gnas.model import GraphModel
 from gnas.ops import OPS
 from gnas.ops.convolution import Convolution
-from gnas.relaxation import Gumbel, OnePath, Relaxation, Sigmoid, Softmax
+from gnas.relaxation import Gumbel, OnePath, Relaxation, Sigmoid, Softmax, TwoPaths
 from gnas.sites import SharedSite
 from gnas.space import Choice, Node, Space, gap, layered, sane
 from gnas.supernet import GraphSupernet
@@ -124,6 +124,21 @@ def test_every_alpha_gets_a_gradient(name: str, relaxation: Relaxation) -> None:
     assert not waiting
 
 
+@pytest.mark.parametrize("name", ["untied", "not shared"])
+def test_two_paths_run_two_options_and_reach_every_alpha(name: str) -> None:
+    net, graph = supernet(SPACES[name], TwoPaths(), dropout=0.0), example(9, 25)
+    reached = {key: torch.zeros(len(choice.options), dtype=torch.bool) for key, choice in net.space.choices.items()}
+    for _ in range(60):
+        net.zero_grad()
+        net(graph.x, graph.edge_index).square().sum().backward()
+        for key, choice in net.space.choices.items():
+            gradient = net.alpha(key).grad
+            if gradient is not None:
+                assert int((gradient != 0).sum()) <= min(2, len(choice.options))
+                reached[key] |= gradient != 0
+    assert all(bool(options.all()) for options in reached.values())
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_parameters_are_of_the_architecture_or_weights(name: str) -> None:
     net = supernet(SPACES[name])
@@ -140,7 +155,7 @@ def test_parameters_are_of_the_architecture_or_weights(name: str) -> None:
 
 
 def test_arch_weights_are_the_probabilities() -> None:
-    for relaxation in (Softmax(2.0), Gumbel(), OnePath(), Sigmoid()):
+    for relaxation in (Softmax(2.0), Gumbel(), OnePath(), TwoPaths(), Sigmoid()):
         net = supernet(SPACES["layered"], relaxation)
         weights = net.arch_weights()
         assert list(weights) == list(net.space.choices)
@@ -295,6 +310,7 @@ def test_frozen_statistics_compute_the_same() -> None:
 @pytest.mark.parametrize("transform", [True, False])
 def test_shared_candidates_have_the_scale_of_what_they_read(transform: bool) -> None:
     ops = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity", "gat_cos")
+    ops += ("conv_mean", "conv_max", "conv_min", "conv_std")
     space = Space("s", (Node("conv", Choice("op", ops), ("x",), attrs={"transform": transform}),), "conv")
     net, graph = supernet(space, dropout=0.0), example(9, 25)
     values: list[Tensor] = []
@@ -330,7 +346,7 @@ def test_a_search_step_lowers_the_loss() -> None:
 
 def test_the_default_generator_decides_what_is_drawn() -> None:
     graph = example(9, 25)
-    for relaxation in (OnePath(), Gumbel()):
+    for relaxation in (OnePath(), TwoPaths(), Gumbel()):
         net = supernet(SPACES["layered"], relaxation)
         outputs = []
         for seed in (1, 1, 2):

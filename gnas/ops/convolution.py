@@ -115,6 +115,60 @@ class SAGEMax(SAGE):
     aggr = "max"
 
 
+class Aggregate(Convolution):
+    """One statistic of the projected neighbours: aggr_j W x_j + b, where GraphSAGE projects after its aggregation.
+
+    Candidates of this kind that share W are one pass over the neighbours, however many they are.
+    """
+
+    aggr: str
+
+    def projecting(self) -> Call:
+        return Call(GCNConv, (HIDDEN, HIDDEN), {"aggr": self.aggr, "normalize": False})
+
+    def propagating(self) -> Call:
+        return Call(SimpleConv, (), {"aggr": self.aggr})
+
+    def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        out = neighbours(context, conv.lin(x) if project else x, self.aggr)
+        return plus(out, conv.bias) if project else out
+
+
+class ConvSum(Aggregate):
+    """Their sum."""
+
+    name = "conv_sum"
+    aggr = "sum"
+
+
+class ConvMean(Aggregate):
+    """Their mean."""
+
+    name = "conv_mean"
+    aggr = "mean"
+
+
+class ConvMax(Aggregate):
+    """Their maximum."""
+
+    name = "conv_max"
+    aggr = "max"
+
+
+class ConvMin(Aggregate):
+    """Their minimum."""
+
+    name = "conv_min"
+    aggr = "min"
+
+
+class ConvStd(Aggregate):
+    """Their standard deviation."""
+
+    name = "conv_std"
+    aggr = "std"
+
+
 def neighbours(context: Context, x: Tensor, aggr: str) -> Tensor:
     """Unweighted sum, mean, max, min or std over the neighbours, zero where there is none."""
     structure = context.graph.plain

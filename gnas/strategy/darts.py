@@ -47,6 +47,8 @@ class Darts(OneShot):
         hidden_channels: Width of the supernet.
         dropout: In the supernet.
         relaxation: What turns an alpha vector into weights.
+        checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
+            rest again: less memory, more time, the same search.
         epochs, warmup, arch_lr, arch_weight_decay, optimizer, lr, weight_decay, momentum, grad_clip: See
             :class:`~gnas.strategy.base.OneShot`.
     """
@@ -58,6 +60,7 @@ class Darts(OneShot):
     hidden_channels: int = 64
     dropout: float = 0.6
     relaxation: Relaxation = field(default_factory=Softmax)
+    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,6 +74,8 @@ class Darts(OneShot):
             raise ValueError(f"darts got dropout={self.dropout!r}; expected less than 1, which would drop everything")
         if not callable(self.relaxation):
             raise TypeError(f"darts got relaxation={self.relaxation!r}; expected a relaxation such as Softmax()")
+        if not isinstance(self.checkpoint, bool):
+            raise TypeError(f"darts got checkpoint={self.checkpoint!r}; expected True or False")
 
     def build(self, space: Space, task: Task) -> GraphSupernet:
         return GraphSupernet(
@@ -80,6 +85,7 @@ class Darts(OneShot):
             task.out_channels,
             dropout=self.dropout,
             relaxation=self.relaxation,
+            checkpoint=self.checkpoint,
         )
 
     def arch_gradient(self, task: Task, state: OneShotState) -> Sequence[Tensor]:

@@ -26,6 +26,7 @@ LAYERS: dict[str, tuple[type[nn.Module], type[nn.Module]]] = {
     "sage_mean": (SAGEConv, SimpleConv),
     "sage_sum": (SAGEConv, SimpleConv),
     "sage_max": (SAGEConv, SimpleConv),
+    **{f"conv_{aggr}": (GCNConv, SimpleConv) for aggr in ("sum", "mean", "max", "min", "std")},
     "gat": (GATConv, GATConv),
     "gatv2": (GATv2Conv, GATv2Conv),
     "gin": (GINConv, GINConv),

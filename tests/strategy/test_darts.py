@@ -301,6 +301,8 @@ def test_bad_starts_are_refused() -> None:
         state.load_state_dict({"trials": []})
     with pytest.raises(TypeError, match="relaxation='softmax'; expected a relaxation"):
         Darts(relaxation="softmax")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="checkpoint='yes'; expected True or False"):
+        Darts(checkpoint="yes")  # type: ignore[arg-type]
 
 
 def test_settings_as_plain_values() -> None:

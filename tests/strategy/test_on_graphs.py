@@ -11,7 +11,7 @@ import torch
 from torch_geometric.data import Data
 
 from gnas.evaluate import Recipe, TrainFromScratch
-from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax
+from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
 from gnas.space import Space, gap, layered
 from gnas.strategy import Darts, Random
 from gnas.strategy.hypergradient import gradients, product_exact, product_finite
@@ -57,7 +57,7 @@ def test_darts_searches_and_goes_on_after_a_snapshot(name: str, settings: dict[s
     assert task.test_reads == 0
 
 
-@pytest.mark.parametrize("relaxation", [Softmax(0.5), Gumbel(0.5), OnePath(), Sigmoid()], ids=str)
+@pytest.mark.parametrize("relaxation", [Softmax(0.5), Gumbel(0.5), OnePath(), TwoPaths(), Sigmoid()], ids=str)
 @pytest.mark.parametrize("order", [1, 2])
 def test_every_relaxation(relaxation: Any, order: int) -> None:
     task = small_task()
@@ -93,6 +93,20 @@ def test_the_products_agree_on_a_supernet_with_dropout(name: str) -> None:
         finite = torch.cat(product_finite(net.arch_parameters(), weights, train, vector, scale=1e-5))
     assert exact.norm() > 0
     torch.testing.assert_close(finite, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("settings", [{"order": 1}, {"order": 2, "relaxation": TwoPaths()}], ids=str)
+def test_a_checkpointed_search_is_the_same_search(settings: dict[str, Any]) -> None:
+    task, runs = small_task(), []
+    for checkpoint in (False, True):
+        strategy = Darts(epochs=3, warmup=1, hidden_channels=8, checkpoint=checkpoint, **settings)
+        torch.manual_seed(0)
+        state = strategy.init(small_space("layered"), task, torch.default_generator)
+        runs.append([strategy.step(task, state) for _ in range(3)])
+    for plain, again in zip(*runs, strict=True):
+        assert again["genotype"] == plain["genotype"]
+        for key in ("loss_weights", "loss_architecture"):
+            assert again[key] == pytest.approx(plain[key], rel=1e-4)
 
 
 def test_an_architecture_is_judged_without_dropout() -> None:

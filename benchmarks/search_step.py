@@ -1,0 +1,362 @@
+"""What a step of a search costs, in training steps of PyG's GCN, and a whole search in trainings.
+
+    python -m benchmarks.search_step --threads 1 2
+    python -m benchmarks.search_step --table
+
+A step of a search is what :class:`gnas.Darts` does in an epoch but for its measuring: an update of the architecture
+and one of the weights. Each row's step takes turns in one process with a training step of PyG's GCN of four layers and
+of two on the same graph, with dense features as PyG has them; the row holds medians and their ratios. Peak memory
+(above the graph, its sorted forms, network and optimizer; Linux) is that of a process of its own with one thread. Every
+row is a file in ``benchmarks/results/search_step``, and a call that was broken off goes on with those that are missing.
+``--table`` prints the tables from these files and measures nothing.
+
+The supernet has up to four layers with a projection each, the kernels' seven aggregators to choose from in each
+(``gcn``, ``identity`` and the five ``conv_...``, in one pass over the neighbours), and the choice of depth. The naive
+supernet has the same alphas and projections, and runs PyG's layers one after another. The levers are measured in
+``layered(4)``, whose candidates keep more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv, SimpleConv
+from torch_geometric.nn.models import GCN
+
+import gnas
+from benchmarks import measuring
+from gnas import Darts, GraphModel, GraphSupernet, OnePath, Space, Task, TwoPaths, baselines, kernels, layered
+from gnas.ops import Context
+from gnas.sites import STATISTICS, Inputs, Mixes, SharedSite
+from gnas.space import Choice, Node
+from gnas.strategy.base import Task as AnyTask
+
+RESULTS = Path(__file__).parent / "results" / "search_step"
+SEVEN = ("gcn", "conv_mean", "conv_max", "identity", "conv_sum", "conv_min", "conv_std")
+HIDDEN, DROPOUT = 64, 0.6
+Start = Callable[[Task], measuring.Run]
+
+
+def chain(depth: int = 4, ops: tuple[str, ...] = SEVEN) -> Space:
+    """Layers that project and choose their aggregator, each for itself, and the choice of the last one."""
+    return layered(depth, ops, transforms=0, transform=(True,), previous=(0.0,), initial=(0.0,), tie=())
+
+
+class NaiveSite(nn.Module):
+    """The mixture of a shared site by PyG's layers: each candidate gathers, and makes a state of its own.
+
+    The running scales of gnas's site, which would cost it little, are left out.
+    """
+
+    inner = False
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.op = cast(Choice, node.op)
+        self.project = nn.Linear(HIDDEN, HIDDEN, bias=False)
+        self.bias = nn.Parameter(torch.zeros(HIDDEN))
+        self.layers = nn.ModuleList(self.layer(str(op)) for op in self.op.options)
+
+    def layer(self, op: str) -> nn.Module:
+        """PyG's layer for the projected state."""
+        if op == "identity":
+            return nn.Identity()
+        if op in STATISTICS:
+            return SimpleConv(aggr=STATISTICS[op])
+        conv = GCNConv(HIDDEN, HIDDEN, bias=False)
+        conv.lin = nn.Identity()
+        return conv
+
+    def reads(self, mixes: Mixes) -> list[int]:
+        """Positions of the inputs that are read."""
+        return [0]
+
+    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        """The weighted sum of the candidates."""
+        z = self.project(nn.functional.dropout(inputs[0].relu(), context.dropout, context.training))
+        edge_index = context.graph.edge_index
+        values = [z if isinstance(conv, nn.Identity) else conv(z, edge_index) for conv in self.layers]
+        out: Tensor = (mixes[self.op.name].weights.view(-1, 1, 1) * torch.stack(values)).sum(dim=0) + self.bias
+        return out
+
+
+class NaiveDarts(Darts):
+    """DARTS on a supernet whose sites run PyG's layers."""
+
+    def build(self, space: Space, task: AnyTask) -> GraphSupernet:
+        net = super().build(space, task)
+        for node in space.nodes:
+            if isinstance(net.sites[node.name], SharedSite):
+                net.sites[node.name] = NaiveSite(node)
+        return net
+
+
+def searching(space: Space, kind: type[Darts] = Darts, **settings: Any) -> Start:
+    """The two updates of a search step."""
+
+    def start(task: Task) -> measuring.Run:
+        strategy = kind(hidden_channels=HIDDEN, dropout=DROPOUT, **settings)
+        torch.manual_seed(0)
+        state = strategy.init(space, task, torch.default_generator)
+        state.supernet.train()
+
+        def step() -> None:
+            strategy.update_architecture(task, state)
+            strategy.update_weights(task, state)
+
+        return step
+
+    return start
+
+
+def training(build: Callable[[Task], nn.Module]) -> Start:
+    """A step of Adam on the weights of a network."""
+
+    def start(task: Task) -> measuring.Run:
+        torch.manual_seed(0)
+        model = build(task).train()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            task.loss(task.forward(model), "weights").backward()
+            optimizer.step()
+
+        return step
+
+    return start
+
+
+def on_dense(start: Start) -> Start:
+    """The same with features as a dense matrix."""
+
+    def dense(task: Task) -> measuring.Run:
+        return start(replace(task, x=task.x.to_dense()) if task.x.layout == torch.sparse_csr else task)
+
+    return dense
+
+
+def gcn(layers: int, **settings: Any) -> Start:
+    """A training step of PyG's GCN."""
+    return on_dense(training(lambda t: GCN(t.in_channels, HIDDEN, layers, t.out_channels, dropout=DROPOUT, **settings)))
+
+
+def discrete(task: Task) -> nn.Module:
+    """One network of the space, four GCN layers, as gnas trains it."""
+    space = chain()
+    choices = {name: "gcn" if "gcn" in c.options else c.options[-1] for name, c in space.choices.items()}
+    return GraphModel(space.bind(space.genotype(choices)), task.in_channels, HIDDEN, task.out_channels, DROPOUT)
+
+
+YARDSTICKS = {"GCN 4": gcn(4), "GCN 2": gcn(2)}
+
+
+def cora() -> Data:
+    """Cora."""
+    return gnas.load("cora")
+
+
+def drawn(edges: int, nodes: int = 20_000) -> Data:
+    """A random graph with dense features."""
+    generator = torch.Generator().manual_seed(0)
+    return Data(
+        x=torch.randn(nodes, HIDDEN, generator=generator),
+        edge_index=torch.randint(nodes, (2, edges), generator=generator),
+        y=torch.randint(7, (nodes,), generator=generator),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: what is measured, and on which graph."""
+
+    name: str
+    start: Start
+    graph: Callable[[], Data] = cora
+
+
+LEVERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "checkpoint": {"checkpoint": True},
+    "two paths": {"relaxation": TwoPaths()},
+    "one path": {"relaxation": OnePath()},
+    "two paths, checkpoint": {"relaxation": TwoPaths(), "checkpoint": True},
+    "order 2 exact": {"order": 2, "hvp": "exact"},
+    "order 2 exact, checkpoint": {"order": 2, "hvp": "exact", "checkpoint": True},
+}
+GRAPHS: dict[str, Callable[[], Data]] = {"cora": cora, "200,000 edges": partial(drawn, 200_000)}
+TABLES: dict[str, list[Row]] = {
+    "steps": [
+        Row("order 1", searching(chain())),
+        Row("order 2", searching(chain(), order=2)),
+        Row("order 2, exact product", searching(chain(), order=2, hvp="exact")),
+        Row("order 1, default space", searching(layered())),
+        Row("naive, order 1", on_dense(searching(chain(), NaiveDarts))),
+        Row("naive, order 2", on_dense(searching(chain(), NaiveDarts, order=2))),
+        Row("naive, sparse features, order 1", searching(chain(), NaiveDarts)),
+        Row("training, one network of the space", training(discrete)),
+        Row(
+            "training, GCN 2 with gnas's kernels", training(lambda t: baselines.GCN(t.in_channels, HIDDEN, 7, DROPOUT))
+        ),
+        Row("training, GCN 4", gcn(4)),
+        Row("training, GCN 4 with a cached adjacency", gcn(4, cached=True)),
+        Row("training, GCN 2", gcn(2)),
+    ],
+    "candidates": [Row(str(count), searching(chain(4, SEVEN[:count]))) for count in (1, 2, 4, 7)],
+    "depth": [Row(str(depth), searching(chain(depth))) for depth in range(1, 7)],
+    "edges": [
+        Row(f"{edges:,}", searching(chain()), partial(drawn, edges))
+        for edges in (25_000, 50_000, 100_000, 200_000, 400_000, 800_000)
+    ],
+    "levers": [
+        Row(f"{graph}: {name}", searching(layered(4), **settings), build)
+        for graph, build in GRAPHS.items()
+        for name, settings in LEVERS.items()
+    ],
+}
+SEARCH = "search"
+"""The table of whole searches."""
+
+
+def step_row(table: str, row: Row, repeats: int, memory: bool) -> dict[str, Any]:
+    """Median milliseconds of a row and of the yardsticks, their ratios, and the row's peak memory."""
+    task = Task.from_data(row.graph())
+    ways = {"this": row.start(task)} | {name: start(task) for name, start in YARDSTICKS.items()}
+    taken = {way: 1e3 * median(values) for way, values in measuring.interleaved(ways, repeats).items()}
+    return {
+        "nodes": task.num_nodes,
+        "edges": task.edge_index.size(1),
+        "repeats": repeats,
+        "ms": taken,
+        "ratio": {name: taken["this"] / taken[name] for name in YARDSTICKS},
+        "peak MiB": measuring.elsewhere("benchmarks.search_step", "--peak", table, row.name) if memory else None,
+    }
+
+
+def peak(row: Row) -> float:
+    """MiB that a step takes above what stays between the steps."""
+    run = row.start(Task.from_data(row.graph()))
+    run()
+    measuring.settle()
+    return measuring.peak(run)
+
+
+def search_row(epochs: int, budget: str | None) -> dict[str, Any]:
+    """Seconds of a default search on Cora, and of trainings of PyG's GCN of two layers before and after it."""
+    task = Task.from_data(cora(), name="cora")
+
+    def trained() -> float:
+        step = YARDSTICKS["GCN 2"](task)
+        began = time.perf_counter()
+        for _ in range(epochs):
+            step()
+        return time.perf_counter() - began
+
+    before = trained()
+    with tempfile.TemporaryDirectory() as folder:
+        run = gnas.search(task, budget=budget, folder=Path(folder) / "run", progress=False)
+        seconds = run.journal.run()["seconds"]
+    yardstick = fmean([before, trained()])
+    found = seconds["search"] + seconds["derivation"]
+    return {
+        "budget": budget,
+        "epochs": epochs,
+        "seconds": {**seconds, "genotype": found, "GCN 2": yardstick},
+        "ratio": {"search": seconds["search"] / yardstick, "genotype": found / yardstick},
+    }
+
+
+def slug(text: str) -> str:
+    """A name as part of a file's."""
+    return "".join(c if c.isalnum() else "-" for c in text)
+
+
+def measure(table: str, name: str, threads: int, results: Path, run: Callable[[], Mapping[str, Any]]) -> None:
+    """Measure a row, unless its file is there."""
+    target = results / f"{table}-{slug(name)}-{threads}.json"
+    if target.exists():
+        return
+    torch.set_num_threads(threads)
+    result = {"table": table, "row": name, **run(), **measuring.about(threads, kernels.retain())}
+    results.mkdir(parents=True, exist_ok=True)
+    partly = target.with_suffix(".part")
+    partly.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    partly.replace(target)
+    print(f"{table}, {name}, {threads} threads: {result['ratio']}", flush=True)
+
+
+def table(name: str, results: Path) -> str:
+    """One table as Markdown, from the result files."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob(f"{name}-*.json")]
+    order = [row.name for row in TABLES.get(name, [])]
+    found.sort(key=lambda result: (result["threads"], order.index(result["row"]) if result["row"] in order else 0))
+    lines = [f"### {name}", ""]
+    if name == SEARCH:
+        lines += ["| threads | row | epochs | search s | derivation s | GCN 2 s | search / GCN 2 | genotype / GCN 2 |"]
+        lines += ["| --- " * 8 + "|"]
+        for r in found:
+            s, ratio = r["seconds"], r["ratio"]
+            numbers = (s["search"], s["derivation"], s["GCN 2"], ratio["search"], ratio["genotype"])
+            cells = [r["threads"], r["row"], r["epochs"], *(f"{number:.1f}" for number in numbers)]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    else:
+        lines += ["| threads | row | ms | / GCN 4 | / GCN 2 | peak MiB |", "| --- " * 6 + "|"]
+        for r in found:
+            mib = "" if r["peak MiB"] is None else f"{r['peak MiB']:.0f}"
+            ratios = " | ".join(f"{r['ratio'][yardstick]:.2f}" for yardstick in YARDSTICKS)
+            lines.append(f"| {r['threads']} | {r['row']} | {r['ms']['this']:.2f} | {ratios} | {mib} |")
+    about = sorted({f"{r['allocator']}; {r['kernels']} kernels; {json.dumps(r['versions'])}" for r in found})
+    return "\n".join([*lines, "", *about])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", default=[*TABLES, SEARCH], choices=[*TABLES, SEARCH])
+    parser.add_argument("--rows", nargs="+", help="names of rows; all if not given")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--repeats", type=int, default=21)
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out peak memory")
+    parser.add_argument("--epochs", type=int, default=200, help="of the training beside the whole search")
+    parser.add_argument("--budget", help="of the whole search, to try it out; without it, the default search")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
+    parser.add_argument("--peak", nargs=2, metavar=("TABLE", "ROW"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.peak:
+        kernels.retain()
+        torch.set_num_threads(1)
+        print(peak(next(row for row in TABLES[args.peak[0]] if row.name == args.peak[1])))
+        return
+    if args.table:
+        print(
+            "\n\n".join(table(name, args.results) for name in args.tables if list(args.results.glob(f"{name}-*.json")))
+        )
+        return
+    kernels.retain()
+    for threads in args.threads:
+        for name in args.tables:
+            if name == SEARCH:
+                row_name = f"budget {args.budget}" if args.budget else "default"
+                measure(name, row_name, threads, args.results, partial(search_row, args.epochs, args.budget))
+                continue
+            for row in TABLES[name]:
+                if not args.rows or row.name in args.rows:
+                    run = partial(step_row, name, row, args.repeats, args.memory)
+                    measure(name, row.name, threads, args.results, run)
+
+
+if __name__ == "__main__":
+    main()
