@@ -319,7 +319,7 @@ def test_help_and_export_do_without_torch(tmp_path):
 def test_a_whole_run_from_the_shell(saved, tmp_path):
     settings = ["--budget", "3 epochs", "--max-depth", 1, "--threads", 1, "--folder", tmp_path / "run"]
     with process("search", saved, *settings) as running:
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=600)
     assert running.returncode == 0, err
     assert out.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
     assert (tmp_path / "run" / "report.html").is_file()
@@ -353,7 +353,7 @@ def test_ctrl_c_ends_cleanly(saved, tmp_path):
         while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n") > 3):
             time.sleep(0.02)
         os.kill(running.pid, signal.SIGINT)
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=600)
     assert running.returncode == 130, err
     assert out.splitlines()[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
     assert "Traceback" not in err
