@@ -237,6 +237,7 @@ def mix_aggregate(
     return (out, {name: found[AGGREGATIONS.index(name)] for name in weights}) if squares else out
 
 
+@torch.compiler.disable
 def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
     """``sum_k w_k v_k``: a tensor of the values' shape, from one pass over each of them.
 
@@ -253,8 +254,8 @@ def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
             f"got weights of shape {list(weights.shape)} for values of {[(list(v.shape), v.dtype) for v in values]}; "
             "expected one weight for each value, and values of one shape and type"
         )
-    special = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if first.device.type != "cpu" or _wish == "reference" or special:
+    transformed = torch._C._are_functorch_transforms_active()
+    if first.device.type != "cpu" or _wish == "reference" or transformed:
         return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
     return combining.combine(weights, values, _wish != "portable" and _available(first.dtype))
 
