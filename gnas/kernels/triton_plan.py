@@ -157,7 +157,8 @@ def launch(program: Any, grid: tuple[int, ...], x: Tensor, *arguments: object, *
         program[grid](*arguments, **constants)
         return
     with torch.cuda.device(x.device):
-        program[grid](*arguments, **constants)
+        # As is the default so far; said, because Triton is about to change it and warns.
+        program[grid](*arguments, **constants, enable_fp_fusion=True)
 
 
 def share_out(

@@ -4,9 +4,10 @@ A tile is neighbours by heads by channels of a head, each rounded up to a power 
 head is kept as it grows, and what was summed before is scaled down then.
 """
 
-from __future__ import annotations
+# Triton reads the annotations, and knows none but its own.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
-from typing import Any
+from __future__ import annotations
 
 import triton
 import triton.language as tl
@@ -21,20 +22,20 @@ GATV2 = tl.constexpr(2)
 
 @triton.jit
 def settle(
-    top: Any,
-    total: Any,
-    sums: Any,
-    row: Any,
-    limit: Any,
-    out: Any,
-    peak: Any,
-    scale: Any,
-    heads: Any,
-    width: Any,
+    top,
+    total,
+    sums,
+    row,
+    limit,
+    out,
+    peak,
+    scale,
+    heads,
+    width,
     LOGIT: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
-) -> None:
+):
     """Divide by the sum of weights and write, for the heads below a limit."""
     h = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     factor = 1.0 / (total + 1e-16)
@@ -48,21 +49,21 @@ def settle(
 
 @triton.jit(do_not_specialize=["chunks", "column"])
 def attend(
-    pattern: Any,
-    hubs: Any,
-    source: Any,
-    target: Any,
-    att: Any,
-    z: Any,
-    out: Any,
-    peak: Any,
-    scale: Any,
-    tops: Any,
-    partial: Any,
-    chunks: Any,
-    column: Any,
-    heads: Any,
-    width: Any,
+    pattern,
+    hubs,
+    source,
+    target,
+    att,
+    z,
+    out,
+    peak,
+    scale,
+    tops,
+    partial,
+    chunks,
+    column,
+    heads,
+    width,
     SLOPE: tl.constexpr,
     LOGIT: tl.constexpr,
     HUBS: tl.constexpr,
@@ -71,7 +72,7 @@ def attend(
     BLOCK_C: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """``sum_j softmax_j(logit_ij) z_j``, the largest logit of each row, and one over the sum of the exponentials."""
     BLOCK_H: tl.constexpr = BLOCK_C // BLOCK_W
     slope = tl.full([1], SLOPE, ACC)
@@ -126,21 +127,21 @@ def attend(
 
 @triton.jit
 def merge(
-    pattern: Any,
-    hubs: Any,
-    out: Any,
-    peak: Any,
-    scale: Any,
-    tops: Any,
-    partial: Any,
-    heads: Any,
-    width: Any,
+    pattern,
+    hubs,
+    out,
+    peak,
+    scale,
+    tops,
+    partial,
+    heads,
+    width,
     LOGIT: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_H: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """The same of each hub, from the partial results of its chunks."""
     row, _entries, count = pieces(pattern, 0, hubs, CHUNK)
     h = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
@@ -166,27 +167,27 @@ def merge(
 
 @triton.jit(do_not_specialize=["chunks", "pointer", "column"])
 def attend_back(
-    pattern: Any,
-    hubs: Any,
-    own: Any,
-    other: Any,
-    att: Any,
-    z: Any,
-    grad: Any,
-    peak: Any,
-    scale: Any,
-    inner: Any,
-    to_own: Any,
-    to_z: Any,
-    to_att: Any,
-    own_parts: Any,
-    z_parts: Any,
-    att_parts: Any,
-    chunks: Any,
-    pointer: Any,
-    column: Any,
-    heads: Any,
-    width: Any,
+    pattern,
+    hubs,
+    own,
+    other,
+    att,
+    z,
+    grad,
+    peak,
+    scale,
+    inner,
+    to_own,
+    to_z,
+    to_att,
+    own_parts,
+    z_parts,
+    att_parts,
+    chunks,
+    pointer,
+    column,
+    heads,
+    width,
     SLOPE: tl.constexpr,
     LOGIT: tl.constexpr,
     BY_COLUMNS: tl.constexpr,
@@ -196,7 +197,7 @@ def attend_back(
     BLOCK_C: tl.constexpr,
     BLOCK_W: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """The gradients of one side: to its own half of each logit (of GAT), to ``z`` and, by rows, to ``att`` (GATv2)."""
     BLOCK_H: tl.constexpr = BLOCK_C // BLOCK_W
     slope = tl.full([1], SLOPE, ACC)
@@ -276,22 +277,22 @@ def attend_back(
 
 @triton.jit(do_not_specialize=["chunks"])
 def weigh(
-    pattern: Any,
-    hubs: Any,
-    logits: Any,
-    grad: Any,
-    peak: Any,
-    scale: Any,
-    out: Any,
-    chunks: Any,
-    heads: Any,
+    pattern,
+    hubs,
+    logits,
+    grad,
+    peak,
+    scale,
+    out,
+    chunks,
+    heads,
     BACK: tl.constexpr,
     HUBS: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """The weights ``exp(logit - peak) scale``; or, of weights p in place of logits, ``p (grad - peak)``."""
     row, begin, end, _chunk, _whole = span(pattern, 0, hubs, chunks, CHUNK, HUBS)
     h = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -310,20 +311,20 @@ def weigh(
 
 @triton.jit(do_not_specialize=["chunks"])
 def products(
-    pattern: Any,
-    hubs: Any,
-    left: Any,
-    right: Any,
-    out: Any,
-    partial: Any,
-    chunks: Any,
-    heads: Any,
+    pattern,
+    hubs,
+    left,
+    right,
+    out,
+    partial,
+    chunks,
+    heads,
     HUBS: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """``out_i = sum_ij left_ij right_ij`` over the entries of a row, for each head."""
     row, begin, end, chunk, whole = span(pattern, 0, hubs, chunks, CHUNK, HUBS)
     h = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)

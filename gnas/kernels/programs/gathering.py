@@ -4,9 +4,10 @@ A program keeps what it has seen for each place of its tile and puts the places 
 is reduced within the loop. Means and squared deviations are Welford's, put together by Chan, Golub and LeVeque.
 """
 
-from __future__ import annotations
+# Triton reads the annotations, and knows none but its own.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
-from typing import Any
+from __future__ import annotations
 
 import triton
 import triton.language as tl
@@ -22,7 +23,7 @@ STD = tl.constexpr(0b1000000)
 
 
 @triton.jit
-def greatest(x: Any) -> Any:
+def greatest(x):
     """The largest over the first dimension, where what is not a number counts as such."""
     wrong = tl.sum((x != x).to(tl.int32), 0) > 0
     return tl.where(wrong, float("nan"), tl.max(tl.where(x != x, -float("inf"), x), 0))
@@ -30,19 +31,19 @@ def greatest(x: Any) -> Any:
 
 @triton.jit
 def read(
-    pattern: Any,
-    values: Any,
-    x: Any,
-    column: Any,
-    begin: Any,
-    end: Any,
-    channels: Any,
+    pattern,
+    values,
+    x,
+    column,
+    begin,
+    end,
+    channels,
     KINDS: tl.constexpr,
     TIES: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> Any:
+):
     """Of some entries: the plain and the propagated sum, the largest, the smallest and how many tie, the mean and the
     sum of squared deviations from it. What the kinds don't ask for is zero."""
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -98,9 +99,7 @@ def read(
 
 
 @triton.jit
-def keep(
-    state: Any, partial: Any, limit: Any, channels: Any, KINDS: tl.constexpr, TIES: tl.constexpr, BLOCK_C: tl.constexpr
-) -> None:
+def keep(state, partial, limit, channels, KINDS: tl.constexpr, TIES: tl.constexpr, BLOCK_C: tl.constexpr):
     """Write the partial results of a hub's chunk: [chunks, 8, channels]."""
     plain, propagated, high, ups, low, downs, mean, square = state
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -125,16 +124,16 @@ def keep(
 
 @triton.jit
 def put_together(
-    partial: Any,
-    entries: Any,
-    count: Any,
-    channels: Any,
+    partial,
+    entries,
+    count,
+    channels,
     KINDS: tl.constexpr,
     TIES: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> Any:
+):
     """What :func:`read` would have found of a hub, from its chunks."""
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     some = c < channels

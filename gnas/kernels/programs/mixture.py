@@ -1,8 +1,9 @@
 """The programs of statistics of order and moment, and of the mixture of aggregations."""
 
-from __future__ import annotations
+# Triton reads the annotations, and knows none but its own.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
-from typing import Any
+from __future__ import annotations
 
 import triton
 import triton.language as tl
@@ -17,7 +18,7 @@ BACKWARD = tl.constexpr(2)
 
 
 @triton.jit
-def mixed(state: Any, own: Any, weights: Any, share: Any, KINDS: tl.constexpr, ACC: tl.constexpr) -> Any:
+def mixed(state, own, weights, share, KINDS: tl.constexpr, ACC: tl.constexpr):
     """The weighted sum of a row's aggregates."""
     plain, propagated, high, _ups, low, _downs, _mean, std = state
     out = (tl.load(weights).to(ACC) + tl.load(weights + 1).to(ACC) * share) * plain
@@ -36,22 +37,22 @@ def mixed(state: Any, own: Any, weights: Any, share: Any, KINDS: tl.constexpr, A
 
 @triton.jit
 def prepare(
-    state: Any,
-    at: Any,
-    far: Any,
-    some: Any,
-    share: Any,
-    weights: Any,
-    to_high: Any,
-    to_low: Any,
-    to_std: Any,
-    highs: Any,
-    lows: Any,
-    moments: Any,
+    state,
+    at,
+    far,
+    some,
+    share,
+    weights,
+    to_high,
+    to_low,
+    to_std,
+    highs,
+    lows,
+    moments,
     KINDS: tl.constexpr,
     MIXED: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """Write what a row's neighbours compare themselves with, and what they receive where they are equal."""
     _plain, _propagated, high, ups, low, downs, mean, std = state
     if HIGH & KINDS:
@@ -76,9 +77,7 @@ def prepare(
 
 
 @triton.jit
-def tally(
-    state: Any, own: Any, against: Any, share: Any, to: Any, limit: Any, KINDS: tl.constexpr, SQUARES: tl.constexpr
-) -> None:
+def tally(state, own, against, share, to, limit, KINDS: tl.constexpr, SQUARES: tl.constexpr):
     """Write the sum over channels of each aggregate times what is given against it, or of its square."""
     plain, propagated, high, _ups, low, _downs, _mean, std = state
     kept = limit > 0
@@ -101,22 +100,22 @@ def tally(
 
 @triton.jit
 def write(
-    found: Any,
-    row: Any,
-    limit: Any,
-    entries: Any,
-    inputs: Any,
-    outs: Any,
-    tallies: Any,
-    rows: Any,
-    channels: Any,
+    found,
+    row,
+    limit,
+    entries,
+    inputs,
+    outs,
+    tallies,
+    rows,
+    channels,
     KINDS: tl.constexpr,
     MODE: tl.constexpr,
     MIXED: tl.constexpr,
     TALLY: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """Write what is made of a row, for the channels below a limit."""
     plain, propagated, high, ups, low, downs, mean, square = found
     x, weights, diagonal, to_high, to_low, to_std = inputs
@@ -157,24 +156,24 @@ def write(
 
 @triton.jit(do_not_specialize=["chunks", "rows"])
 def gather(
-    pattern: Any,
-    hubs: Any,
-    partial: Any,
-    values: Any,
-    x: Any,
-    weights: Any,
-    diagonal: Any,
-    to_high: Any,
-    to_low: Any,
-    to_std: Any,
-    out: Any,
-    second: Any,
-    third: Any,
-    fourth: Any,
-    tallies: Any,
-    chunks: Any,
-    rows: Any,
-    channels: Any,
+    pattern,
+    hubs,
+    partial,
+    values,
+    x,
+    weights,
+    diagonal,
+    to_high,
+    to_low,
+    to_std,
+    out,
+    second,
+    third,
+    fourth,
+    tallies,
+    chunks,
+    rows,
+    channels,
     KINDS: tl.constexpr,
     MODE: tl.constexpr,
     MIXED: tl.constexpr,
@@ -184,7 +183,7 @@ def gather(
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """What is made of each row that is no hub, and the partial results of the hubs' chunks."""
     TIES: tl.constexpr = BACKWARD == MODE
     row, begin, end, chunk, whole = span(pattern, 0, hubs, chunks, CHUNK, HUBS)
@@ -201,22 +200,22 @@ def gather(
 
 @triton.jit(do_not_specialize=["rows"])
 def merge(
-    pattern: Any,
-    hubs: Any,
-    partial: Any,
-    x: Any,
-    weights: Any,
-    diagonal: Any,
-    to_high: Any,
-    to_low: Any,
-    to_std: Any,
-    out: Any,
-    second: Any,
-    third: Any,
-    fourth: Any,
-    tallies: Any,
-    rows: Any,
-    channels: Any,
+    pattern,
+    hubs,
+    partial,
+    x,
+    weights,
+    diagonal,
+    to_high,
+    to_low,
+    to_std,
+    out,
+    second,
+    third,
+    fourth,
+    tallies,
+    rows,
+    channels,
     KINDS: tl.constexpr,
     MODE: tl.constexpr,
     MIXED: tl.constexpr,
@@ -224,7 +223,7 @@ def merge(
     CHUNK: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """What is made of each hub, from the partial results of its chunks."""
     row, entries, count = pieces(pattern, 0, hubs, CHUNK)
     found = put_together(partial, entries, count, channels, KINDS, BACKWARD == MODE, CHUNK, BLOCK_C, ACC)
@@ -236,24 +235,24 @@ def merge(
 
 @triton.jit(do_not_specialize=["chunks", "rows", "pointer", "column", "order"])
 def spread(
-    pattern: Any,
-    hubs: Any,
-    partial: Any,
-    values: Any,
-    x: Any,
-    weights: Any,
-    diagonal: Any,
-    grad: Any,
-    highs: Any,
-    lows: Any,
-    moments: Any,
-    out: Any,
-    chunks: Any,
-    rows: Any,
-    pointer: Any,
-    column: Any,
-    order: Any,
-    channels: Any,
+    pattern,
+    hubs,
+    partial,
+    values,
+    x,
+    weights,
+    diagonal,
+    grad,
+    highs,
+    lows,
+    moments,
+    out,
+    chunks,
+    rows,
+    pointer,
+    column,
+    order,
+    channels,
     KINDS: tl.constexpr,
     SUMS: tl.constexpr,
     MIXED: tl.constexpr,
@@ -262,7 +261,7 @@ def spread(
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """The gradient by columns: what each node receives from the rows that read it."""
     j, begin, end, chunk, whole = span(pattern, pointer, hubs, chunks, CHUNK, HUBS)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)

@@ -1,15 +1,16 @@
 """How programs share out rows: a short row each, and a hub's chunks, whose partial results are put together here."""
 
-from __future__ import annotations
+# Triton reads the annotations, and knows none but its own.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
-from typing import Any
+from __future__ import annotations
 
 import triton
 import triton.language as tl
 
 
 @triton.jit
-def span(pattern: Any, pointer: Any, hubs: Any, chunks: Any, CHUNK: tl.constexpr, HUBS: tl.constexpr) -> Any:
+def span(pattern, pointer, hubs, chunks, CHUNK: tl.constexpr, HUBS: tl.constexpr):
     """What this program reads: its row, the first of its entries and the end; then 1 if these are a chunk of a hub, and
     1 if they are the whole row, else 0. For a hub's own program they are neither, and none."""
     # The chunks come first, because they take longest.
@@ -32,7 +33,7 @@ def span(pattern: Any, pointer: Any, hubs: Any, chunks: Any, CHUNK: tl.constexpr
 
 
 @triton.jit
-def pieces(pattern: Any, pointer: Any, hubs: Any, CHUNK: tl.constexpr) -> Any:
+def pieces(pattern, pointer, hubs, CHUNK: tl.constexpr):
     """Where a program for each chunk puts a hub together: the hub's row, its entries, and its number of chunks, which
     is zero for all programs but that of its first chunk."""
     chunk = tl.program_id(0)
@@ -45,16 +46,16 @@ def pieces(pattern: Any, pointer: Any, hubs: Any, CHUNK: tl.constexpr) -> Any:
 
 @triton.jit(do_not_specialize=["pointer"])
 def fold(
-    pattern: Any,
-    hubs: Any,
-    partial: Any,
-    out: Any,
-    pointer: Any,
-    channels: Any,
+    pattern,
+    hubs,
+    partial,
+    out,
+    pointer,
+    channels,
     CHUNK: tl.constexpr,
     BLOCK: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """``out_i = sum of partial`` over the chunks of each hub i."""
     row, _entries, count = pieces(pattern, pointer, hubs, CHUNK)
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)

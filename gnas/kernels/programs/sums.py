@@ -1,8 +1,9 @@
 """The programs of weighted sums over neighbours and of inner products along entries."""
 
-from __future__ import annotations
+# Triton reads the annotations, and knows none but its own.
+# mypy: allow-untyped-defs, allow-incomplete-defs
 
-from typing import Any
+from __future__ import annotations
 
 import triton
 import triton.language as tl
@@ -12,17 +13,17 @@ from gnas.kernels.programs.rows import span
 
 @triton.jit(do_not_specialize=["chunks", "pointer", "column", "order"])
 def weighted_sum(
-    pattern: Any,
-    hubs: Any,
-    values: Any,
-    x: Any,
-    out: Any,
-    partial: Any,
-    chunks: Any,
-    pointer: Any,
-    column: Any,
-    order: Any,
-    channels: Any,
+    pattern,
+    hubs,
+    values,
+    x,
+    out,
+    partial,
+    chunks,
+    pointer,
+    column,
+    order,
+    channels,
     VALUES: tl.constexpr,
     ORDERED: tl.constexpr,
     HUBS: tl.constexpr,
@@ -30,7 +31,7 @@ def weighted_sum(
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """``out_i = sum_j values_ij x_j``, or by columns, where ``order`` says which value belongs to an entry."""
     row, begin, end, chunk, whole = span(pattern, pointer, hubs, chunks, CHUNK, HUBS)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
@@ -55,20 +56,20 @@ def weighted_sum(
 
 @triton.jit(do_not_specialize=["chunks", "column"])
 def inner_product(
-    pattern: Any,
-    hubs: Any,
-    left: Any,
-    right: Any,
-    out: Any,
-    chunks: Any,
-    column: Any,
-    channels: Any,
+    pattern,
+    hubs,
+    left,
+    right,
+    out,
+    chunks,
+    column,
+    channels,
     HUBS: tl.constexpr,
     CHUNK: tl.constexpr,
     BLOCK_E: tl.constexpr,
     BLOCK_C: tl.constexpr,
     ACC: tl.constexpr,
-) -> None:
+):
     """``out_ij = <left_i, right_j>`` for every entry."""
     row, begin, end, _chunk, _whole = span(pattern, 0, hubs, chunks, CHUNK, HUBS)
     for e in range(begin, end, BLOCK_E):
