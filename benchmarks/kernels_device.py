@@ -94,7 +94,8 @@ def measure(
         By computation and backend: milliseconds, the share of the bandwidth, the ratio to the first backend's time,
         and on a GPU the peak of memory above what was there before.
     """
-    device, result = edge_index.device, {}
+    device = edge_index.device
+    result: dict[str, dict[str, dict[str, float]]] = {}
     size = torch.empty(0, dtype=dtype).element_size()
     must = 2 * (edge_index.size(1) * (channels * size + 4) + nodes * channels * size)
     for name, call in computations(edge_index, nodes, channels, dtype).items():

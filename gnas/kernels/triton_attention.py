@@ -61,7 +61,7 @@ def _attend(
     scale = torch.empty_like(peak)
     tops = partial(on, z, heads, 2)
     parts = partial(on, z, heads, width) if logit != GIVEN else tops
-    arguments = (graph[0], on.hubs, source, target, att, z, out, peak, scale, tops, parts)
+    arguments: tuple[object, ...] = (graph[0], on.hubs, source, target, att, z, out, peak, scale, tops, parts)
     share_out(
         attention.attend,
         on,
@@ -163,7 +163,7 @@ def _to_logits(
     blocks, (out,) = -(-heads // size.channels), alike(weight)
     total = weight.new_empty(rows, heads, dtype=accumulator(weight.dtype))
     parts = partial(on, weight, heads)
-    arguments = (pattern, hubs, weight, grad, total, parts, on.chunks, heads)
+    arguments: tuple[object, ...] = (pattern, hubs, weight, grad, total, parts, on.chunks, heads)
     share_out(attention.products, on, blocks, size, weight, *arguments)
     fold(on, pattern, parts, total)
     arguments = (pattern, hubs, weight, grad, total, total, out, on.chunks, heads)

@@ -63,7 +63,7 @@ def _gather(
     parts = partial(on, x, 8, channels)
     flags = {"KINDS": kinds, "MODE": mode, "MIXED": weighing[0] is not None, "TALLY": tally}
     shared = (x, weights, diagonal, *given, *places)
-    arguments = (pattern, hubs, parts, values, *shared, on.chunks, rows, channels)
+    arguments: tuple[object, ...] = (pattern, hubs, parts, values, *shared, on.chunks, rows, channels)
     share_out(mixture.gather, on, blocks, size, x, *arguments, **flags)
     if on.chunks:
         arguments = (pattern, hubs, parts, *shared, rows, channels)
