@@ -61,7 +61,7 @@ def _chunks(pointer: Tensor) -> Tensor:
 def planned(pattern: Tensor, hubs: Tensor, hubs_t: Tensor, rows: int, columns: int) -> Structure:
     """The structure of a plan."""
     structure = Structure.from_pattern(pattern, rows, columns)
-    structure._kept |= {"pattern": pattern, f"plan {CHUNK}": Plan(pattern, hubs, hubs_t)}
+    structure._kept.update({"pattern": pattern, f"plan {CHUNK}": Plan(pattern, hubs, hubs_t)})
     return structure
 
 
