@@ -1,6 +1,7 @@
 """What the kernels cost: forward and backward passes beside the portable backend and PyG's own layers.
 
     python -m benchmarks.kernels --threads 1 2 --large
+    python -m benchmarks.kernels --device cuda --large
 
 The ways to compute the same thing take turns in one process, so that a drifting machine slows all of them; the table
 holds medians and their ratios. Peak memory (above that of the graph and its layers; Linux) is that of a process of its
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, SimpleConv
 
-from benchmarks import measuring
+from benchmarks import kernels_device, measuring
 from gnas import kernels
 from gnas.kernels import Graph
 
@@ -218,6 +219,42 @@ def peaks(case: str, names: list[str]) -> dict[str, dict[str, float]]:
     return found
 
 
+def on_gpu(names: tuple[str, ...], repeats: int) -> None:
+    """Measure, write and print what the kernels cost on the first GPU, in single and in half precision."""
+    device = torch.device("cuda", 0)
+    backends, bandwidth = kernels_device.compared(), kernels_device.copy_bandwidth(device)
+    print(f"{torch.cuda.get_device_name(device)}: a copy moves {bandwidth / 1e9:.0f} GB/s", flush=True)
+    for name in names:
+        case = CASES[name]()
+        for dtype, ways in ((torch.float32, backends), (torch.bfloat16, ("triton", "reference"))):
+            found = kernels_device.measure(
+                case.edge_index.to(device), case.nodes, case.channels, repeats, ways, bandwidth, dtype
+            )
+            result = {
+                "case": name,
+                "nodes": case.nodes,
+                "edges": case.edge_index.size(1),
+                "channels": case.channels,
+                "type": str(dtype),
+                "copy GB/s": bandwidth / 1e9,
+                "times": found,
+                "versions": measuring.about(1)["versions"],
+                "machine": torch.cuda.get_device_name(device),
+            }
+            _write(f"{name}-cuda-{str(dtype).removeprefix('torch.')}", result)
+            for computation, by_way in found.items():
+                row = ", ".join(
+                    f"{way} {t['both ms']:.3f} ms ({t['ratio']:.2f}; {t['share of copy']:.0%} of a copy)"
+                    for way, t in by_way.items()
+                )
+                print(f"{name} {dtype}, {computation}: {row}", flush=True)
+
+
+def _write(name: str, result: dict[str, Any]) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -225,15 +262,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--large", action="store_true", help="169,343 nodes and 2.3M edges too, with fewer repeats")
     parser.add_argument("--memory", action="store_true", help="peak memory too")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--peak", nargs=3, metavar=("CASE", "NAME", "WAY"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
         print(peak(CASES[args.peak[0]](), *args.peak[1:]))
         return
+    names = ("cora", "molecules", *(["large"] if args.large else []))
+    if args.device == "cuda":
+        # Cora is drawn at random there: reading it takes packages that a machine lent for its GPU may not have.
+        os.environ.pop("GNAS_DATA", None)
+        on_gpu(names, args.repeats)
+        return
     if kernels.reason():
         raise SystemExit(f"nothing to compare: {kernels.reason()}")
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    for name in ("cora", "molecules", *(["large"] if args.large else [])):
+    for name in names:
         case = CASES[name]()
         for threads in args.threads:
             torch.set_num_threads(threads)
@@ -247,8 +290,7 @@ def main() -> None:
                 "peak MiB": peaks(name, list(found)) if args.memory else {},
                 **measuring.about(threads),
             }
-            target = RESULTS / f"{name}-{threads}.json"
-            target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            _write(f"{name}-{threads}", result)
             for computation, by_way in found.items():
                 row = ", ".join(f"{way} {t['both ms']:.2f} ms ({t['ratio']:.2f})" for way, t in by_way.items())
                 print(f"{name} {threads} threads, {computation}: {row}", flush=True)

@@ -11,6 +11,8 @@ from hypothesis import settings
 # Set before torch is loaded, and inherited by the processes that tests start: the tests are small, and pools of
 # threads would only take turns.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Set before Triton is loaded: its programs are tested on the CPU, by its interpreter.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # The same examples at every run, so that a red test is red again; no deadline, because a loaded machine is no fault.
 settings.register_profile("gnas", deadline=None, derandomize=True, print_blob=True)

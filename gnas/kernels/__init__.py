@@ -1,9 +1,10 @@
 """Message passing on compressed rows: one front, several backends. Knows torch, never PyG's layers, never spaces.
 
-The backends are ``compiled`` (one C file, see :mod:`gnas.kernels.compiled`), ``portable`` (PyTorch's sparse products)
-and ``reference`` (plain PyTorch, which defines the meaning). The fastest that can serve a call does: :func:`backend`
-says which, :func:`use` decides otherwise. What a backend can't serve, such as other devices and types than the
-CPU's float32 and float64, goes to the next.
+The backends are ``compiled`` (one C file, see :mod:`gnas.kernels.compiled`) and ``portable`` (PyTorch's sparse
+products) for the CPU, ``triton`` (:mod:`gnas.kernels.triton`) for GPUs, ``scatter`` (torch-scatter) for those who have
+it, and ``reference`` (plain PyTorch, which defines the meaning). The fastest that can serve a call does:
+:func:`backend` says which, :func:`use` decides otherwise. What a backend can't serve, such as other devices and types
+than its own, goes to the next.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from gnas.kernels import combining, compiled, portable, reference
+from gnas.kernels import combining, compiled, portable, reference, scatter, triton
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
 from gnas.kernels.memory import retain
 from gnas.kernels.mixing import AGGREGATIONS
@@ -43,8 +44,15 @@ __all__ = [
     "weighted_sum",
 ]
 
-BACKENDS = ("compiled", "portable", "reference")
-"""Names of the backends, the fastest first."""
+BACKENDS = ("compiled", "portable", "triton", "scatter", "reference")
+"""Names of the backends; of those that serve a device, the fastest first."""
+
+_DEVICES = {"cpu": ("compiled", "portable", "reference"), "cuda": ("triton", "scatter", "reference")}
+_INSTEAD = {
+    "compiled": "a working C compiler, try use('portable')",
+    "triton": "Triton and a GPU, try use(None) for the fastest that is there",
+    "scatter": "torch-scatter, try use(None) for the fastest that is there",
+}
 
 _wish: str | None = None
 
@@ -63,11 +71,8 @@ class use:
         global _wish
         if name is not None and name not in BACKENDS:
             raise ValueError(f"got backend {name!r}; expected one of {list(BACKENDS)}, try use(None) for the fastest")
-        if name == "compiled" and reason():
-            raise ValueError(
-                f"got backend 'compiled', which isn't available: {reason()}; expected a working C compiler, try "
-                "use('portable')"
-            )
+        if name is not None and reason(name):
+            raise ValueError(f"got backend {name!r}, which isn't available: {reason(name)}; expected {_INSTEAD[name]}")
         self._before, _wish = _wish, name
 
     def __enter__(self) -> None:
@@ -80,28 +85,50 @@ class use:
 
 def backend(device: torch.device | str = "cpu") -> str:
     """Name of the backend that serves float32 on a device."""
-    if torch.device(device).type != "cpu":
-        return "reference"
-    return _wish or ("portable" if reason() else "compiled")
+    kind = torch.device(device).type
+    served = {
+        "compiled": ("cpu",),
+        "portable": ("cpu",),
+        "triton": ("cpu",) if triton.INTERPRETED else ("cuda",),
+        "scatter": ("cpu", "cuda"),
+        "reference": (kind,),
+    }
+    return next(name for name in _order(kind) if kind in served[name] and not reason(name))
 
 
-def reason() -> str:
-    """Why the compiled backend isn't available, or nothing where it is."""
-    return compiled.reason(torch.float32)
+def reason(name: str = "compiled") -> str:
+    """Why a backend isn't available, or nothing where it is."""
+    if name == "compiled":
+        return compiled.reason(torch.float32)
+    return triton.reason() if name == "triton" else scatter.reason() if name == "scatter" else ""
+
+
+def _order(device: str) -> tuple[str, ...]:
+    # What is tried on a device: what is wished for, then what comes after it.
+    names = _DEVICES.get(device, ("reference",))
+    if _wish is None:
+        return names
+    return names[names.index(_wish) :] if _wish in names else (_wish, "reference")
 
 
 @torch.compiler.assume_constant_result
-def _available(dtype: torch.dtype) -> bool:
-    return not compiled.reason(dtype)
+def _available(name: str, dtype: torch.dtype) -> bool:
+    return not (compiled.reason(dtype) if name == "compiled" else reason(name))
 
 
 def _backend(structure: Structure, x: Tensor, heads: int = 1) -> ModuleType:
-    wish = _wish or "compiled"
-    # torch.func doesn't see through the operators of torch.library.
+    # torch.func doesn't see through the operators of torch.library, nor into torch-scatter.
     seen = not torch._C._are_functorch_transforms_active()
-    if wish == "compiled" and seen and compiled.fits(structure, x, heads) and _available(x.dtype):
-        return compiled
-    return reference if wish == "reference" else _without_compiler(structure, x)
+    for name in _order(x.device.type):
+        if name == "compiled" and seen and compiled.fits(structure, x, heads) and _available(name, x.dtype):
+            return compiled
+        if name == "portable":
+            return _without_compiler(structure, x)
+        if name == "triton" and seen and triton.fits(structure, x) and _available(name, x.dtype):
+            return triton
+        if name == "scatter" and seen and scatter.fits(structure, x) and _available(name, x.dtype):
+            return scatter
+    return reference
 
 
 def _without_compiler(structure: Structure, x: Tensor) -> ModuleType:
@@ -257,7 +284,7 @@ def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
     transformed = torch._C._are_functorch_transforms_active()
     if first.device.type != "cpu" or _wish == "reference" or transformed:
         return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
-    return combining.combine(weights, values, _wish != "portable" and _available(first.dtype))
+    return combining.combine(weights, values, _wish != "portable" and _available("compiled", first.dtype))
 
 
 def _aggregate(x: Tensor, graph: Graph, name: str) -> Tensor:

@@ -7,6 +7,7 @@ same functions, so they can be differentiated again (``create_graph``, :mod:`tor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -126,8 +127,12 @@ def extreme(structure: Structure, x: Tensor, largest: bool) -> Tensor:
     return out
 
 
-def moments(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor]:
-    """As :func:`gnas.kernels.reference.moments`, by ``E[(x-c)^2] - E[x-c]^2``.
+def moments(
+    structure: Structure,
+    x: Tensor,
+    sum_of: Callable[[Structure, None, Tensor], Tensor] = weighted_sum,
+) -> tuple[Tensor, Tensor]:
+    """As :func:`gnas.kernels.reference.moments`, by ``E[(x-c)^2] - E[x-c]^2``, of the sums of this or another backend.
 
     The centre c is the mean of all nodes, so that the difference doesn't cancel where the states are far from zero.
     """
@@ -135,8 +140,8 @@ def moments(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor]:
     count = degree.clamp(min=1).to(x.dtype)
     centre = x.detach().mean(dim=0, keepdim=True)
     shifted = x - centre
-    mean = weighted_sum(structure, None, shifted) / count
-    square = weighted_sum(structure, None, shifted * shifted) / count
+    mean = sum_of(structure, None, shifted) / count
+    square = sum_of(structure, None, shifted * shifted) / count
     variance = square - mean * mean
     flat = variance <= 1e-5
     return mean + centre * (degree > 0), variance.masked_fill(flat, 1).sqrt().masked_fill(flat, 0)

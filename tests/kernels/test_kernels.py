@@ -373,7 +373,8 @@ def test_a_backend_is_chosen_for_good_or_for_a_while() -> None:
         kernels.use(None)
     assert kernels.backend() == first
     with pytest.raises(
-        ValueError, match=r"got backend 'numba'; expected one of \['compiled', 'portable', 'reference'\]"
+        ValueError,
+        match=r"got backend 'numba'; expected one of \['compiled', 'portable', 'triton', 'scatter', 'reference'\]",
     ):
         kernels.use("numba")
     assert kernels.backend() == first
