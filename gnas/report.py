@@ -227,7 +227,15 @@ def best_of(run: Run) -> dict[str, Any] | None:
         rows.append({"changes": changes, "seeds": len(values), "text": _mean(values), "strip": strip, "best": not i})
     later = _changes(run, best, run.genotype)
     listed = run.of("shortlist")[-1]["listed"] if run.of("shortlist") else 0
-    return {"listed": listed, "rows": rows, "seeds": most, "halved": len(scores[-1][1]) < most, "later": later}
+    starts = sum(dict(choices) in list(run.space.starts) for choices, _ in scores)
+    return {
+        "listed": listed,
+        "starts": starts,
+        "rows": rows,
+        "seeds": most,
+        "halved": len(scores[-1][1]) < most,
+        "later": later,
+    }
 
 
 def _changes(run: Run, one: Genotype, other: Genotype) -> list[str]:

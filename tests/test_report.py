@@ -374,6 +374,7 @@ def test_derivation_shows_what_was_measured(runs: dict[str, Path]) -> None:
     assert best is not None and sites is not None and run.genotype is not None
     assert [row["best"] for row in best["rows"]] == [True, False, False, False]
     assert [row["seeds"] for row in best["rows"]] == [2, 2, 2, 1] and best["halved"]
+    assert best["starts"] == sum(dict(choices) in run.space.starts for choices, _ in run.scores("best_of"))
     assert "depth = layer4" in best["later"] and len(best["later"]) == 3
     assert [site["site"] for site in measured] == ["transform", "initial"]
     for site, options in zip(measured, (["yes", "no"], ["none", "0.1"]), strict=True):
