@@ -37,7 +37,6 @@ class Mix:
     active: tuple[int, ...]
 
     @classmethod
-    @torch.compiler.disable
     def of(cls, weights: Tensor) -> Mix:
         """The mix of given weights."""
         return cls(weights, tuple(i for i, w in enumerate(weights.detach().tolist()) if w != 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -368,13 +369,22 @@ def test_found_row_is_marked_and_rows_are_ordered(runs: dict[str, Path]) -> None
     assert table["corrected"] and "Holm" in page(runs["layered"])
 
 
+def test_candidates_that_the_space_named_are_counted(runs: dict[str, Path]) -> None:
+    run = report.load(runs["layered"])
+    other, candidate = dict(run.genotype.choices), run.scores("best_of")[0][0]  # type: ignore[union-attr]
+    for starts, count in (((), 0), ((candidate,), 1), ((candidate, {**other, "depth": "layer1"}), 1)):
+        named = dataclasses.replace(run, space=dataclasses.replace(run.space, starts=starts))
+        best = report.best_of(named)
+        assert best is not None and best["starts"] == count
+
+
 def test_derivation_shows_what_was_measured(runs: dict[str, Path]) -> None:
     run = report.load(runs["layered"])
     best, measured, sites = report.best_of(run), report.measured(run), report.sites(run)
     assert best is not None and sites is not None and run.genotype is not None
     assert [row["best"] for row in best["rows"]] == [True, False, False, False]
     assert [row["seeds"] for row in best["rows"]] == [2, 2, 2, 1] and best["halved"]
-    assert best["starts"] == sum(dict(choices) in run.space.starts for choices, _ in run.scores("best_of"))
+    assert best["starts"] == 0
     assert "depth = layer4" in best["later"] and len(best["later"]) == 3
     assert [site["site"] for site in measured] == ["transform", "initial"]
     for site, options in zip(measured, (["yes", "no"], ["none", "0.1"]), strict=True):

@@ -1,7 +1,7 @@
 """The sum that a supernet is made of, ``sum_k w_k v_k`` over whole states, with as few passes as it takes.
 
-Autograd's own way makes a product of each pair in both directions, and another for the gradient of each weight; on a
-CPU these passes over memory are most of a supernet's time. Here each state is read once in either direction.
+Autograd's own way makes a product of each pair in both directions, and another for the gradient of each weight: passes
+over memory that a CPU waits for. Here each state is read once in either direction.
 """
 
 from __future__ import annotations

@@ -166,8 +166,8 @@ class Op:
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """As :func:`torch.nn.functional.dropout`, with ``p`` rounded to a multiple of 2^-16 on a CPU.
 
-    There PyTorch draws a number of 32 bits or more for each entry, one at a time, which takes ten times as long as
-    anything else that is done with the entry. Here four entries share a number of 64 bits.
+    There PyTorch draws a number of 32 bits or more for each entry, one at a time. Here four entries share one of 64
+    bits, which is most of the time that a mask takes.
     """
     if not training or p == 0:
         return x
