@@ -12,7 +12,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gnas.kernels.programs.rows import pieces, span
+from gnas.kernels.programs.rows import deliver, pieces, span
 
 # Where a logit comes from: it is given, or that of GAT, or that of GATv2.
 GIVEN = tl.constexpr(0)
@@ -259,20 +259,15 @@ def attend_back(
             half += tl.sum(to_logit * tl.where(raw > 0.0, 1.0, slope), 0)
         if BY_COLUMNS:
             towards += tl.sum(weight[:, :, None] * right, 0)
-    limit = heads * whole
     part = tl.program_id(0).to(tl.int64) * heads
+    of_chunk = (h < heads * chunk)[:, None] & (w < width)[None, :]
+    of_row = (h < heads * whole)[:, None] & (w < width)[None, :]
     if LOGIT == GAT:
-        if HUBS:
-            tl.store(own_parts + part + h, half, mask=h < heads * chunk)
-        tl.store(to_own + here, half, mask=h < limit)
+        deliver(half, own_parts, to_own, part + h, here, h < heads * chunk, h < heads * whole, HUBS)
     if BY_COLUMNS or LOGIT == GATV2:
-        if HUBS:
-            tl.store(z_parts + part * width + flat, towards, mask=(h < heads * chunk)[:, None] & (w < width)[None, :])
-        tl.store(to_z + place, towards, mask=(h < limit)[:, None] & (w < width)[None, :])
+        deliver(towards, z_parts, to_z, part * width + flat, place, of_chunk, of_row, HUBS)
     if LOGIT == GATV2 and not BY_COLUMNS:
-        if HUBS:
-            tl.store(att_parts + part * width + flat, bent, mask=(h < heads * chunk)[:, None] & (w < width)[None, :])
-        tl.store(to_att + place, bent, mask=(h < limit)[:, None] & (w < width)[None, :])
+        deliver(bent, att_parts, to_att, part * width + flat, place, of_chunk, of_row, HUBS)
 
 
 @triton.jit(do_not_specialize=["chunks"])
@@ -336,6 +331,5 @@ def products(
         v = tl.load(left + place, mask=each, other=0.0).to(ACC)
         total += v * tl.load(right + place, mask=each, other=0.0).to(ACC)
     result = tl.sum(total, 0)
-    if HUBS:
-        tl.store(partial + tl.program_id(0).to(tl.int64) * heads + h, result, mask=h < heads * chunk)
-    tl.store(out + row * heads + h, result, mask=h < heads * whole)
+    part = tl.program_id(0).to(tl.int64) * heads + h
+    deliver(result, partial, out, part, row * heads + h, h < heads * chunk, h < heads * whole, HUBS)

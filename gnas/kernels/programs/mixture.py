@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from gnas.kernels.programs.gathering import GCN, HIGH, LOW, MEAN, SELF, STD, SUM, keep, put_together, read
-from gnas.kernels.programs.rows import pieces, span
+from gnas.kernels.programs.rows import deliver, pieces, span
 
 # What is made of a row: its statistics, its mixture, or what the gradient by columns reads.
 STATISTICS = tl.constexpr(0)
@@ -302,6 +302,5 @@ def spread(
         # A hub receives its own share with its first chunk.
         limit = tl.where(begin == tl.load(pattern + pointer + j), channels, 0)
         result += factor * tl.load(grad + j * channels + c, mask=c < limit, other=0.0).to(ACC)
-    if HUBS:
-        tl.store(partial + tl.program_id(0).to(tl.int64) * channels + c, result, mask=c < channels * chunk)
-    tl.store(out + j * channels + c, result, mask=c < channels * whole)
+    part = tl.program_id(0).to(tl.int64) * channels + c
+    deliver(result, partial, out, part, j * channels + c, c < channels * chunk, c < channels * whole, HUBS)

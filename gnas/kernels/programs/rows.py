@@ -33,6 +33,14 @@ def span(pattern, pointer, hubs, chunks, CHUNK: tl.constexpr, HUBS: tl.constexpr
 
 
 @triton.jit
+def deliver(value, parts, out, part, place, of_chunk, of_row, HUBS: tl.constexpr):
+    """Store what a program made: of a hub's chunk among the parts, of a whole row where it belongs."""
+    if HUBS:
+        tl.store(parts + part, value, mask=of_chunk)
+    tl.store(out + place, value, mask=of_row)
+
+
+@triton.jit
 def pieces(pattern, pointer, hubs, CHUNK: tl.constexpr):
     """Where a program for each chunk puts a hub together: the hub's row, its entries, and its number of chunks, which
     is zero for all programs but that of its first chunk."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gnas.kernels.programs.rows import span
+from gnas.kernels.programs.rows import deliver, span
 
 
 @triton.jit(do_not_specialize=["chunks", "pointer", "column", "order"])
@@ -49,9 +49,8 @@ def weighted_sum(
             v *= tl.load(values + entry, mask=inside, other=0.0).to(ACC)[:, None]
         total += v
     result = tl.sum(total, 0)
-    if HUBS:
-        tl.store(partial + tl.program_id(0).to(tl.int64) * channels + c, result, mask=c < channels * chunk)
-    tl.store(out + row * channels + c, result, mask=c < channels * whole)
+    part = tl.program_id(0).to(tl.int64) * channels + c
+    deliver(result, partial, out, part, row * channels + c, c < channels * chunk, c < channels * whole, HUBS)
 
 
 @triton.jit(do_not_specialize=["chunks", "column"])
