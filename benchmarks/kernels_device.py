@@ -35,14 +35,13 @@ def computations(edge_index: Tensor, nodes: int, channels: int, dtype: torch.dty
     x, z = states(nodes, channels), states(nodes, HEADS, channels // HEADS)
     source, target, att = states(nodes, HEADS), states(nodes, HEADS), states(HEADS, channels // HEADS)
     weights, values = states(len(kernels.AGGREGATIONS)), graph.symmetric(torch.float32).to(dtype)
-    mixture = lambda: dict(zip(kernels.AGGREGATIONS, weights.unbind(), strict=True))  # noqa: E731
     return {
         "weighted sum": (lambda: kernels.weighted_sum(graph.looped, values, x), [x]),
         "max": (lambda: kernels.extreme(graph.plain, x), [x]),
         "max, min, mean, std": (lambda: torch.cat(kernels.statistics(graph.plain, x), dim=1), [x]),
         "attention": (lambda: kernels.attention(graph.looped, source, target, z), [source, target, z]),
         "attention of GATv2": (lambda: kernels.attention_v2(graph.looped, att, z), [att, z]),
-        "mixture of 7": (lambda: kernels.mix_aggregate(x, graph, mixture()), [x, weights]),
+        "mixture of 7": (lambda: kernels.mix_aggregate(x, graph, weights), [x, weights]),
     }
 
 

@@ -27,20 +27,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCNConv, SimpleConv
 from torch_geometric.nn.models import GCN
 
 import gnas
 from benchmarks import measuring
+from benchmarks.naive import NaiveSite
 from gnas import Darts, GraphModel, GraphSupernet, OnePath, Space, Task, TwoPaths, baselines, kernels, layered
-from gnas.ops import Context
-from gnas.sites import STATISTICS, Inputs, Mixes, SharedSite
-from gnas.space import Choice, Node
+from gnas.sites import SharedSite
 from gnas.strategy.base import Task as AnyTask
 
 RESULTS = Path(__file__).parent / "results" / "search_step"
@@ -54,44 +52,6 @@ def chain(depth: int = 4, ops: tuple[str, ...] = SEVEN) -> Space:
     return layered(depth, ops, transforms=0, transform=(True,), previous=(0.0,), initial=(0.0,), tie=())
 
 
-class NaiveSite(nn.Module):
-    """The mixture of a shared site by PyG's layers: each candidate gathers, and makes a state of its own.
-
-    The running scales of gnas's site, which would cost it little, are left out.
-    """
-
-    inner = False
-
-    def __init__(self, node: Node) -> None:
-        super().__init__()
-        self.op = cast(Choice, node.op)
-        self.project = nn.Linear(HIDDEN, HIDDEN, bias=False)
-        self.bias = nn.Parameter(torch.zeros(HIDDEN))
-        self.layers = nn.ModuleList(self.layer(str(op)) for op in self.op.options)
-
-    def layer(self, op: str) -> nn.Module:
-        """PyG's layer for the projected state."""
-        if op == "identity":
-            return nn.Identity()
-        if op in STATISTICS:
-            return SimpleConv(aggr=STATISTICS[op])
-        conv = GCNConv(HIDDEN, HIDDEN, bias=False)
-        conv.lin = nn.Identity()
-        return conv
-
-    def reads(self, mixes: Mixes) -> list[int]:
-        """Positions of the inputs that are read."""
-        return [0]
-
-    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
-        """The weighted sum of the candidates."""
-        z = self.project(nn.functional.dropout(inputs[0].relu(), context.dropout, context.training))
-        edge_index = context.graph.edge_index
-        values = [z if isinstance(conv, nn.Identity) else conv(z, edge_index) for conv in self.layers]
-        out: Tensor = (mixes[self.op.name].weights.view(-1, 1, 1) * torch.stack(values)).sum(dim=0) + self.bias
-        return out
-
-
 class NaiveDarts(Darts):
     """DARTS on a supernet whose sites run PyG's layers."""
 
@@ -99,7 +59,7 @@ class NaiveDarts(Darts):
         net = super().build(space, task)
         for node in space.nodes:
             if isinstance(net.sites[node.name], SharedSite):
-                net.sites[node.name] = NaiveSite(node)
+                net.sites[node.name] = NaiveSite(node, HIDDEN)
         return net
 
 

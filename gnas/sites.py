@@ -7,7 +7,7 @@ candidates, and ``inherit`` hands the parameters of one candidate to the plain l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias, cast
@@ -43,6 +43,11 @@ class Mix:
 
 
 Mixes = Mapping[str, Mix]
+
+
+STATISTICS = {f"conv_{aggr}": aggr for aggr in ("sum", "mean", "max", "min", "std")}
+FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean", **STATISTICS}
+"""Candidates that propagate in one pass over the neighbours, by their name in the kernels."""
 
 
 class FixedSite(nn.Module):
@@ -135,9 +140,52 @@ class OwnSite(nn.Module):
         raise ValueError(f"the site has no candidate {op!r} with {dict(settings)}")
 
 
-STATISTICS = {f"conv_{aggr}": aggr for aggr in ("sum", "mean", "max", "min", "std")}
-FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean", **STATISTICS}
-"""Candidates of a shared site that aggregate their common state in one pass, by their name in the kernels."""
+class StackedSite(OwnSite):
+    """A mixed convolution whose candidates have projections of their own (``share="none"``), as in the papers.
+
+    A candidate that aggregates sums, or projects last, is h_k W_k + b_k with an aggregate h_k of the activated input.
+    The matrices that follow one aggregate add up, weighted, so that sum_k w_k (h_k W_k + b_k) is one product for each
+    aggregate and no candidate's own value is made. Those that propagate only are one pass over the neighbours, and the
+    others run by themselves, all on one activated input.
+    """
+
+    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        """The weighted sum of the candidates."""
+        x = inputs[0]
+        active: Tensor | None = None
+        plain: dict[str, list[Tensor]] = {}
+        matrices: dict[str, list[Tensor]] = {}
+        biases: list[Tensor] = []
+        others: list[tuple[Tensor, Tensor]] = []
+        for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
+            chosen = self._chosen(positions, mixes)
+            if chosen is None:
+                continue
+            weight, project = torch.stack(chosen).prod(), bool(settings["transform"])
+            if not project and op.name in FOLDED:
+                plain.setdefault(FOLDED[op.name], []).append(weight)
+                continue
+            conv, convolution = cast(nn.ModuleDict, layers)["conv"], cast(Convolution, op)
+            active = activate(x, context) if project and active is None else active
+            folds = convolution.folds(conv) if project else None
+            if folds is None:
+                read = active if project and active is not None else x
+                others.append((weight, convolution.propagate(conv, read, context, project)))
+                continue
+            for aggr, matrix in folds[0].items():
+                matrices.setdefault(aggr, []).append(weight * matrix)
+            biases += [] if folds[1] is None else [weight * folds[1]]
+        if plain:
+            totals = torch.stack([torch.stack(parts).sum() for parts in plain.values()])
+            others.append((x.new_ones(()), kernels.mix_aggregate(x, context.graph, totals, tuple(plain))))
+        out = kernels.combine(torch.stack([w for w, _ in others]), [v for _, v in others]) if others else None
+        for aggr, parts in matrices.items():
+            # Sums of small matrices; each product adds to what is there.
+            matrix, read = sum(parts[1:], parts[0]).t(), kernels.aggregate(cast(Tensor, active), context.graph, aggr)
+            out = read @ matrix if out is None else torch.addmm(out, read, matrix)
+        if out is None:
+            return context.zeros
+        return out + sum(biases[1:], biases[0]) if biases else out
 
 
 class SharedSite(nn.Module):
@@ -191,37 +239,36 @@ class SharedSite(nn.Module):
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)
-        if not positions:
-            self._track(-1, mixed.z())
-            return context.zeros
-        scales = [weights[k] * self._scale(k) for k in positions]
         ops = [str(self.op.options[k]) for k in positions]
-        folded: dict[str, Tensor] = {}
-        for op, scale in zip(ops, scales, strict=True):
-            if op in FOLDED:
-                folded[FOLDED[op]] = folded[FOLDED[op]] + scale if FOLDED[op] in folded else scale
-        factors, values, measured = [], [], {}
+        folded = [n for n, op in enumerate(ops) if op in FOLDED]
+        others = [n for n, op in enumerate(ops) if op not in FOLDED]
+        # Those that fold come first, in the order of their weights and measures, too.
+        positions = [positions[n] for n in (*folded, *others)]
+        weights = _part(weights, positions)
+        scales = weights * _part(self._scales(), positions)
+        factors: list[Tensor] = []
+        values: list[Tensor] = []
+        squares = scales[:0]
         if folded:
-            z = mixed.z()
-            value, squares = kernels.mix_aggregate(z, context.graph, folded, squares=True)
-            factors.append(torch.ones_like(scales[0]))
+            aggrs = [FOLDED[ops[n]] for n in folded]
+            value, squares = kernels.mix_aggregate(mixed.z(), context.graph, scales[: len(folded)], aggrs, squares=True)
+            factors.append(scales.new_ones(1))
             values.append(value)
-            measured = {name: (square / max(z.numel(), 1)).sqrt() for name, square in squares.items()}
-        for k, op, scale in zip(positions, ops, scales, strict=True):
-            if op in FOLDED:
-                self._note(k, measured[FOLDED[op]])
-                continue
-            factors.append(scale)
-            values.append(mixed.candidate(op))
-            self._track(k, values[-1])
-        self._track(-1, mixed.z())
-        sage = [weights[k] for k, op in zip(positions, ops, strict=True) if op.startswith("sage_")]
+        candidates = [mixed.candidate(ops[n]) for n in others]
+        if others:
+            factors.append(scales[len(folded) :])
+            values += candidates
+        self._track([*positions, -1], squares, [*candidates, mixed.z()])
+        sage = [k for k, n in enumerate((*folded, *others)) if ops[n].startswith("sage_")]
         if sage and project is not None:
-            factors.append(torch.stack(sage).sum() * project)
+            factors.append((_part(weights, sage).sum() * project).view(1))
             values.append(cast(nn.Linear, self.root)(active))
-        out = kernels.combine(torch.stack(factors), values)
-        biased = [weights[k] for k, op in zip(positions, ops, strict=True) if op in self.folding]
-        return out if project is None or not biased else out + (torch.stack(biased).sum() * project) * self.bias
+        if not values:
+            return context.zeros
+        # What folded has its weights already.
+        out = values[0] if folded and len(values) == 1 else kernels.combine(torch.cat(factors), values)
+        biased = [k for k, n in enumerate((*folded, *others)) if ops[n] in self.folding]
+        return out if project is None or not biased else out + (_part(weights, biased).sum() * project) * self.bias
 
     def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
         if not isinstance(self.transform, Choice):
@@ -231,30 +278,34 @@ class SharedSite(nn.Module):
         weight: dict[Value, Tensor] = {self.transform.options[i]: mix.weights[i] for i in mix.active}
         return weight.get(True), weight.get(False)
 
-    def _ops(self, mixes: Mixes) -> tuple[Tensor, tuple[int, ...]]:
+    def _ops(self, mixes: Mixes) -> tuple[Tensor, Sequence[int]]:
         if self.op.name in mixes:
             return mixes[self.op.name].weights, mixes[self.op.name].active
         return self.bias.new_ones(1), (0,)
 
-    def _track(self, k: int, value: Tensor) -> None:
-        if self.training and self.tracking and value.numel():
-            with torch.no_grad():
-                self._note(k, torch.linalg.vector_norm(value) / value.numel() ** 0.5)
-
-    def _note(self, k: int, rms: Tensor) -> None:
+    @torch.no_grad()
+    def _track(self, positions: list[int], squares: Tensor, values: Sequence[Tensor]) -> None:
+        """Move the running means: the positions' first by their sums of squares, the others by their values."""
+        size = values[-1].numel()
+        if not (self.training and self.tracking and size):
+            return
+        norms = torch.stack([torch.linalg.vector_norm(value) for value in values])
+        now = (torch.cat([squares.sqrt(), norms]) / size**0.5).to(self.rms.dtype)
         # Identity is what is read: its entry stays zero, its scale one.
-        if self.training and self.tracking and self.op.options[k : k + 1] != ("identity",):
-            before, now = self.rms[k], rms.to(self.rms.dtype)
-            self.rms[k] = torch.where(before == 0, now, before + self.momentum * (now - before))
+        moving = [n for n, k in enumerate(positions) if k < 0 or self.op.options[k] != "identity"]
+        index, now = torch.tensor([positions[n] for n in moving], device=now.device), _part(now, moving)
+        before = self.rms[index]
+        self.rms[index] = torch.where(before == 0, now, before + self.momentum * (now - before))
 
-    def _scale(self, k: int) -> Tensor:
-        known = (self.rms[k] > 0) & (self.rms[-1] > 0)
-        return torch.where(known, self.rms[-1] / self.rms[k].clamp(min=1e-12), torch.ones_like(self.rms[k]))
+    def _scales(self) -> Tensor:
+        """What brings each candidate to the scale of what it reads, [options]; one where none is known yet."""
+        own, read = self.rms[:-1], self.rms[-1]
+        return torch.where((own > 0) & (read > 0), read / own.clamp(min=1e-12), 1.0)
 
     def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
         """State of the plain layers of one candidate, and its scale."""
         transform = bool(settings.get("transform", op != "identity"))
-        scale = float(self._scale(self.op.index(op)))
+        scale = float(self._scales()[self.op.index(op)])
         if op not in self.folding:
             return _states(cast(nn.ModuleDict, self.own[f"{op} {transform}"])), scale
         state: dict[str, Tensor] = dict(self.own[op].state_dict()) if op in self.own else {}
@@ -314,6 +365,8 @@ class _Mixed:
 
     def blend(self, projected: Callable[[], Tensor], kept: Callable[[], Tensor]) -> Tensor:
         """Mix a transformed and an untransformed value by the weights of the transform choice."""
+        if not isinstance(self.site.transform, Choice):
+            return projected() if self.site.transform else kept()
         pairs = [(w, value()) for w, value in ((self.project, projected), (self.keep, kept)) if w is not None]
         weights, values = zip(*pairs, strict=True)
         return kernels.combine(torch.stack(weights), values)
@@ -340,9 +393,8 @@ class _Mixed:
 
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])
-        one = self.site.bias.new_ones(())
-        weights = {"sum": one, "identity": (one + layer.eps).squeeze()}
-        inner = kernels.mix_aggregate(self.z(), self.context.graph, weights)
+        weights = torch.cat([torch.ones_like(layer.eps), 1 + layer.eps])
+        inner = kernels.mix_aggregate(self.z(), self.context.graph, weights, ("sum", "identity"))
         return self.settle(
             lambda: cast(Tensor, cast(nn.Linear, layer.second)((inner + cast(Tensor, layer.bias)).relu())), inner
         )
@@ -377,11 +429,19 @@ def site_of(node: Node, hidden: int, share: str) -> Site:
     """The site of a node under the space's sharing."""
     options = node.op.options if isinstance(node.op, Choice) else (node.op,)
     ops = [find(str(option), node.name) for option in options]
-    if share == "site" and "transform" in node.settings and all(isinstance(op, Convolution) for op in ops):
+    convolutions = "transform" in node.settings and all(isinstance(op, Convolution) for op in ops)
+    if convolutions and share == "site":
         return SharedSite(node, hidden)
+    if convolutions and isinstance(node.op, Choice):
+        return StackedSite(node, hidden)
     if isinstance(node.op, Choice) or any(isinstance(value, Choice) for value in node.settings.values()):
         return OwnSite(node, hidden)
     return FixedSite(node, hidden)
+
+
+def _part(x: Tensor, positions: Sequence[int]) -> Tensor:
+    """The entries at these positions, the tensor itself where these are all in their order."""
+    return x if list(positions) == list(range(len(x))) else x[list(positions)]
 
 
 def _key(ending: str) -> str:

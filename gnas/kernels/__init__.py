@@ -9,7 +9,7 @@ than its own, goes to the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import ModuleType, TracebackType
 from typing import Literal, overload
 
@@ -26,6 +26,7 @@ __all__ = [
     "BACKENDS",
     "Graph",
     "Structure",
+    "aggregate",
     "attention",
     "attention_v2",
     "backend",
@@ -215,21 +216,36 @@ def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float = 0.
     return out
 
 
+def aggregate(x: Tensor, graph: Graph, aggr: str) -> Tensor:
+    """One aggregation of :func:`mix_aggregate` by itself: [nodes, channels]."""
+    structure = graph.plain
+    if aggr == "identity":
+        return x
+    if aggr == "gcn":
+        return weighted_sum(graph.looped, graph.symmetric(x.dtype), x)
+    if aggr in ("max", "min"):
+        return extreme(structure, x, largest=aggr == "max")
+    if aggr == "std":
+        return moments(structure, x)[1]
+    out = weighted_sum(structure, None, x)
+    return out if aggr == "sum" else graph.propagation(x.dtype, False).share.unsqueeze(1) * out
+
+
 @overload
 def mix_aggregate(
-    x: Tensor, graph: Graph, weights: Mapping[str, Tensor], squares: Literal[False] = False
+    x: Tensor, graph: Graph, weights: Tensor, aggrs: Sequence[str] = AGGREGATIONS, squares: Literal[False] = False
 ) -> Tensor: ...
 
 
 @overload
 def mix_aggregate(
-    x: Tensor, graph: Graph, weights: Mapping[str, Tensor], squares: Literal[True]
-) -> tuple[Tensor, dict[str, Tensor]]: ...
+    x: Tensor, graph: Graph, weights: Tensor, aggrs: Sequence[str], squares: Literal[True]
+) -> tuple[Tensor, Tensor]: ...
 
 
 def mix_aggregate(
-    x: Tensor, graph: Graph, weights: Mapping[str, Tensor], squares: bool = False
-) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+    x: Tensor, graph: Graph, weights: Tensor, aggrs: Sequence[str] = AGGREGATIONS, squares: bool = False
+) -> Tensor | tuple[Tensor, Tensor]:
     """The weighted mixture of aggregations, ``sum_k w_k aggregate_k(x)``, with only the sum of them in memory.
 
     ``sum``, ``mean``, ``max``, ``min`` and ``std`` read the neighbours, ``gcn`` is Kipf and Welling's propagation with
@@ -239,29 +255,34 @@ def mix_aggregate(
     Args:
         x: [nodes, channels].
         graph: The graph; its edge weights are those of ``gcn`` alone.
-        weights: A scalar tensor for each name, of :data:`AGGREGATIONS`.
-        squares: Return the sum of squares of each aggregate too, detached: a scalar for each name.
+        weights: [aggregations].
+        aggrs: Name of each, of :data:`AGGREGATIONS`; one that comes twice has the sum of its weights.
+        squares: Return the sum of squares of each aggregate too, detached: [aggregations].
 
     Raises:
-        ValueError: A name is unknown.
+        ValueError: A name is unknown, or there are not as many weights as names.
     """
-    unknown = sorted(set(weights) - set(AGGREGATIONS))
-    if unknown:
-        raise ValueError(f"got the aggregations {unknown}; expected some of {list(AGGREGATIONS)}")
-    if len(weights) == 1:
-        [(name, weight)] = weights.items()
-        part = _aggregate(x, graph, name)
-        return (weight * part, {name: part.detach().square().sum()}) if squares else weight * part
-    kinds = sum(1 << AGGREGATIONS.index(name) for name in weights)
-    zero = x.new_zeros(())
-    vector = torch.stack([weights[name].to(x.dtype) if name in weights else zero for name in AGGREGATIONS])
-    propagation = graph.propagation(x.dtype, "gcn" in weights)
+    unknown = sorted(set(aggrs) - set(AGGREGATIONS))
+    if unknown or not aggrs or weights.shape != (len(aggrs),):
+        raise ValueError(
+            f"got the aggregations {list(aggrs)} with weights of shape {list(weights.shape)}; expected some of "
+            f"{list(AGGREGATIONS)}, and a weight for each"
+        )
+    places = [AGGREGATIONS.index(name) for name in aggrs]
+    kinds = sum(1 << place for place in set(places))
+    if kinds.bit_count() == 1:
+        part = aggregate(x, graph, aggrs[0])
+        out = weights.sum() * part
+        return (out, part.detach().square().sum().expand(len(aggrs))) if squares else out
+    index = torch.tensor(places, device=weights.device)
+    vector = weights.new_zeros(len(AGGREGATIONS)).index_add(0, index, weights).to(x.dtype)
+    propagation = graph.propagation(x.dtype, "gcn" in aggrs)
     backend = _backend(graph.plain, x)
     # Coefficients that are learned get their gradient where the mixture is made up of products.
     if propagation.values is not None and propagation.values.requires_grad and backend is compiled:
         backend = _without_compiler(graph.plain, x)
     out, found = backend.mix(graph.plain, kinds, x, vector, propagation, squares)
-    return (out, {name: found[AGGREGATIONS.index(name)] for name in weights}) if squares else out
+    return (out, found[index]) if squares else out
 
 
 @torch.compiler.disable
@@ -285,17 +306,3 @@ def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
     if first.device.type != "cpu" or _wish == "reference" or transformed:
         return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
     return combining.combine(weights, values, _wish != "portable" and _available("compiled", first.dtype))
-
-
-def _aggregate(x: Tensor, graph: Graph, name: str) -> Tensor:
-    structure = graph.plain
-    if name == "identity":
-        return x
-    if name == "gcn":
-        return weighted_sum(graph.looped, graph.symmetric(x.dtype), x)
-    if name in ("max", "min"):
-        return extreme(structure, x, largest=name == "max")
-    if name == "std":
-        return moments(structure, x)[1]
-    out = weighted_sum(structure, None, x)
-    return out if name == "sum" else graph.propagation(x.dtype, False).share.unsqueeze(1) * out

@@ -40,6 +40,14 @@ class Convolution(Op):
         """What the PyG layer computes, by kernels where that is faster."""
         raise NotImplementedError
 
+    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None] | None:
+        """The projecting layer as a sum of linear maps: for each aggregation of its input a matrix, and the bias.
+
+        ``None`` for one whose projection comes before an aggregation that is no sum. Candidates that fold cost a
+        product for each aggregation, however many they are.
+        """
+        return None
+
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(1)
 
@@ -71,6 +79,9 @@ class GCN(Convolution):
     def propagating(self) -> Call:
         return Call(APPNP, (), {"K": 1, "alpha": 0.0})
 
+    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+        return {"gcn": conv.lin.weight}, conv.bias
+
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         graph = context.graph
         z = conv.lin(x) if project else x
@@ -88,6 +99,9 @@ class SAGE(Convolution):
 
     def propagating(self) -> Call:
         return Call(SimpleConv, (), {"aggr": self.aggr})
+
+    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+        return {self.aggr: conv.lin_l.weight, "identity": conv.lin_r.weight}, conv.lin_l.bias
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         out = neighbours(context, x, self.aggr)
@@ -128,6 +142,9 @@ class Aggregate(Convolution):
 
     def propagating(self) -> Call:
         return Call(SimpleConv, (), {"aggr": self.aggr})
+
+    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None] | None:
+        return ({self.aggr: conv.lin.weight}, conv.bias) if self.aggr in ("sum", "mean") else None
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         out = neighbours(context, conv.lin(x) if project else x, self.aggr)
@@ -254,6 +271,9 @@ class Identity(Convolution):
 
     def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...] | None:
         return None if settings.get("transform", False) else (1.0,) + (0.0,) * (inputs - 1)
+
+    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+        return {"identity": conv.weight}, conv.bias
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         project = settings.get("transform", False)

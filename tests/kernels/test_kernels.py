@@ -86,7 +86,7 @@ def mixtures(graph: Graph, width: int, dtype: torch.dtype) -> dict[str, Call]:
 
     def call(names: tuple[str, ...]) -> Call:
         weights = [normal(1, dtype=dtype, seed=k).detach().squeeze().requires_grad_() for k in range(len(names))]
-        mix = lambda h, *w: kernels.mix_aggregate(h, graph, dict(zip(names, w, strict=True)))  # noqa: E731
+        mix = lambda h, *w: kernels.mix_aggregate(h, graph, torch.stack(w), names)  # noqa: E731
         return mix, [x, *weights]
 
     return {" ".join(names): call(names) for names in [*sets, kernels.AGGREGATIONS]}
@@ -169,24 +169,28 @@ def test_a_mixture_of_one_is_that_one_and_a_mixture_is_linear(backend: str) -> N
         "std": kernels.moments(structure, x)[1],
     }
     assert tuple(single) == kernels.AGGREGATIONS
-    weights = {name: torch.randn((), dtype=torch.float64) for name in single}
+    weights, parts = torch.randn(len(single), dtype=torch.float64), torch.stack(list(single.values()))
     with kernels.use(backend):
-        for name, part in single.items():
-            torch.testing.assert_close(kernels.mix_aggregate(x, graph, {name: weights[name]}), weights[name] * part)
+        for k, (name, part) in enumerate(single.items()):
+            alone, [square] = kernels.mix_aggregate(x, graph, weights[k : k + 1], [name], squares=True)
+            torch.testing.assert_close(alone, weights[k] * part)
+            torch.testing.assert_close(square, part.square().sum())
             # One-hot among all.
-            hot = {other: torch.tensor(float(other == name), dtype=torch.float64) for other in single}
+            hot = torch.eye(len(single), dtype=torch.float64)[k]
             torch.testing.assert_close(kernels.mix_aggregate(x, graph, hot), part)
-        out, squares = kernels.mix_aggregate(x, graph, weights, squares=True)
-        torch.testing.assert_close(out, sum(weights[name] * part for name, part in single.items()))
+        out, squares = kernels.mix_aggregate(x, graph, weights, kernels.AGGREGATIONS, squares=True)
+        torch.testing.assert_close(out, torch.einsum("k,knf->nf", weights, parts))
         torch.testing.assert_close(out, kernels.mix_aggregate(x, graph, weights))
-        for name, part in single.items():
-            torch.testing.assert_close(squares[name], part.square().sum())
-            alone = kernels.mix_aggregate(x, graph, {name: weights[name]}, squares=True)[1]
-            torch.testing.assert_close(alone[name], part.square().sum())
-        few = {name: weights[name] for name in ("mean", "gcn")}
-        out, squares = kernels.mix_aggregate(x, graph, few, squares=True)
-        torch.testing.assert_close(out, sum(weights[name] * single[name] for name in few))
-        torch.testing.assert_close(squares["gcn"], single["gcn"].square().sum())
+        torch.testing.assert_close(squares, parts.square().sum(dim=(1, 2)))
+        # In any order, and the weights of one that comes twice add up.
+        names = ["gcn", "max", "mean", "gcn"]
+        index = torch.tensor([kernels.AGGREGATIONS.index(name) for name in names])
+        out, squares = kernels.mix_aggregate(x, graph, weights[:4], names, squares=True)
+        torch.testing.assert_close(out, torch.einsum("k,knf->nf", weights[:4], parts[index]))
+        torch.testing.assert_close(squares, parts[index].square().sum(dim=(1, 2)))
+        out, squares = kernels.mix_aggregate(x, graph, weights[:2], ["std", "std"], squares=True)
+        torch.testing.assert_close(out, weights[:2].sum() * single["std"])
+        torch.testing.assert_close(squares, single["std"].square().sum().expand(2))
 
 
 @pytest.mark.parametrize("backend", FAST)
@@ -202,17 +206,21 @@ def test_a_mixture_learns_edge_weights(backend: str) -> None:
     x, edge_weight = normal(6, 3, dtype=torch.float64), torch.rand(14, dtype=torch.float64, requires_grad=True)
     gradients = []
     for name in (backend, "reference"):
-        weights = {name: torch.tensor(0.5, dtype=torch.float64) for name in ("gcn", "max")}
+        weights = torch.full((2,), 0.5, dtype=torch.float64)
         with kernels.use(name):
-            out = kernels.mix_aggregate(x, Graph(graph.edge_index, 6, edge_weight), weights)
+            out = kernels.mix_aggregate(x, Graph(graph.edge_index, 6, edge_weight), weights, ("gcn", "max"))
         gradients.append(torch.autograd.grad(out.square().sum(), edge_weight)[0])
     torch.testing.assert_close(*gradients)
     assert gradients[0].abs().sum() > 0
 
 
 def test_an_unknown_aggregation_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"got the aggregations \['median'\]; expected some of \['sum', 'mean', "):
-        kernels.mix_aggregate(torch.ones(3, 2), graph_with(3, 2, 0), {"median": torch.ones(())})
+    with pytest.raises(
+        ValueError, match=r"got the aggregations \['median'\] with .*; expected some of \['sum', 'mean', "
+    ):
+        kernels.mix_aggregate(torch.ones(3, 2), graph_with(3, 2, 0), torch.ones(1), ["median"])
+    with pytest.raises(ValueError, match=r"\['max'\] with weights of shape \[2\]; expected .* a weight for each"):
+        kernels.mix_aggregate(torch.ones(3, 2), graph_with(3, 2, 0), torch.ones(2), ["max"])
 
 
 @pytest.mark.parametrize("backend", FAST)
