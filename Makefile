@@ -16,12 +16,12 @@ INSTALL := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)
 # One thread a worker: the tests are small, and two workers with a pool each would get in each other's way.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
-.PHONY: help search test triton slow lint types check format constraints clean
+.PHONY: help search test slow lint types check format constraints clean
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: slow (the long tests), triton (its kernels, without a GPU), lint, types, check (all of these), format, constraints, clean"
+	@echo "also: slow (the long tests), lint, types, check (all of these), format, constraints, clean"
 
 # A run is never overwritten, so each call takes the next free folder.
 search: $(VENV)/installed
@@ -30,11 +30,6 @@ search: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow" $(TESTS)
-
-# A torch for CPUs comes without Triton, whose interpreter runs the kernels for GPUs on a CPU.
-triton: $(VENV)/installed-dev
-	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet triton
-	$(PYTEST) -n $(WORKERS) -m "not slow" tests/kernels $(TESTS)
 
 slow: $(VENV)/installed-dev
 	$(PYTEST) -m slow $(TESTS)
