@@ -74,13 +74,12 @@ def rows(data: str) -> list[dict[str, Any]]:
             for kind, name in (("found", f"gnas {space}, DARTS order {order}"), ("random search", f"random, {space}")):
                 own = [row for r in found for row in r["rows"] if row["kind"] == kind]
                 if own:
-                    seconds = [r["seconds"]["search"] + r["seconds"]["derivation"] for r in found]
-                    table.append(_row(name, own, fmean(seconds)))
+                    table.append(_row(name, own))
     hand = {row["name"]: row for r in results for row in r["rows"] if row["kind"] == "baseline"}
-    return table + [_row(name, [row], None) for name, row in hand.items()]
+    return table + [_row(name, [row]) for name, row in hand.items()]
 
 
-def _row(name: str, own: Sequence[dict[str, Any]], seconds: float | None) -> dict[str, Any]:
+def _row(name: str, own: Sequence[dict[str, Any]]) -> dict[str, Any]:
     every = [100 * value for row in own for value in row["test"]]
     means = [100 * fmean(row["test"]) for row in own]
     return {
@@ -91,7 +90,6 @@ def _row(name: str, own: Sequence[dict[str, Any]], seconds: float | None) -> dic
         "between": stdev(means) if len(means) > 1 else None,
         "architecture": 100 * fmean(row["architecture_mean"] for row in own),
         "parameters": fmean(row["parameters"] for row in own),
-        "seconds": seconds,
     }
 
 
@@ -100,16 +98,14 @@ def table(data: str) -> str:
     lines = [
         f"### {data}",
         "",
-        "| network | searches x trainings | test % | std between searches | architecture split % | parameters "
-        "| search s |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| network | searches x trainings | test % | std between searches | architecture split % | parameters |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows(data):
         between = "" if row["between"] is None else f"{row['between']:.1f}"
-        seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f}"
         lines.append(
             f"| {row['name']} | {row['searches']} x 10 | {row['test']:.1f} ± {row['std']:.1f} | {between} | "
-            f"{row['architecture']:.1f} | {row['parameters']:,.0f} | {seconds} |"
+            f"{row['architecture']:.1f} | {row['parameters']:,.0f} |"
         )
     return "\n".join(lines)
 
