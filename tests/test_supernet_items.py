@@ -1,4 +1,4 @@
-"""Networks of every level: graphs, pairs and nodes, with edge features and integer codes, in supernet, model, source."""
+"""Networks of every level: graphs, pairs and nodes, with edge features and integer codes, in all three forms."""
 
 from __future__ import annotations
 

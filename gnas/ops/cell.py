@@ -72,6 +72,7 @@ class DenseFilter(Filter):
 
 STATISTICS = ("mean", "min", "max", "std")
 SCALERS = ("identity", "amplification", "attenuation")
+MOMENTUM = 0.1
 
 
 def _project() -> Call:
@@ -145,8 +146,9 @@ class PoolStd(Pool):
 class PNA(Pool):
     """Principal neighbourhood aggregation (arXiv 2004.05718): mean, min, max and std, each scaled by 1, d and 1/d.
 
-    d is log(degree + 1) over its mean in the training graph, which the layer notes whenever it is trained. With edge
-    features it is PyG's layer, whose messages are a projection of both states and the edge's.
+    d is log(degree + 1) over its mean in the training graph, which the layer notes whenever it is trained; over
+    batches it is a running mean. With edge features it is PyG's layer, whose messages are a projection of both states
+    and the edge's.
     """
 
     name = "pna"
@@ -176,10 +178,13 @@ class PNA(Pool):
 
 
 def note_degrees(norm: DegreeScalerAggregation, context: Context) -> None:
-    """Set the mean of log(degree + 1) to that of the graph that a layer is trained on."""
+    """Move the mean of log(degree + 1) towards that of the graph that a layer is trained on; the first one is taken."""
     # Without any edge there is no degree to compare with.
     if context.training and context.tracking and context.graph.plain.entries:
-        norm.avg_deg_log.fill_((context.graph.degree.to(norm.avg_deg_log.dtype) + 1).log().mean())
+        before = norm.avg_deg_log
+        now = (context.graph.degree.to(before.dtype) + 1).log().mean()
+        first = (before - norm.init_avg_deg_log).abs() < 1e-6
+        before.copy_(torch.where(first, now, before + MOMENTUM * (now - before)))
 
 
 def scaled_statistics(x: Tensor, norm: DegreeScalerAggregation, context: Context) -> Tensor:

@@ -81,6 +81,8 @@ def test_the_cells_pna_is_pygs_layer_with_edge_features() -> None:
     assert isinstance(layer["pool"], PNAConv)
     degree = torch.bincount(graphs.graph.edge_index[1], minlength=14).double()
     torch.testing.assert_close(layer["pool"].aggr_module.avg_deg_log.item(), (degree + 1).log().mean().item())
-    h = layer["pool"](layer["encoder"](graphs.graph.x), graphs.graph.edge_index, layer["edge_encoder"](graphs.edge_attr))
+    h = layer["pool"](
+        layer["encoder"](graphs.graph.x), graphs.graph.edge_index, layer["edge_encoder"](graphs.edge_attr)
+    )
     close(model(**graphs.arguments(True)), layer["decoder"](layer["pool_out"](h)))
     assert isinstance(GraphModel(space, 5, 16, 3).get_submodule("pool"), SimpleConv)

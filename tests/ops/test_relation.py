@@ -78,5 +78,5 @@ def test_an_edge_reads_its_ends(op: str) -> None:
 
 
 def test_there_are_the_operations_of_the_papers() -> None:
-    assert EDGES == [f"edge_{name}" for name in ("difference", "gauss", "hadamard", "max", "mean", "sum")]
-    assert NODES == [f"relate_{name}" for name in ("max", "mean", "std", "sum")]
+    assert [f"edge_{name}" for name in ("difference", "gauss", "hadamard", "max", "mean", "sum")] == EDGES
+    assert [f"relate_{name}" for name in ("max", "mean", "std", "sum")] == NODES

@@ -45,5 +45,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"got the level 'nodes'; expected one of \['node', 'edge', 'link', 'graph'\]"):
         for_level(layered(2), "nodes")
     for level in ("node", "link"):
-        with pytest.raises(ValueError, match=f"'pooling' gives a state of kind 'graph', .* the level '{level}'; .* try"):
+        with pytest.raises(
+            ValueError, match=f"'pooling' gives a state of kind 'graph', .* the level '{level}'; .* try"
+        ):
             for_level(pooling(2), level)

@@ -40,7 +40,9 @@ def test_a_virtual_node_is_there_or_not() -> None:
     for option in ("identity", "virtual_node"):
         choices = {name: choice.options[0] for name, choice in space.choices.items()} | {"virtual": option}
         bound = space.bind(space.genotype(choices))
-        assert [n.name for n in bound.nodes if n.op == "virtual_node"] == ["virtual1", "virtual2"] * (option != "identity")
+        assert [n.name for n in bound.nodes if n.op == "virtual_node"] == ["virtual1", "virtual2"] * (
+            option != "identity"
+        )
 
 
 def test_everything_can_be_sampled_and_bound() -> None:
