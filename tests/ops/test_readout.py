@@ -80,5 +80,6 @@ def test_the_weight_of_a_node_fades_in(name: str) -> None:
         got = run(name, X * keep.detach().unsqueeze(1), GRAPHS.batch, keep)
         expected = run(name, X * KEEP.unsqueeze(1), GRAPHS.batch, KEEP)
         assert torch.allclose(got, expected, atol=1e-4) == (rest < 0.1)
-        got.sum().backward()
-        assert keep.grad is None or keep.grad.isfinite().all()
+        if name != "readout_sum":  # which has the weights in its states
+            got.sum().backward()
+            assert keep.grad is not None and keep.grad.isfinite().all() and bool((keep.grad != 0).any())

@@ -44,7 +44,7 @@ def test_both_are_derived() -> None:
     sums = edges(space)
     assert {space.kind(name) for name in sums} == {"node", "edge"}
     assert [len(group) for group in sums.values()] == [1, 1, 2, 2, 1, 1, 2]
-    weights = {name: [1.0] * len(choice.options) for name, choice in space.choices.items()}
+    weights = {name: [1.0, 1, 2, *[1] * (len(choice.options) - 3)] for name, choice in space.choices.items()}
     weights["edge.1.2.1"] = [5.0, 1, 1, 1, 4, 1, 1, 1]
     genotype = discretise(space, weights)
     assert genotype["edge.1.2.1"] == "edge_hadamard" and genotype["edge.1.2.0"] == "zero"
