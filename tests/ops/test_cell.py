@@ -62,6 +62,12 @@ def test_pna_notes_the_mean_degree_when_it_is_trained() -> None:
     close(scaler.avg_deg_log.double().squeeze(), (degree + 1).log().mean())
     no_edges = torch.empty(2, 0, dtype=torch.long)
     assert model(graph.x, no_edges).isfinite().all()
+    # Over batches it is a running mean.
+    other = example(9, 8, seed=3)
+    first = scaler.avg_deg_log.clone()
+    model(other.x, other.edge_index)
+    fewer = (torch.bincount(other.edge_index[1], minlength=9).double() + 1).log().mean()
+    close(scaler.avg_deg_log, first + 0.1 * (fewer - first))
 
 
 @pytest.mark.parametrize("sparse", [True, False])
