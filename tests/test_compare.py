@@ -59,7 +59,7 @@ class Fake(TrainFromScratch):
         CALLS.append((network, self.recipe, seed, test))
         value = score(network, self.recipe, seed)
         if test:
-            task.test_metric(task.forward(model.eval()))
+            task.test(model)
         return Result(value, 1 - value, self.epochs, 0.5, 100, value - 0.02 if test else None, {})
 
 
