@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from torch import nn
 
 from gnas.model import GraphModel
-from gnas.ops import find
+from gnas.ops import CategoryEncoder, find
+
+OPTIONAL = ("edge_weight", "edge_attr", "batch", "edge_label_index")
+"""What a network may be called with besides ``x`` and ``edge_index``."""
 
 LINE = 120
 INDENT = "    "
@@ -28,22 +34,36 @@ def source(model: GraphModel, *, header: str = "") -> str:
     build: list[str] = []
     steps: list[str] = []
     factories: list[type] = []
+    functions: list[Callable[..., object]] = []
     for node in model.space.nodes:
         op = find(str(node.op), node.name)
-        calls = op.layers(len(node.inputs), node.settings)
+        settings = model.settings(node)
+        calls = op.layers(len(node.inputs), settings)
         for ending, call in calls.items():
             build += call.lines(f"self.{node.name}{ending}")
             factories += call.factories()
         layers = {ending: f"self.{node.name}{ending}" for ending in calls}
-        expression = op.source(layers, [str(read) for read in node.inputs], node.settings)
+        inputs = [str(node.inputs[i]) for i in op.reads(len(node.inputs), settings)]
+        expression = op.source(layers, inputs, {**settings, "kind": node.kind})
+        functions += op.functions
         steps.append(f"{node.name} = {_scaled(expression, node.settings.get('scale'))}")
-    helpers = [inspect.getsource(f).rstrip() for f in dict.fromkeys(factories) if f.__module__.startswith("gnas.")]
+    factories += [type(encoder) for encoder in (model.encoder, model.edge_encoder) if encoder is not None]
     network = _network(model, build, steps)
+    helpers = _printed(factories)
+    text = "\n".join([*helpers, *network])
+    called = [function for function in functions if f"{function.__name__}(" in text]
+    # A function stands above the classes that call it.
+    helpers = [*_printed(called), *helpers]
     tree = ast.parse("\n".join([*helpers, *network]))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imports = _imports(dict.fromkeys(factories), names)
+    imports = _imports(dict.fromkeys([*called, *factories]), names)
     blocks = [_docstring(header), "\n".join(imports), *("\n" + helper for helper in helpers)]
     return "\n\n".join([*blocks, "\n" + "\n".join(network)]) + "\n"
+
+
+def _printed(parts: Iterable[Callable[..., object]]) -> list[str]:
+    """Source of those classes and functions that are gnas's own, each once."""
+    return [inspect.getsource(part).rstrip() for part in dict.fromkeys(parts) if part.__module__.startswith("gnas.")]
 
 
 def _scaled(expression: str, scale: object) -> str:
@@ -55,26 +75,27 @@ def _scaled(expression: str, scale: object) -> str:
 
 def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]:
     body = "\n".join(steps)
-    weighted = "edge_weight" in body
-    unread = "``edge_attr`` and ``batch``" if weighted else "``edge_weight``, ``edge_attr`` and ``batch``"
-    sizes = f"in_channels: int = {model.in_channels}, hidden_channels: int = {model.hidden_channels}"
-    sizes += f", out_channels: int = {model.out_channels}, dropout: float = {model.dropout!r}"
-    layers = [
-        "super().__init__()",
-        "self.dropout = nn.Dropout(dropout)",
-        "self.encoder = nn.Linear(in_channels, hidden_channels)",
-        *build,
-        "self.decoder = nn.Linear(hidden_channels, out_channels)",
-    ]
-    run = ["x = self.encoder(self.dropout(x))", *steps, f"return self.decoder(self.dropout({model.space.output}))"]
+    read = {name for name in OPTIONAL if re.search(rf"\b{name}\b", body)}
+    sizes = [] if model.categories else [f"in_channels: int = {model.in_channels}"]
+    sizes += [f"edge_channels: int = {model.edge_channels}"] if isinstance(model.edge_encoder, nn.Linear) else []
+    sizes += [f"hidden_channels: int = {model.hidden_channels}", f"out_channels: int = {model.out_channels}"]
+    sizes += [f"dropout: float = {model.dropout!r}"]
+    layers = ["super().__init__()", "self.dropout = nn.Dropout(dropout)"]
+    layers += [f"self.encoder = {_encoder('in_channels', model.categories)}"]
+    run = [f"x = self.encoder({'x' if model.categories else 'self.dropout(x)'})"]
+    if model.edge_encoder is not None:
+        layers += [f"self.edge_encoder = {_encoder('edge_channels', model.edge_categories)}"]
+        run += ["edge_attr = self.edge_encoder(edge_attr)"]
+    elif "edge_attr" in read:
+        read.remove("edge_attr")
+        run += ["edge_attr = x.new_zeros(edge_index.size(1), x.size(1))"]
+    layers += [*build, "self.decoder = nn.Linear(hidden_channels, out_channels)"]
+    run += [*steps, f"return self.decoder(self.dropout({model.space.output}))"]
     lines = [
         "class Network(nn.Module):",
-        '    """The network, called like any PyG model.',
+        *_about([f"``{name}``" for name in OPTIONAL if name not in read]),
         "",
-        f"    {unread} are accepted and not read.",
-        '    """',
-        "",
-        *_wrapped(f"def __init__(self, {sizes}) -> None:", INDENT),
+        *_wrapped(f"def __init__(self, {', '.join(sizes)}) -> None:", INDENT),
         *(line for statement in layers for line in _wrapped(statement, 2 * INDENT)),
         "",
     ]
@@ -86,13 +107,26 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
         "        self,",
         "        x: Tensor,",
         "        edge_index: Tensor,",
-        "        edge_weight: Tensor | None = None,",
-        "        edge_attr: Tensor | None = None,",
-        "        batch: Tensor | None = None,",
+        *(f"        {name}: Tensor | None = None," for name in OPTIONAL),
         "    ) -> Tensor:",
         *(line for statement in run for line in _wrapped(statement, 2 * INDENT)),
     ]
     return lines
+
+
+def _encoder(channels: str, categories: tuple[int, ...] | None) -> str:
+    if categories is None:
+        return f"nn.Linear({channels}, hidden_channels)"
+    return f"{CategoryEncoder.__name__}({list(categories)}, hidden_channels)"
+
+
+def _about(unread: list[str]) -> list[str]:
+    """The docstring of the network's class, which says what it is given and doesn't read."""
+    first = '    """The network, called like any PyG model.'
+    if not unread:
+        return [first + '"""']
+    names = " and ".join([", ".join(unread[:-1]), unread[-1]] if len(unread) > 1 else unread)
+    return [first, "", f"    {names} {'are' if len(unread) > 1 else 'is'} accepted and not read.", '    """']
 
 
 def _docstring(header: str) -> str:
@@ -103,7 +137,7 @@ def _docstring(header: str) -> str:
     return '"""' + "\n".join(lines) + end + '"""'
 
 
-def _imports(factories: Iterable[type], names: set[str]) -> list[str]:
+def _imports(factories: Iterable[Callable[..., object]], names: set[str]) -> list[str]:
     """Import lines for the layers and for what the printed helpers read, of those whose names occur."""
     found: dict[str, set[str]] = {}
     for factory in factories:

@@ -1,34 +1,165 @@
-"""A bound space as plain PyG modules."""
+"""A bound space as plain PyG modules, and what every network shares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.ops import Context, find, sparse_dropout_linear
-from gnas.space import Node, Space
+from gnas.ops import CategoryEncoder, Context, Op, find, options, settled, sparse_dropout_linear
+from gnas.space import Choice, Node, Space
+from gnas.space.program import INPUTS
 
-OWN = ("activate", "decoder", "dropout", "encoder", "hidden_channels", "in_channels", "layers", "out_channels", "space")
-TAKEN = frozenset({*OWN, *dir(nn.ModuleDict())})
+OWN = (
+    "activate",
+    "categories",
+    "decoder",
+    "dropout",
+    "edge_categories",
+    "edge_channels",
+    "edge_encoder",
+    "encoder",
+    "hidden_channels",
+    "in_channels",
+    "layers",
+    "out_channels",
+    "space",
+)
+TAKEN = frozenset({*OWN, "begin", "end", "kinds", "settings", *dir(nn.ModuleDict())})
 """Names that a node can't have, because networks have attributes of these names."""
 
 
 def check_program(space: Space) -> None:
-    """Raise :class:`ValueError` unless a network can be made of a space: its input is ``x``, its names are free."""
-    if space.inputs != ("x",):
-        raise ValueError(f"space {space.name!r} has the inputs {space.inputs}; expected ('x',), the encoded features")
+    """Raise :class:`ValueError` unless a network can be made of a space: inputs, names and kinds fit."""
+    if "x" not in space.inputs or not set(space.inputs) <= set(INPUTS):
+        raise ValueError(
+            f"space {space.name!r} has the inputs {space.inputs}; expected ('x',), the encoded features, or "
+            "('x', 'edge_attr') with those of the edges"
+        )
     for node in space.nodes:
         if node.name in TAKEN:
             raise ValueError(
                 f"space {space.name!r} has a node {node.name!r}, which is the name of an attribute that networks "
                 f"have; expected another, try {node.name + '1'!r}"
             )
+        for op in options(node):
+            _check_kinds(space, node, op)
 
 
-class GraphModel(nn.Module):
+def _check_kinds(space: Space, node: Node, op: Op) -> None:
+    if op.gives and op.gives != node.kind:
+        raise ValueError(
+            f"node {node.name!r} of space {space.name!r} is of kind {node.kind!r}, but its operation {op.name!r} gives "
+            f"a value of kind {op.gives!r}; expected the same, try Node(..., kind={op.gives!r})"
+        )
+    takes = op.takes or (node.kind,)
+    for place in op.reads(len(node.inputs), node.settings):
+        read, expected = node.inputs[place], takes[min(place, len(takes) - 1)]
+        for name in map(str, read.options) if isinstance(read, Choice) else (read,):
+            if space.kind(name) != expected:
+                raise ValueError(
+                    f"node {node.name!r} of space {space.name!r} reads {name!r} of kind {space.kind(name)!r}, "
+                    f"but its operation {op.name!r} takes one of kind {expected!r} there; expected a node of that "
+                    "kind, try gnas.space.heads.for_level(space, level) for what comes last"
+                )
+
+
+class Network(nn.Module):
+    """What a network has besides its layers: encoders, a decoder's sizes, and the check of what it is called with.
+
+    The encoder of ``x`` is linear, or for integer codes a sum of learned vectors (``categories``); that of
+    ``edge_attr`` is there where the space has an operation that reads edge features.
+    """
+
+    decoder: nn.Linear
+
+    def __init__(
+        self,
+        space: Space,
+        sizes: tuple[int, int, int],
+        dropout: float,
+        edge_channels: int,
+        categories: Sequence[int] | None,
+        edge_categories: Sequence[int] | None,
+    ) -> None:
+        super().__init__()
+        check_program(space)
+        self.space, self.dropout = space, dropout
+        self.in_channels, self.hidden_channels, self.out_channels = sizes
+        self.categories = _codes("in_channels", self.in_channels, "categories", categories)
+        edge_channels = edge_channels or len(edge_categories or ())
+        self.edge_categories = _codes("edge_channels", edge_channels, "edge_categories", edge_categories)
+        self.edge_channels = edge_channels
+        self.encoder = _encoder(self.in_channels, self.categories, self.hidden_channels)
+        reads = any(op.edges for node in space.nodes for op in options(node))
+        reads = reads or any("edge_attr" in node.reads() for node in space.nodes)
+        self.edge_encoder = None
+        if edge_channels and reads:
+            self.edge_encoder = _encoder(edge_channels, self.edge_categories, self.hidden_channels)
+        self.kinds = {node.kind for node in space.nodes}
+
+    def begin(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None,
+        edge_attr: Tensor | None,
+        batch: Tensor | None,
+        edge_label_index: Tensor | None,
+        tracking: bool = True,
+    ) -> tuple[dict[str, Tensor], dict[str, Context]]:
+        """The values of the space's inputs by name, and the context of each kind of node."""
+        if "pair" in self.kinds and edge_label_index is None:
+            raise ValueError(
+                "the network scores pairs of nodes and got no edge_label_index; expected [2, pairs], try "
+                "net(x, edge_index, edge_label_index=edge_index)"
+            )
+        graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
+        if isinstance(self.encoder, nn.Linear):
+            state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
+        else:
+            state = self.encoder(x)
+        edges = None if self.edge_encoder is None else self.edge_encoder(self._features(edge_attr, graph, state))
+        zeros = torch.zeros_like(state)
+        node = Context(graph, zeros, self.dropout, self.training, batch, tracking, edges, edge_label_index)
+        contexts = {kind: node if kind == "node" else node.at(kind) for kind in {"node", *self.kinds}}
+        values = {"x": state}
+        if "edge_attr" in self.space.inputs:
+            values["edge_attr"] = node.at("edge").zeros if edges is None else edges
+        return values, contexts
+
+    def _features(self, edge_attr: Tensor | None, graph: kernels.Graph, state: Tensor) -> Tensor:
+        expected = [graph.edge_index.size(1), self.edge_channels]
+        if edge_attr is None or list(edge_attr.shape) != expected:
+            got = "no edge_attr" if edge_attr is None else f"an edge_attr of shape {list(edge_attr.shape)}"
+            raise ValueError(
+                f"the network was built with edge_channels={self.edge_channels} and got {got}; expected [edges, "
+                f"edge_channels] = {expected}, try edge_attr.view(-1, {self.edge_channels}), or a network with "
+                "edge_channels=0"
+            )
+        return edge_attr if self.edge_categories else edge_attr.to(state.dtype)
+
+    def end(self, value: Tensor) -> Tensor:
+        """[items, out_channels] from the value of the space's output."""
+        return sparse_dropout_linear(value, self.decoder, self.dropout, self.training)
+
+
+def _codes(sizes: str, columns: int, name: str, categories: Sequence[int] | None) -> tuple[int, ...] | None:
+    if categories is not None and len(categories) != columns:
+        raise ValueError(
+            f"got {len(categories)} {name} and {sizes}={columns}; expected the number of codes of each column, try "
+            f"{sizes}={len(categories)}"
+        )
+    return None if categories is None else tuple(int(count) for count in categories)
+
+
+def _encoder(channels: int, categories: tuple[int, ...] | None, hidden: int) -> nn.Module:
+    return nn.Linear(channels, hidden) if categories is None else CategoryEncoder(list(categories), hidden)
+
+
+class GraphModel(Network):
     """The network of a bound space: an encoder, one PyG layer (or a few) for each node, a decoder.
 
     Every layer is an attribute that is called like its node (``conv1``), so the parameters have the names that the
@@ -41,27 +172,36 @@ class GraphModel(nn.Module):
         hidden_channels: Channels of every state.
         out_channels: Channels of the result, such as the number of classes.
         dropout: Probability of dropping an entry before each projection.
+        edge_channels: Channels of ``edge_attr``; with 0 it is not read.
+        categories: For integer codes in ``x`` the number of codes of each column.
+        edge_categories: The same for ``edge_attr``.
 
     Raises:
-        ValueError: If a choice is left, or an operation is unknown.
+        ValueError: If a choice is left, an operation is unknown or reads a value of the wrong kind, or sizes don't fit.
     """
 
     def __init__(
-        self, space: Space, in_channels: int, hidden_channels: int, out_channels: int, dropout: float = 0.5
+        self,
+        space: Space,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        dropout: float = 0.5,
+        *,
+        edge_channels: int = 0,
+        categories: Sequence[int] | None = None,
+        edge_categories: Sequence[int] | None = None,
     ) -> None:
-        super().__init__()
         if not space.bound:
             raise ValueError(
                 f"GraphModel got the space {space.name!r} with {len(space.choices)} open choices; expected a bound "
                 "one, try space.bind(genotype), or GraphSupernet for the space as it is"
             )
-        check_program(space)
-        self.space, self.dropout = space, dropout
-        self.in_channels, self.hidden_channels, self.out_channels = in_channels, hidden_channels, out_channels
-        self.encoder = nn.Linear(in_channels, hidden_channels)
+        sizes = in_channels, hidden_channels, out_channels
+        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories)
         self._layers: dict[str, tuple[str, ...]] = {}
         for node in space.nodes:
-            calls = find(str(node.op), node.name).layers(len(node.inputs), node.settings)
+            calls = find(str(node.op), node.name).layers(len(node.inputs), self.settings(node))
             for ending, call in calls.items():
                 if hasattr(self, node.name + ending):
                     raise ValueError(
@@ -71,6 +211,10 @@ class GraphModel(nn.Module):
                 setattr(self, node.name + ending, call.build(hidden_channels))
             self._layers[node.name] = tuple(calls)
         self.decoder = nn.Linear(hidden_channels, out_channels)
+
+    def settings(self, node: Node) -> Mapping[str, object]:
+        """A node's settings as they are in this network."""
+        return settled(find(str(node.op), node.name), node.settings, self.edge_encoder is not None)
 
     def layers(self, node: Node) -> dict[str, nn.Module]:
         """The layers of one node by ending."""
@@ -83,19 +227,27 @@ class GraphModel(nn.Module):
         edge_weight: Tensor | None = None,
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
     ) -> Tensor:
-        """[nodes, out_channels] from ``x`` [nodes, in_channels] and ``edge_index`` [2, edges]."""
-        graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
-        state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
-        context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch)
-        values = {"x": state}
+        """A row of scores for each item, [items, out_channels].
+
+        Items are the nodes, the pairs of ``edge_label_index`` or the graphs of ``batch``, as the space's output says.
+
+        Args:
+            x: [nodes, in_channels].
+            edge_index: [2, edges].
+            edge_weight: [edges].
+            edge_attr: [edges, edge_channels].
+            batch: Graph of each node, [nodes]; without it there is one graph.
+            edge_label_index: The pairs of nodes that are scored, [2, pairs].
+        """
+        values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index)
         for node in self.space.nodes:
-            op = find(str(node.op), node.name)
-            inputs = [values[str(read)] for read in node.inputs]
-            value = op.forward(self.layers(node), inputs, node.settings, context)
+            op, settings = find(str(node.op), node.name), self.settings(node)
+            inputs = [values[str(node.inputs[i])] for i in op.reads(len(node.inputs), settings)]
+            value = op.forward(self.layers(node), inputs, settings, contexts[node.kind])
             values[node.name] = scaled(value, node.settings)
-        out = values[self.space.output]
-        return sparse_dropout_linear(out, self.decoder, self.dropout, self.training)
+        return self.end(values[self.space.output])
 
     def __repr__(self) -> str:
         sizes = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"

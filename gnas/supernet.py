@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import cast
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from gnas import kernels
 from gnas.checkpointing import recomputed
-from gnas.model import GraphModel, check_program
-from gnas.ops import Context, sparse_dropout_linear
+from gnas.model import GraphModel, Network
+from gnas.ops import Context
 from gnas.relaxation import Relaxation, Softmax
 from gnas.sites import Inputs, Mix, Mixes, SharedSite, Site, site_of
 from gnas.space import Choice, Genotype, Space
 from gnas.space.discretise import discretise
 
 
-class GraphSupernet(nn.Module):
+class GraphSupernet(Network):
     """Runs a space with open choices: every choice is replaced by a mixture of its options.
 
     For a choice with architecture parameter alpha, ``w = relaxation(alpha)``. A chosen operation becomes
@@ -33,13 +33,16 @@ class GraphSupernet(nn.Module):
         in_channels: Channels of ``x``.
         hidden_channels: Channels of every state (a multiple of 8 where attention is an option).
         out_channels: Channels of the result.
+        edge_channels: Channels of ``edge_attr``; with 0 it is not read.
+        categories: For integer codes in ``x`` the number of codes of each column.
+        edge_categories: The same for ``edge_attr``.
         dropout: Probability of dropping an entry before each projection.
         relaxation: From alpha to weights, see :mod:`gnas.relaxation`.
         checkpoint: Keep only the inputs of each site for the backward pass, which computes the site again: the same
             values and gradients from less memory and more time.
 
     Raises:
-        ValueError: If an operation is unknown or the channels don't fit.
+        ValueError: If an operation is unknown or reads a value of the wrong kind, or the channels don't fit.
 
     Example:
         >>> net = GraphSupernet(layered(max_depth=3), 16, 64, 7)
@@ -53,17 +56,19 @@ class GraphSupernet(nn.Module):
         hidden_channels: int = 64,
         out_channels: int = 1,
         *,
+        edge_channels: int = 0,
+        categories: Sequence[int] | None = None,
+        edge_categories: Sequence[int] | None = None,
         dropout: float = 0.5,
         relaxation: Relaxation | None = None,
         checkpoint: bool = False,
     ) -> None:
-        super().__init__()
-        check_program(space)
-        self.space, self.dropout, self.checkpoint = space, dropout, checkpoint
+        sizes = in_channels, hidden_channels, out_channels
+        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories)
+        self.checkpoint = checkpoint
         self.relaxation = Softmax() if relaxation is None else relaxation
-        self.in_channels, self.hidden_channels, self.out_channels = in_channels, hidden_channels, out_channels
-        self.encoder = nn.Linear(in_channels, hidden_channels)
-        self.sites = nn.ModuleDict({n.name: site_of(n, hidden_channels, space.share) for n in space.nodes})
+        edges = self.edge_encoder is not None
+        self.sites = nn.ModuleDict({n.name: site_of(n, hidden_channels, space.share, edges) for n in space.nodes})
         self.decoder = nn.Linear(hidden_channels, out_channels)
         self.alphas = nn.ParameterDict(
             {
@@ -151,22 +156,22 @@ class GraphSupernet(nn.Module):
         edge_weight: Tensor | None = None,
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
     ) -> Tensor:
-        """[nodes, out_channels] from ``x`` [nodes, in_channels] and ``edge_index`` [2, edges]."""
-        graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
-        state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
-        context = Context(graph, torch.zeros_like(state), self.dropout, self.training, batch, self._tracking)
+        """A row of scores for each item, [items, out_channels]: see :meth:`gnas.GraphModel.forward`."""
+        values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index, self._tracking)
+        graph = contexts["node"].graph
         if self.checkpoint and graph.edge_weight is not None and graph.edge_weight.requires_grad:
             # What derives from learned edge weights is kept by the graph: made inside a site, it would be missing when
             # the site is computed again.
-            graph.propagation(state.dtype, True)
+            graph.propagation(values["x"].dtype, True)
         mixes = self._mixes()
-        values = {"x": state}
 
         def value(name: str) -> Tensor:
             if name not in values:
                 node, site = self._nodes[name], cast(Site, self.sites[name])
-                values[name] = self._run(site, {i: read(node.inputs[i]) for i in site.reads(mixes)}, mixes, context)
+                inputs = {i: read(node.inputs[i]) for i in site.reads(mixes)}
+                values[name] = self._run(site, inputs, mixes, contexts[node.kind])
             return values[name]
 
         def read(place: str | Choice) -> Tensor:
@@ -174,9 +179,11 @@ class GraphSupernet(nn.Module):
                 return value(place)
             mix = mixes[place.name]
             parts = [value(str(place.options[i])) for i in mix.active]
-            return kernels.combine(mix.weights[list(mix.active)], parts) if parts else context.zeros
+            if parts:
+                return kernels.combine(mix.weights[list(mix.active)], parts)
+            return contexts[self.space.kind(str(place.options[0]))].zeros
 
-        out = sparse_dropout_linear(value(self.space.output), self.decoder, self.dropout, self.training)
+        out = self.end(value(self.space.output))
         # The closures refer to the values and to each other; emptied, they free them now and not at some collection.
         values.clear()
         return out
@@ -205,10 +212,21 @@ class GraphSupernet(nn.Module):
             states[node.name] = state
             nodes.append(node if scale is None else replace(node, attrs={**node.settings, "scale": scale}))
         bound = replace(bound, nodes=tuple(nodes))
-        model = GraphModel(bound, self.in_channels, self.hidden_channels, self.out_channels, self.dropout)
-        model.to(self.encoder.weight)
+        model = GraphModel(
+            bound,
+            self.in_channels,
+            self.hidden_channels,
+            self.out_channels,
+            self.dropout,
+            edge_channels=self.edge_channels,
+            categories=self.categories,
+            edge_categories=self.edge_categories,
+        )
+        model.to(self.decoder.weight)
         model.encoder.load_state_dict(self.encoder.state_dict())
         model.decoder.load_state_dict(self.decoder.state_dict())
+        if model.edge_encoder is not None and self.edge_encoder is not None:
+            model.edge_encoder.load_state_dict(self.edge_encoder.state_dict())
         for name, state in states.items():
             for ending, tensors in state.items():
                 layer = model.get_submodule(name + ending)

@@ -25,6 +25,7 @@ from torch import nn
 from gnas.export import LINE, source
 from gnas.model import GraphModel
 from gnas.ops import OPS
+from gnas.ops.convolution import Convolution
 from gnas.space import Node, Space, gap, layered, sane
 from gnas.supernet import GraphSupernet
 
@@ -36,6 +37,7 @@ SPACES = {
     "sane": sane(),
 }
 GRAPH = example(9, 25)
+PAIRS = torch.tensor([[0, 1, 2, 8], [3, 1, 0, 7]])
 NUMBER = count()
 
 
@@ -92,7 +94,8 @@ def check(model: GraphModel, folder: Path) -> str:
     network.load_state_dict(model.state_dict(), strict=True)
     model.eval(), network.eval()
     for weight in (None, GRAPH.edge_weight):
-        close(network(GRAPH.x, GRAPH.edge_index, weight), model(GRAPH.x, GRAPH.edge_index, weight))
+        given = {"x": GRAPH.x, "edge_index": GRAPH.edge_index, "edge_weight": weight, "edge_label_index": PAIRS}
+        close(network(**given), model(**given))
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in model.parameters())
     return text
 
@@ -109,17 +112,43 @@ def test_the_source_computes_what_the_model_computes(
     check(model, tmp_path)
 
 
+def program(op: str, transform: bool) -> Space:
+    """A space with one node of an operation, which reads what the operation takes."""
+    attrs = {"weight": 0.25} if op == "lerp" else {"transform": transform} if op in CONVOLUTIONS else {}
+    takes, gives = OPS[op].takes or ("node",), OPS[op].gives or "node"
+    inputs = tuple({"node": "x", "edge": "edge_attr"}[takes[min(i, len(takes) - 1)]] for i in range(2))
+    before: tuple[Node, ...] = ()
+    if type(OPS[op]).__module__.endswith(("readout", "pooling")):
+        before = (Node("kept", "keep_topk", ("x",)), Node("state", "gate", ("x", "kept")))
+        inputs = ("state", "kept")
+    nodes = (*before, Node("first", op, inputs, gives, attrs))
+    if op.startswith("keep"):
+        nodes += (Node("last", "gate", ("x", "first")),)
+    elif op.startswith("kept"):
+        # What a node that is dropped would compute is nobody's business.
+        nodes += (Node("last", "gate", ("first", "kept")),)
+    else:
+        nodes += (Node("last", "sum", ("first", "x" if gives == "node" else "first"), gives),)
+    return Space("one", nodes, "last", ("x", "edge_attr"))
+
+
 @pytest.mark.parametrize("op", sorted(OPS))
 @pytest.mark.parametrize("transform", [True, False])
 def test_every_operation_is_exported(op: str, transform: bool, tmp_path: Path) -> None:
-    attrs = {"weight": 0.25} if op == "lerp" else {"transform": transform} if op in CONVOLUTIONS else {}
-    node = Node("first", op, ("x", "x"), attrs=attrs)
-    last = Node("last", "sum", ("first", "x"))
     torch.manual_seed(0)
-    check(GraphModel(Space("one", (node, last), "last"), 5, 16, 3).double(), tmp_path)
+    check(GraphModel(program(op, transform), 5, 16, 3).double(), tmp_path)
 
 
-CONVOLUTIONS = [name for name, op in OPS.items() if type(op).__module__.endswith("convolution")]
+@pytest.mark.parametrize("kind", ["node", "edge", "graph", "pair"])
+def test_zeros_of_every_kind_are_exported(kind: str, tmp_path: Path) -> None:
+    space = Space("one", (Node("first", "zero", (), kind), Node("last", "relu", ("first",), kind)), "last")
+    model = GraphModel(space, 5, 16, 3).double()
+    check(model, tmp_path)
+    rows = {"node": 9, "edge": 25, "graph": 1, "pair": 4}[kind]
+    close(model(GRAPH.x, GRAPH.edge_index, edge_label_index=PAIRS), model.decoder.bias.expand(rows, -1))
+
+
+CONVOLUTIONS = [name for name, op in OPS.items() if isinstance(op, Convolution)]
 
 
 # An environment's commands are on the path only where it is activated.
@@ -179,7 +208,7 @@ from torch_geometric.nn import APPNP, GCNConv
 class Network(nn.Module):
     """The network, called like any PyG model.
 
-    ``edge_attr`` and ``batch`` are accepted and not read.
+    ``edge_attr``, ``batch`` and ``edge_label_index`` are accepted and not read.
     """
 
     def __init__(
@@ -202,6 +231,7 @@ class Network(nn.Module):
         edge_weight: Tensor | None = None,
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
     ) -> Tensor:
         x = self.encoder(self.dropout(x))
         conv1 = self.conv1(self.activate(x), edge_index, edge_weight)

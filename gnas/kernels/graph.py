@@ -201,6 +201,11 @@ class Graph:
         """The edges with one self-loop a node."""
         return self._looped()[0]
 
+    @property
+    def looped_weight(self) -> Tensor:
+        """Weight of each edge of ``looped``."""
+        return self._looped()[1]
+
     def heads(self, count: int) -> Structure:
         """``looped``, once for each of ``count`` attention heads."""
         return self.looped.repeated(count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -108,11 +108,13 @@ class Context:
 
     Args:
         graph: The graph, sorted for the kernels.
-        zeros: An all-zero state, [nodes, hidden_channels].
+        zeros: An all-zero state of the kind that is computed; of nodes it is [nodes, hidden_channels].
         dropout: Probability of dropping an entry before a projection.
         training: Whether dropout is on.
         batch: Graph of each node, [nodes], or ``None`` for a single graph.
         tracking: Whether running statistics move in training.
+        edges: Encoded features of the edges in the order of ``edge_index``, [edges, hidden_channels], if there are any.
+        pairs: The pairs of nodes that are scored, [2, pairs], if there are any.
     """
 
     graph: Graph
@@ -121,6 +123,22 @@ class Context:
     training: bool
     batch: Tensor | None = None
     tracking: bool = True
+    edges: Tensor | None = None
+    pairs: Tensor | None = None
+
+    def index(self) -> Tensor:
+        """Graph of each node, [nodes], also where there is one graph only."""
+        return self.zeros.new_zeros(self.graph.num_nodes, dtype=torch.long) if self.batch is None else self.batch
+
+    def at(self, kind: str) -> Context:
+        """The same for a state of another kind than ``node``."""
+        if kind == "edge":
+            rows = self.graph.edge_index.size(1)
+        elif kind == "pair":
+            rows = 0 if self.pairs is None else self.pairs.size(1)
+        else:
+            rows = 1 if self.batch is None else int(self.batch.max()) + 1
+        return replace(self, zeros=self.zeros.new_zeros(rows, self.zeros.size(1)))
 
 
 Settings = Mapping[str, Any]
@@ -136,8 +154,18 @@ class Op:
     """
 
     name: ClassVar[str]
+    messages: ClassVar[bool] = False
+    """Whether it reads along the edges."""
     weighted: ClassVar[bool] = False
     """Whether ``edge_weight`` is read."""
+    edges: ClassVar[bool] = False
+    """Whether edge features are read where the network has them; the setting ``edges`` then says that it has."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Kind of each input, the last for all that follow; with none, every input is of the node's own kind."""
+    gives: ClassVar[str] = ""
+    """Kind of the value; with none, any."""
+    functions: ClassVar[tuple[Callable[..., Any], ...]] = ()
+    """Functions that the source names besides the layers."""
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
         """The layers for a node with that many inputs and those settings."""
@@ -155,11 +183,11 @@ class Op:
         return None
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
-        """The value of the node, [nodes, hidden_channels]."""
+        """The value of the node from those inputs that it reads, [nodes, hidden_channels]."""
         raise NotImplementedError
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
-        """The same as an expression; ``layers`` and ``inputs`` are variables."""
+        """The same as an expression; ``layers`` and ``inputs`` are variables, the setting ``kind`` is the node's."""
         raise NotImplementedError
 
 

@@ -13,7 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import DegreeScalerAggregation, SimpleConv
+from torch_geometric.nn import DegreeScalerAggregation, PNAConv, SimpleConv
 
 from gnas import kernels
 from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, dropout, times
@@ -70,6 +70,10 @@ class DenseFilter(Filter):
     sparse = False
 
 
+STATISTICS = ("mean", "min", "max", "std")
+SCALERS = ("identity", "amplification", "attenuation")
+
+
 def _project() -> Call:
     return Call(nn.Sequential, (Call(nn.Linear, (HIDDEN, HIDDEN)), Call(nn.ReLU)))
 
@@ -82,6 +86,9 @@ def _finish(channels: object) -> Call:
 class Pool(Op):
     """An aggregator of the cell: project with ReLU (but for the sum), aggregate, then Linear, BatchNorm and ReLU."""
 
+    messages = True
+    takes = ("node",)
+    gives = "node"
     aggr: str
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
@@ -138,32 +145,51 @@ class PoolStd(Pool):
 class PNA(Pool):
     """Principal neighbourhood aggregation (arXiv 2004.05718): mean, min, max and std, each scaled by 1, d and 1/d.
 
-    d is log(degree + 1) over its mean in the training graph, which the layer notes whenever it is trained.
+    d is log(degree + 1) over its mean in the training graph, which the layer notes whenever it is trained. With edge
+    features it is PyG's layer, whose messages are a projection of both states and the edge's.
     """
 
     name = "pna"
-    aggregators = ("mean", "min", "max", "std")
+    edges = True
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
-        scalers = ["identity", "amplification", "attenuation"]
         degree = torch.tensor([0, 1])
-        scaled = Call(DegreeScalerAggregation, (list(self.aggregators), scalers), {"deg": degree})
+        if settings.get("edges"):
+            conv = Call(PNAConv, (HIDDEN, HIDDEN, list(STATISTICS), list(SCALERS), degree), {"edge_dim": HIDDEN})
+            return {"": conv, "_out": Call(nn.Sequential, (Call(nn.BatchNorm1d, (HIDDEN,)), Call(nn.ReLU)))}
+        scaled = Call(DegreeScalerAggregation, (list(STATISTICS), list(SCALERS)), {"deg": degree})
         conv = Call(SimpleConv, (), {"aggr": scaled, "combine_root": None})
         return {"_in": _project(), "": conv, "_out": _finish(times(12))}
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
-        x = layers["_in"](inputs[0])
-        structure = context.graph.plain
-        high, low, mean, std = kernels.statistics(structure, x)
-        every = torch.cat([mean, low, high, std], dim=1)
-        degree = context.graph.degree.to(x.dtype).unsqueeze(1)
         norm = cast(DegreeScalerAggregation, layers[""].aggr_module)
-        # Without any edge there is no degree to compare with.
-        if context.training and context.tracking and structure.entries:
-            norm.avg_deg_log.fill_((degree + 1).log().mean())
-        up = (degree + 1).log() / norm.avg_deg_log
-        down = norm.avg_deg_log / (degree.clamp(min=1) + 1).log()
-        return cast(Tensor, layers["_out"](torch.cat([every, every * up, every * down], dim=1)))
+        note_degrees(norm, context)
+        if isinstance(layers[""], PNAConv):
+            return cast(Tensor, layers["_out"](layers[""](inputs[0], context.graph.edge_index, context.edges)))
+        every = scaled_statistics(layers["_in"](inputs[0]), norm, context)
+        return cast(Tensor, layers["_out"](every))
+
+    def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
+        if settings.get("edges"):
+            return f"{layers['_out']}({layers['']}({inputs[0]}, edge_index, edge_attr))"
+        return super().source(layers, inputs, settings)
+
+
+def note_degrees(norm: DegreeScalerAggregation, context: Context) -> None:
+    """Set the mean of log(degree + 1) to that of the graph that a layer is trained on."""
+    # Without any edge there is no degree to compare with.
+    if context.training and context.tracking and context.graph.plain.entries:
+        norm.avg_deg_log.fill_((context.graph.degree.to(norm.avg_deg_log.dtype) + 1).log().mean())
+
+
+def scaled_statistics(x: Tensor, norm: DegreeScalerAggregation, context: Context) -> Tensor:
+    """The twelve statistics of the neighbours, [nodes, 12 * channels]."""
+    high, low, mean, std = kernels.statistics(context.graph.plain, x)
+    every = torch.cat([mean, low, high, std], dim=1)
+    degree = context.graph.degree.to(x.dtype).unsqueeze(1)
+    up = (degree + 1).log() / norm.avg_deg_log
+    down = norm.avg_deg_log / (degree.clamp(min=1) + 1).log()
+    return torch.cat([every, every * up, every * down], dim=1)
 
 
 class CellMerge(Op):

@@ -7,15 +7,23 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import JumpingKnowledge
+from torch_geometric.nn import JumpingKnowledge, global_mean_pool
 
 from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, times
+
+ZEROS = {
+    "node": "torch.zeros_like(x)",
+    "edge": "x.new_zeros(edge_index.size(1), x.size(1))",
+    "pair": "x.new_zeros(edge_label_index.size(1), x.size(1))",
+    "graph": "torch.zeros_like(global_mean_pool(x, batch))",
+}
 
 
 class Zero(Op):
     """Nothing: zeros that don't depend on any input, so that an infinity upstream stays upstream."""
 
     name = "zero"
+    functions = (global_mean_pool,)
 
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(0)
@@ -27,7 +35,7 @@ class Zero(Op):
         return context.zeros
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
-        return "torch.zeros_like(x)"
+        return ZEROS[settings.get("kind", "node")]
 
 
 class ReLU(Op):

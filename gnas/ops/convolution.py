@@ -2,17 +2,20 @@
 
 Every one has the setting ``transform``. With it a layer projects: ``conv(dropout(relu(x)))``, so that the
 non-linearity belongs to the projection. Without it the layer propagates only, as SGC and APPNP do, and what would
-be projected is passed as it is. The layers are PyG's; on the CPU their sums go through :mod:`gnas.kernels`.
+be projected is passed as it is. The layers are PyG's; on the CPU their sums go through :mod:`gnas.kernels`. Where a
+network has edge features, those that can read them (``edges``) do, as PyG's layer does: messages of edges times
+channels are the size of what is read there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCNConv, GINConv, SAGEConv, SimpleConv
+from torch_geometric.nn import APPNP, GATConv, GATv2Conv, GCNConv, GINConv, GINEConv, SAGEConv, SimpleConv
 
 from gnas import kernels
 from gnas.ops.attention_conv import AttentionConv, GeniePathConv
@@ -25,8 +28,19 @@ HEADS = 8
 class Convolution(Op):
     """Base of the convolutions: activation before a projection, and the printed call."""
 
+    messages = True
+    takes: ClassVar[tuple[str, ...]] = ("node",)
+    gives = "node"
+
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
-        return {"": self.projecting() if settings.get("transform", True) else self.propagating()}
+        project = bool(settings.get("transform", True))
+        call = self.projecting() if project else self.propagating()
+        return {"": self.reading(call, project) if settings.get("edges") else call}
+
+    def reading(self, call: Call, project: bool) -> Call:
+        """The layer as it is where it reads edge features: with a projection of them, or adding them as they are."""
+        replaced = call.replaced if project else {**call.replaced, "lin_edge": IDENTITY}
+        return replace(call, settings={**call.settings, "edge_dim": HIDDEN}, replaced=replaced)
 
     def projecting(self) -> Call:
         """The PyG layer with its projection."""
@@ -58,8 +72,8 @@ class Convolution(Op):
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
         x = f"self.activate({inputs[0]})" if settings.get("transform", True) else inputs[0]
-        weight = ", edge_weight" if self.weighted else ""
-        return f"{layers['']}({x}, edge_index{weight})"
+        more = ", edge_weight" if self.weighted else ", edge_attr" if settings.get("edges") else ""
+        return f"{layers['']}({x}, edge_index{more})"
 
 
 def plus(out: Tensor, bias: Tensor | None) -> Tensor:
@@ -203,6 +217,7 @@ class GAT(Convolution):
     """Graph attention (arXiv 1710.10903): softmax_j leaky_relu(a . W x_i + b . W x_j), eight heads."""
 
     name = "gat"
+    edges = True
 
     def projecting(self) -> Call:
         return Call(GATConv, (HIDDEN, split(HEADS)), {"heads": HEADS})
@@ -211,6 +226,8 @@ class GAT(Convolution):
         return Call(GATConv, (HIDDEN, split(HEADS)), {"heads": HEADS, "bias": False}, {"lin": IDENTITY})
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        if conv.edge_dim is not None:
+            return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
         z = conv.lin(x).view(-1, HEADS, x.size(1) // HEADS)
         return plus(gat(conv.att_src, conv.att_dst, z, context), conv.bias)
 
@@ -227,6 +244,7 @@ class GATv2(Convolution):
     """Dynamic graph attention (arXiv 2105.14491): softmax_j a . leaky_relu(W x_i + W x_j), eight heads."""
 
     name = "gatv2"
+    edges = True
 
     def projecting(self) -> Call:
         return Call(GATv2Conv, (HIDDEN, split(HEADS)), {"heads": HEADS, "share_weights": True})
@@ -236,6 +254,8 @@ class GATv2(Convolution):
         return Call(GATv2Conv, (HIDDEN, split(HEADS)), settings, {"lin_l": IDENTITY, "lin_r": IDENTITY})
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        if conv.edge_dim is not None:
+            return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
         z = conv.lin_l(x).view(-1, HEADS, x.size(1) // HEADS)
         return plus(gatv2(conv.att, z, context), conv.bias)
 
@@ -246,9 +266,13 @@ def gatv2(att: Tensor, z: Tensor, context: Context) -> Tensor:
 
 
 class GIN(Convolution):
-    """Graph isomorphism network (arXiv 1810.00826): MLP((1 + eps) x_i + sum_j x_j)."""
+    """Graph isomorphism network (arXiv 1810.00826): MLP((1 + eps) x_i + sum_j x_j).
+
+    With edge features it is GINE (arXiv 1905.12265): the sum is that of relu(x_j + e_ji).
+    """
 
     name = "gin"
+    edges = True
 
     def projecting(self) -> Call:
         project = Call(nn.Linear, (HIDDEN, HIDDEN))
@@ -257,7 +281,12 @@ class GIN(Convolution):
     def propagating(self) -> Call:
         return Call(GINConv, (IDENTITY,), {"train_eps": True})
 
+    def reading(self, call: Call, project: bool) -> Call:
+        return replace(call, factory=GINEConv, settings={**call.settings, **({"edge_dim": HIDDEN} if project else {})})
+
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
+        if isinstance(conv, GINEConv):
+            return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
         return cast(Tensor, conv.nn((1 + conv.eps) * x + neighbours(context, x, "sum")))
 
 
@@ -265,6 +294,9 @@ class Identity(Convolution):
     """No neighbour is read: a projection of the node's own state, or that state itself."""
 
     name = "identity"
+    messages = False
+    takes = ()
+    gives = ""
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
         return {"": Call(nn.Linear, (HIDDEN, HIDDEN))} if settings.get("transform", False) else {}

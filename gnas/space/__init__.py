@@ -5,10 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gnas.space.gap import gap
+from gnas.space.heads import for_level
 from gnas.space.layered import layered, sane
+from gnas.space.pooling import pooling
 from gnas.space.program import Choice, Genotype, Node, Space, prune, simplify
+from gnas.space.relational import relational
 
-__all__ = ["SPACES", "Choice", "Genotype", "Node", "Space", "gap", "layered", "prune", "sane", "simplify"]
+__all__ = [
+    "SPACES",
+    "Choice",
+    "Genotype",
+    "Node",
+    "Space",
+    "for_level",
+    "gap",
+    "layered",
+    "pooling",
+    "prune",
+    "relational",
+    "sane",
+    "simplify",
+]
 
-SPACES: dict[str, Callable[..., Space]] = {"gap": gap, "layered": layered, "sane": sane}
+SPACES: dict[str, Callable[..., Space]] = {
+    "gap": gap,
+    "layered": layered,
+    "pooling": pooling,
+    "relational": relational,
+    "sane": sane,
+}
 """Spaces by the name that the command line takes."""

@@ -18,6 +18,9 @@ from gnas.space.program import Choice, Node, Space, Value
 
 AGGREGATORS = ("gcn", "sage_mean", "sage_max", "gat", "gin", "identity")
 EXTENDED = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")
+MESSAGES = ("gatv2", "gin", "gen_softmax", "gen_power", "pna_conv")
+"""Aggregators that read edge features where there are some, besides ``gat``."""
+NORMS = ("identity", "batch_norm", "layer_norm", "graph_norm", "pair_norm")
 JUMPS = ("last", "max", "concat", "lstm")
 TIES = ("aggregate", "transform", "previous", "initial")
 
@@ -56,6 +59,7 @@ def layered(
     depth: bool = True,
     tie: Sequence[str] = TIES,
     share: str = "site",
+    norms: Sequence[str] = ("identity",),
 ) -> Space:
     """One aggregator a layer.
 
@@ -78,11 +82,14 @@ def layered(
         tie: Which of ``"aggregate"``, ``"transform"``, ``"previous"`` and ``"initial"`` are one choice for all
             layers; SANE ties none.
         share: ``"site"``, one projection for all candidates of a layer, or ``"none"``, each its own.
+        norms: Normalisations of a_i to choose from, one for all layers: some of :data:`NORMS`, of which ``"identity"``
+            is none. Deep networks of graphs differ by it.
     """
     if max_depth < 1 or transforms < 0:
         raise ValueError(f"layered got max_depth={max_depth} and transforms={transforms}; expected at least 1 and 0")
     _known("jumps", jumps, JUMPS)
     _known("tied choices", tie or TIES, TIES)
+    _known("norms", norms, NORMS)
     for name, shares in (("previous", previous), ("initial", initial)):
         if not shares or any(isinstance(share, str) or not 0 <= share < 1 for share in shares):
             raise ValueError(
@@ -106,8 +113,12 @@ def layered(
     for i in range(1, max_depth + 1):
         projects = _settle(choice("transform", i, transform))
         conv, mixed, layer = f"conv{i}", f"mix{i}", f"layer{i}"
+        program.append(Node(conv, choice("aggregate", i, aggregators), (below,), attrs={"transform": projects}))
+        if tuple(norms) != ("identity",):
+            op = _settle(Choice("norm", tuple(norms)))
+            program.append(Node(f"norm{i}", op if isinstance(op, Choice) else str(op), (conv,)))
+            conv = f"norm{i}"
         program += [
-            Node(conv, choice("aggregate", i, aggregators), (below,), attrs={"transform": projects}),
             Node(mixed, "lerp", (conv, below), attrs={"weight": _settle(choice("previous", i, previous))}),
             Node(layer, "lerp", (mixed, first), attrs={"weight": _settle(choice("initial", i, initial))}),
         ]

@@ -30,10 +30,14 @@ Value: TypeAlias = str | int | float | bool | None
 """What an option or an attribute may be: a plain value that JSON can hold."""
 
 VERSION = 1
-KINDS = ("node", "edge", "graph")
+KINDS = ("node", "edge", "graph", "pair")
 SHARING = ("site", "none")
 ARITY = {"identity": 1, "lerp": 2}
-RESERVED = frozenset({"self", "edge_index", "edge_weight", "edge_attr", "batch", "torch", "nn", "F", "Tensor"})
+RESERVED = frozenset(
+    {"self", "edge_index", "edge_weight", "edge_attr", "edge_label_index", "batch", "torch", "nn", "F", "Tensor"}
+)
+INPUTS = {"x": "node", "edge_attr": "edge"}
+"""Inputs that networks give, and their kinds: the encoded features of the nodes and of the edges."""
 
 
 class RandomGenerator(Protocol):
@@ -117,7 +121,8 @@ class Node:
         name: A Python identifier, since it becomes a variable of the exported source.
         op: Name of the operation, or a choice of names.
         inputs: Names of inputs or earlier nodes; each may be a choice of names.
-        kind: What the value lives on: ``"node"``, ``"edge"`` or ``"graph"``.
+        kind: What the value lives on: ``"node"``, ``"edge"`` (of the graph), ``"graph"``, or ``"pair"`` (of nodes that
+            are asked about).
         attrs: Settings of the operation; each may be a choice. Given as a mapping, kept as sorted pairs.
     """
 
@@ -292,7 +297,7 @@ class Space:
             raise ValueError(f"a space got the name {self.name!r}; expected a non-empty string such as 'gap'")
         if self.share not in SHARING:
             raise ValueError(f"space {self.name!r} got share={self.share!r}; expected one of {list(SHARING)}")
-        for name in self.inputs:
+        for name in set(self.inputs) - set(INPUTS):
             _check_name(name, f"space {self.name!r}, an input,")
         defined = dict.fromkeys(self.inputs)
         choices: dict[str, Choice] = {}
@@ -336,6 +341,10 @@ class Space:
             if node.name == name:
                 return node
         raise KeyError(f"space {self.name!r} has no node {name!r}; it has {[node.name for node in self.nodes]}")
+
+    def kind(self, name: str) -> str:
+        """What the value of a node or an input lives on."""
+        return INPUTS.get(name, "node") if name in self.inputs else self[name].kind
 
     @property
     def size(self) -> int:

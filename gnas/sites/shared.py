@@ -1,191 +1,23 @@
-"""Sites of a supernet: nodes with open choices, as modules that mix their candidates.
-
-A site answers three calls: ``reads`` says which inputs the candidates with a weight read, ``forward`` mixes these
-candidates, and ``inherit`` hands the parameters of one candidate to the plain layers of that operation. A site whose
-``inner`` is true makes states on its way that its backward pass needs.
-"""
+"""Sites whose candidates share one projection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.ops import Context, Op, activate, find
+from gnas.ops import Context, activate, find, settled
 from gnas.ops.base import Settings
 from gnas.ops.convolution import HEADS, Convolution, gat, gatv2, neighbours
+from gnas.sites.own import FOLDED, Inputs, Mixes, State, layers_of, states_of
 from gnas.space import Choice, Node
 from gnas.space.program import Value
 
-Inputs = Mapping[int, Tensor]
-"""The values of those inputs that a site reads (its ``reads``), by position."""
-
-State = dict[str, dict[str, Tensor]]
-"""State dict of each layer of an operation, by the layer's ending."""
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Weights of a choice's options [options], and the positions of those that are not zero."""
-
-    weights: Tensor
-    active: tuple[int, ...]
-
-    @classmethod
-    def of(cls, weights: Tensor) -> Mix:
-        """The mix of given weights."""
-        return cls(weights, tuple(i for i, w in enumerate(weights.detach().tolist()) if w != 0))
-
-
-Mixes = Mapping[str, Mix]
-
-
-STATISTICS = {f"conv_{aggr}": aggr for aggr in ("sum", "mean", "max", "min", "std")}
-FOLDED = {"identity": "identity", "gcn": "gcn", "sage_sum": "sum", "sage_mean": "mean", **STATISTICS}
-"""Candidates that propagate in one pass over the neighbours, by their name in the kernels."""
-
-
-class FixedSite(nn.Module):
-    """A node whose operation and attributes are settled: its plain layers."""
-
-    def __init__(self, node: Node, hidden: int) -> None:
-        super().__init__()
-        self.op, self.settings, self.arity = find(str(node.op), node.name), dict(node.settings), len(node.inputs)
-        self.layers = _layers(self.op, self.arity, self.settings, hidden)
-        self.inner = len(self.layers) > 0
-
-    def reads(self, mixes: Mixes) -> list[int]:
-        """Positions of the inputs that are read."""
-        return list(self.op.reads(self.arity, self.settings))
-
-    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
-        """The node's value."""
-        return _run(self.op, self.layers, self.arity, self.settings, inputs, context)
-
-    def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
-        """State of the plain layers, and the constant that scales their value."""
-        return _states(self.layers), None
-
-
-class OwnSite(nn.Module):
-    """A mixed operation whose candidates have parameters of their own, as in DARTS: sum_k w_k op_k(inputs).
-
-    Open attributes multiply the candidates: there is one for each operation and each setting, weighted by the
-    product of their weights.
-    """
-
-    def __init__(self, node: Node, hidden: int) -> None:
-        super().__init__()
-        self.arity = len(node.inputs)
-        self.places = [("op", node.op), *node.settings.items()]
-        options = [tuple(place.options) if isinstance(place, Choice) else (place,) for _, place in self.places]
-        self.candidates: list[tuple[tuple[int, ...], Op, dict[str, Value]]] = []
-        self.layers = nn.ModuleList()
-        for positions in product(*(range(len(values)) for values in options)):
-            picked = [values[i] for values, i in zip(options, positions, strict=True)]
-            op = find(str(picked[0]), node.name)
-            settings = {key: value for (key, _), value in zip(self.places[1:], picked[1:], strict=True)}
-            self.candidates.append((positions, op, settings))
-            self.layers.append(_layers(op, self.arity, settings, hidden))
-        self.inner = any(op.coefficients(self.arity, settings) is None for _, op, settings in self.candidates)
-
-    def _chosen(self, positions: tuple[int, ...], mixes: Mixes) -> list[Tensor] | None:
-        """Weights of a candidate's options, ``None`` where one of them is not active."""
-        places = zip(self.places, positions, strict=True)
-        chosen = [(mixes[place.name], i) for (_, place), i in places if isinstance(place, Choice)]
-        return [mix.weights[i] for mix, i in chosen] if all(i in mix.active for mix, i in chosen) else None
-
-    def reads(self, mixes: Mixes) -> list[int]:
-        """Positions of the inputs that a candidate with a weight reads."""
-        read: set[int] = set()
-        for positions, op, settings in self.candidates:
-            if self._chosen(positions, mixes) is not None:
-                coefficients = op.coefficients(self.arity, settings)
-                every = op.reads(self.arity, settings)
-                read |= {i for i in every if coefficients is None or coefficients[i]}
-        return sorted(read)
-
-    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
-        """The weighted sum of the candidates."""
-        weights, values = [], []
-        shares: dict[int, list[Tensor]] = {}
-        for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
-            chosen = self._chosen(positions, mixes)
-            if chosen is None:
-                continue
-            weight = torch.stack(chosen).prod()
-            coefficients = op.coefficients(self.arity, settings)
-            if coefficients is None:
-                weights.append(weight)
-                values.append(_run(op, cast(nn.ModuleDict, layers), self.arity, settings, inputs, context))
-                continue
-            for place, coefficient in enumerate(coefficients):
-                if coefficient:
-                    shares.setdefault(place, []).append(coefficient * weight)
-        for place, parts in shares.items():
-            weights.append(torch.stack(parts).sum())
-            values.append(inputs[place])
-        return kernels.combine(torch.stack(weights), values) if values else context.zeros
-
-    def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
-        """State of one candidate's layers."""
-        for (_, candidate, own), layers in zip(self.candidates, self.layers, strict=True):
-            if candidate.name == op and all(settings.get(key) == value for key, value in own.items()):
-                return _states(cast(nn.ModuleDict, layers)), None
-        raise ValueError(f"the site has no candidate {op!r} with {dict(settings)}")
-
-
-class StackedSite(OwnSite):
-    """A mixed convolution whose candidates have projections of their own (``share="none"``), as in the papers.
-
-    A candidate that aggregates sums, or projects last, is h_k W_k + b_k with an aggregate h_k of the activated input.
-    The matrices that follow one aggregate add up, weighted, so that sum_k w_k (h_k W_k + b_k) is one product for each
-    aggregate and no candidate's own value is made. Those that propagate only are one pass over the neighbours, and the
-    others run by themselves, all on one activated input.
-    """
-
-    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
-        """The weighted sum of the candidates."""
-        x = inputs[0]
-        active: Tensor | None = None
-        plain: dict[str, list[Tensor]] = {}
-        matrices: dict[str, list[Tensor]] = {}
-        biases: list[Tensor] = []
-        others: list[tuple[Tensor, Tensor]] = []
-        for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
-            chosen = self._chosen(positions, mixes)
-            if chosen is None:
-                continue
-            weight, project = torch.stack(chosen).prod(), bool(settings["transform"])
-            if not project and op.name in FOLDED:
-                plain.setdefault(FOLDED[op.name], []).append(weight)
-                continue
-            conv, convolution = cast(nn.ModuleDict, layers)["conv"], cast(Convolution, op)
-            active = activate(x, context) if project and active is None else active
-            folds = convolution.folds(conv) if project else None
-            if folds is None:
-                read = active if project and active is not None else x
-                others.append((weight, convolution.propagate(conv, read, context, project)))
-                continue
-            for aggr, matrix in folds[0].items():
-                matrices.setdefault(aggr, []).append(weight * matrix)
-            biases += [] if folds[1] is None else [weight * folds[1]]
-        if plain:
-            totals = torch.stack([torch.stack(parts).sum() for parts in plain.values()])
-            others.append((x.new_ones(()), kernels.mix_aggregate(x, context.graph, totals, tuple(plain))))
-        out = kernels.combine(torch.stack([w for w, _ in others]), [v for _, v in others]) if others else None
-        for aggr, parts in matrices.items():
-            # Sums of small matrices; each product adds to what is there.
-            matrix, read = sum(parts[1:], parts[0]).t(), kernels.aggregate(cast(Tensor, active), context.graph, aggr)
-            out = read @ matrix if out is None else torch.addmm(out, read, matrix)
-        if out is None:
-            return context.zeros
-        return out + sum(biases[1:], biases[0]) if biases else out
+FOLDING = (*FOLDED, "sage_max", "gat", "gatv2", "gin")
+"""Candidates that can read the shared projection."""
 
 
 class SharedSite(nn.Module):
@@ -196,18 +28,18 @@ class SharedSite(nn.Module):
     earlier training steps, brings each candidate to the scale of what it reads, so that the weights are comparable;
     that of ``identity`` is one. Sums and other statistics of the neighbours are one pass for all of them, see
     :func:`gnas.kernels.mix_aggregate`. GraphSAGE's candidates share a second projection for the node itself.
-    Candidates that PyG lacks keep parameters of their own.
+    Candidates that PyG lacks, and those that read edge features, keep parameters of their own.
     """
 
     momentum = 0.1
     inner = True
-    folding = (*FOLDED, "sage_max", "gat", "gatv2", "gin")
 
-    def __init__(self, node: Node, hidden: int) -> None:
+    def __init__(self, node: Node, hidden: int, edges: bool = False) -> None:
         super().__init__()
         self.op = node.op if isinstance(node.op, Choice) else Choice(node.name, (node.op,))
         self.transform = node.settings["transform"]
         ops = [str(option) for option in self.op.options]
+        self.folding = frozenset(op for op in FOLDING if not (edges and find(op, node.name).edges))
         transforms = self.transform.options if isinstance(self.transform, Choice) else (self.transform,)
         self.project = nn.Linear(hidden, hidden, bias=False)
         self.bias = nn.Parameter(torch.zeros(hidden))
@@ -215,13 +47,13 @@ class SharedSite(nn.Module):
         self.own = nn.ModuleDict()
         for op in ops:
             for transform in transforms:
-                settings = {"transform": transform}
+                settings = settled(find(op, node.name), {"transform": transform}, edges)
                 if op not in self.folding:
-                    self.own[f"{op} {transform}"] = _layers(find(op, node.name), 1, settings, hidden)
+                    self.own[f"{op} {transform}"] = layers_of(find(op, node.name), 1, settings, hidden)
         for op in ("gat", "gatv2"):
-            if op in ops:
+            if op in self.folding.intersection(ops):
                 self.own[op] = find(op, node.name).layers(1, {"transform": False})[""].build(hidden)
-        if "gin" in ops:
+        if "gin" in self.folding.intersection(ops):
             self.own["gin"] = _GIN(hidden, perceptron=True in transforms)
         self.rms: Tensor
         # The last entry is that of z.
@@ -307,7 +139,7 @@ class SharedSite(nn.Module):
         transform = bool(settings.get("transform", op != "identity"))
         scale = float(self._scales()[self.op.index(op)])
         if op not in self.folding:
-            return _states(cast(nn.ModuleDict, self.own[f"{op} {transform}"])), scale
+            return states_of(cast(nn.ModuleDict, self.own[f"{op} {transform}"])), scale
         state: dict[str, Tensor] = dict(self.own[op].state_dict()) if op in self.own else {}
         weight, bias = self.project.weight.detach(), self.bias.detach() / scale
         if op == "gin":
@@ -379,6 +211,8 @@ class _Mixed:
 
     def candidate(self, op: str) -> Tensor:
         """Value of one candidate before its scale."""
+        if op not in self.site.folding:
+            return self.own_candidate(op)
         if op == "sage_max":
             # GraphSAGE projects after its maximum, so it is the activated state that is mixed with the plain one.
             top = neighbours(self.context, self.blend(lambda: self.active, lambda: self.x), "max")
@@ -389,7 +223,7 @@ class _Mixed:
             if op == "gat":
                 return gat(layer.att_src, layer.att_dst, z, self.context)
             return gatv2(layer.att, z, self.context)
-        return self.gin() if op == "gin" else self.own_candidate(op)
+        return self.gin()
 
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])
@@ -422,41 +256,6 @@ class _Mixed:
         return self.blend(lambda: run(True, self.active), lambda: run(False, self.x))
 
 
-Site: TypeAlias = FixedSite | OwnSite | SharedSite
-
-
-def site_of(node: Node, hidden: int, share: str) -> Site:
-    """The site of a node under the space's sharing."""
-    options = node.op.options if isinstance(node.op, Choice) else (node.op,)
-    ops = [find(str(option), node.name) for option in options]
-    convolutions = "transform" in node.settings and all(isinstance(op, Convolution) for op in ops)
-    if convolutions and share == "site":
-        return SharedSite(node, hidden)
-    if convolutions and isinstance(node.op, Choice):
-        return StackedSite(node, hidden)
-    if isinstance(node.op, Choice) or any(isinstance(value, Choice) for value in node.settings.values()):
-        return OwnSite(node, hidden)
-    return FixedSite(node, hidden)
-
-
 def _part(x: Tensor, positions: Sequence[int]) -> Tensor:
     """The entries at these positions, the tensor itself where these are all in their order."""
     return x if list(positions) == list(range(len(x))) else x[list(positions)]
-
-
-def _key(ending: str) -> str:
-    return ending or "conv"
-
-
-def _layers(op: Op, arity: int, settings: Settings, hidden: int) -> nn.ModuleDict:
-    calls = op.layers(arity, settings)
-    return nn.ModuleDict({_key(ending): call.build(hidden) for ending, call in calls.items()})
-
-
-def _states(layers: nn.ModuleDict) -> State:
-    return {"" if key == "conv" else key: dict(layer.state_dict()) for key, layer in layers.items()}
-
-
-def _run(op: Op, layers: nn.ModuleDict, arity: int, settings: Settings, inputs: Inputs, context: Context) -> Tensor:
-    by_ending = {"" if key == "conv" else key: layer for key, layer in layers.items()}
-    return op.forward(by_ending, [inputs[i] for i in op.reads(arity, settings)], settings, context)

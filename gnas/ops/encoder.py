@@ -1,0 +1,28 @@
+"""The first layer for integer codes, such as the kinds of atoms and bonds: OGB's AtomEncoder and BondEncoder.
+
+The class imports torch only, because :mod:`gnas.export` prints it as it stands.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class CategoryEncoder(nn.Module):
+    """Sum of a learned vector for each column's code.
+
+    Args:
+        categories: Number of codes of each column of ``x``, [rows, columns]; codes begin at 0.
+        channels: Channels of the result, [rows, channels].
+    """
+
+    def __init__(self, categories: list[int], channels: int) -> None:
+        super().__init__()
+        self.columns = nn.ModuleList(nn.Embedding(count, channels) for count in categories)
+        for weight in self.columns.parameters():
+            nn.init.xavier_uniform_(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes = x.long().unbind(dim=1)
+        return torch.stack([column(code) for column, code in zip(self.columns, codes, strict=True)]).sum(dim=0)
