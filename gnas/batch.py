@@ -42,7 +42,7 @@ class Batch:
     edge_label_index: Tensor | None = None
 
     def run(self, model: Callable[..., Tensor]) -> Tensor:
-        """``model(x, edge_index, edge_weight, edge_attr)``, with ``batch`` and ``edge_label_index`` if there are any."""
+        """``model(x, edge_index, edge_weight, edge_attr)``, with ``batch`` and ``edge_label_index`` if there are."""
         more = {"batch": self.batch, "edge_label_index": self.edge_label_index}
         given = {key: value for key, value in more.items() if value is not None}
         return model(self.x, self.edge_index, self.edge_weight, self.edge_attr, **given)

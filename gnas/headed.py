@@ -31,9 +31,10 @@ class Codes(nn.Module):
 
     def __init__(self, counts: Sequence[int], channels: int) -> None:
         super().__init__()
-        self.columns = nn.ModuleList(nn.Embedding(count, channels) for count in counts)
-        for column in self.columns:
+        columns = [nn.Embedding(count, channels) for count in counts]
+        for column in columns:
             nn.init.xavier_uniform_(column.weight)
+        self.columns = nn.ModuleList(columns)
 
     def forward(self, x: Tensor) -> Tensor:
         """Codes ``[rows, columns]`` to states ``[rows, channels]``."""
@@ -118,7 +119,7 @@ def _build(name: str, task: Task, recipe: Settings) -> nn.Module:
 
 
 def hand_made(task: Task) -> dict[str, Builder]:
-    """Name to builder of the hand-made networks for a task: :data:`gnas.baselines.BASELINES` for nodes with features."""
+    """Name to builder of the hand-made networks: for nodes without codes :data:`gnas.baselines.BASELINES`."""
     if task.level == NODE and not task.categories:
         return BASELINES
     return {name: partial(_build, name) for name in NAMES}

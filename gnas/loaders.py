@@ -222,8 +222,8 @@ def _need(loader: str) -> None:
     if not (given or torch_geometric.typing.WITH_TORCH_SPARSE):
         name = "ClusterLoader (METIS)" if loader == "cluster" else "NeighborLoader"
         raise ValueError(
-            f"loader={loader!r} is PyG's {name}, which needs pyg-lib or torch-sparse, and neither is installed; expected "
-            "one of them, or try loader='random' (PyG's RandomNodeLoader), which needs neither"
+            f"loader={loader!r} is PyG's {name}, which needs pyg-lib or torch-sparse, and neither is installed; "
+            "expected one of them, or try loader='random' (PyG's RandomNodeLoader), which needs neither"
         )
 
 

@@ -104,7 +104,7 @@ def _own_metric(data: Data | GraphSet) -> str | None:
     """The metric that the data name themselves."""
     if isinstance(data, GraphSet):
         return data.metric
-    own = data["metric"] if "metric" in data else None
+    own = data.to_dict().get("metric")
     return own if isinstance(own, str) else None
 
 
@@ -220,8 +220,8 @@ def _of_graph(
         y = y if asked_for is None else tensor_of(data, "edge_label")
     if y is None:
         raise ValueError(
-            f"the graph has no {'y' if level == NODE else 'labels of edges'}; expected the class of each {level}, int64 "
-            f"of shape [{level}s], or level='link' to predict its edges"
+            f"the graph has no {'y' if level == NODE else 'labels of edges'}; expected the class of each {level}, "
+            f"int64 of shape [{level}s], or level='link' to predict its edges"
         )
     labels, count = y, stated(data, "num_classes")
     targets = _fitting(lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes), wish, asked)

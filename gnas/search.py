@@ -511,8 +511,8 @@ def _unit(strategy: Strategy[Any]) -> str:
 def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any, seed: Any) -> None:
     if not isinstance(data, (Data, GraphSet, list, tuple, Dataset, Task)):
         raise TypeError(
-            f"search got data of type {type(data).__name__}; expected a torch_geometric.data.Data, several of them, or a "
-            "gnas.Task (for a name such as 'cora': gnas.load('cora'))"
+            f"search got data of type {type(data).__name__}; expected a torch_geometric.data.Data, several of them, or "
+            "a gnas.Task (for a name such as 'cora': gnas.load('cora'))"
         )
     expected = (
         ("space", space, Space, "gnas.space.layered()"),

@@ -100,9 +100,9 @@ def _kind(y: Tensor, items: int, what: str, metric: Metric | None) -> str:
     if bool((known != known.round()).any()) or (wide and not binary):
         return REGRESSION
     raise TypeError(
-        f"y has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what these whole "
-        "numbers are: if they are class numbers, try data.y = data.y.long(), for a regression try metric='mae' or "
-        "metric='rmse', for labels that are 0 or 1 metric='roc_auc'"
+        f"y has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what "
+        "these whole numbers are: if they are class numbers, try data.y = data.y.long(), for a regression try "
+        "metric='mae' or metric='rmse', for labels that are 0 or 1 metric='roc_auc'"
     )
 
 

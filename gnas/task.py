@@ -330,7 +330,7 @@ class Task:
         if loading.loader != "full" and (not single or self.level != NODE):
             what = "a set of graphs" if not single else f"one graph at {self.level} level"
             raise ValueError(
-                f"got loader={loading.loader!r} for {what}; expected 'full', because loaders part the nodes of one graph"
+                f"got loader={loading.loader!r} for {what}; expected 'full': loaders part the nodes of one graph"
             )
         if loading.measure == "parts" and loading.loader not in ("random", "cluster"):
             raise ValueError(f"got measure='parts' and loader={loading.loader!r}; expected 'random' or 'cluster'")
@@ -341,8 +341,8 @@ class Task:
         for key, useful in used.items():
             if getattr(loading, key) is not None and not useful:
                 raise ValueError(
-                    f"got {key}={getattr(loading, key)} and loader={loading.loader!r}, which has no use for it; expected "
-                    "None, or another loader"
+                    f"got {key}={getattr(loading, key)} and loader={loading.loader!r}, which has no use for it; "
+                    "expected None, or another loader"
                 )
         if loading.loader in ("cluster", "neighbor"):
             _ = self._source  # asks for what these loaders need

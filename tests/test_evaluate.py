@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import ClassVar
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class Scripted:
     """A task on one number, whose metric and loss on the architecture split are written down by epoch."""
 
     in_channels, out_channels, higher_is_better = 1, 1, True
-    inputs: dict[str, int] = {}
+    inputs: ClassVar[dict[str, int]] = {}
 
     def __init__(self, metrics: list[float], losses: list[float] | None = None) -> None:
         self.metrics, self.losses = metrics, losses or [0.0] * len(metrics)

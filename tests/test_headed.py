@@ -43,7 +43,7 @@ def test_a_graph_has_one_row_that_depends_on_it_alone(name: str, codes: bool) ->
     (batch,) = task.batches("weights")
     out = task.forward(model, batch)
     assert out.shape == (batch.y.size(0), 2)
-    singly = Task.from_data(GraphSet(tuple(_graphs(task)), {r: i for r, i in task.roles.items()}), batch_size=1)
+    singly = Task.from_data(GraphSet(tuple(_graphs(task)), dict(task.roles)), batch_size=1)
     rows = torch.cat([singly.forward(model, one) for one in singly.batches("weights")])
     torch.testing.assert_close(out, rows, rtol=1e-4, atol=1e-5)
 

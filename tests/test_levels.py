@@ -61,7 +61,8 @@ def molecules(label: Callable[[int, torch.Generator], Tensor], count: int = GRAP
         nodes = 2 + i % 6
         edges = torch.randint(nodes, (2, 2 * nodes), generator=generator)
         x = torch.randn(nodes, 3, generator=generator)
-        graphs.append(Data(x=x, edge_index=edges, edge_attr=torch.randn(2 * nodes, 2), y=label(i, generator)))
+        attr = torch.randn(2 * nodes, 2, generator=generator)
+        graphs.append(Data(x=x, edge_index=edges, edge_attr=attr, y=label(i, generator)))
     part = torch.arange(count)
     split = {"weights": part[part % 4 < 2], "architecture": part[part % 4 == 2], "test": part[part % 4 == 3]}
     return GraphSet(tuple(graphs), split, **more)

@@ -50,6 +50,12 @@ class Crew:
     def __init__(self, task: Task, workers: int = 1) -> None:
         if workers > 1 and task.device.type != "cpu":
             raise ValueError(f"got workers={workers} and a task on {task.device}; expected workers=1 there")
+        function = task.metric.function
+        if workers > 1 and task.metric.key is None and "<" in getattr(function, "__qualname__", ""):
+            raise ValueError(
+                f"got workers={workers} and the metric {task.metric.name!r}, a function within a function, which other "
+                "processes can't import; expected one that a module defines, or workers=1"
+            )
         self.task = task
         self.workers = workers
         self.pool: ProcessPoolExecutor | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class TinyTask:
 
     in_channels, out_channels, higher_is_better = 5, 2, True
     device = torch.device("cpu")
-    inputs: dict[str, Any] = {}
+    inputs: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
