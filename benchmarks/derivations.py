@@ -46,7 +46,7 @@ def measure(data: str, root: str | None) -> None:
 
     import gnas
     from gnas import kernels
-    from gnas.evaluate import Recipe, TrainFromScratch, builder, outputs, seeded
+    from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
     from gnas.space import layered
 
     torch.set_num_threads(1)
@@ -67,7 +67,9 @@ def measure(data: str, root: str | None) -> None:
             with seeded(FIRST_SEED + seed):
                 model = builder(space.bind(genotype))(task, train.recipe)
                 result = train.train(model, task)
-            hits = (outputs(model, task).argmax(dim=1) == task.y)[roleless]
+            (whole,) = task.batches("architecture")
+            with torch.no_grad():
+                hits = (task.forward(model.eval(), whole).argmax(dim=1) == task.y)[roleless]
             row = {"network": network, "seed": seed, "architecture": result.metric_architecture}
             file.write(json.dumps({**row, "roleless": float(hits.float().mean())}) + "\n")
             file.flush()

@@ -71,10 +71,11 @@ def searching(space: Space, kind: type[Darts] = Darts, **settings: Any) -> Start
         torch.manual_seed(0)
         state = strategy.init(space, task, torch.default_generator)
         state.supernet.train()
+        (batches,) = task.steps(torch.default_generator)
 
         def step() -> None:
-            strategy.update_architecture(task, state)
-            strategy.update_weights(task, state)
+            strategy.update_architecture(task, state, batches)
+            strategy.update_weights(task, state, batches)
 
         return step
 
@@ -88,10 +89,11 @@ def training(build: Callable[[Task], nn.Module]) -> Start:
         torch.manual_seed(0)
         model = build(task).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, weight_decay=5e-4)
+        (batch,) = task.batches("weights")
 
         def step() -> None:
             optimizer.zero_grad()
-            task.loss(task.forward(model), "weights").backward()
+            task.loss(task.forward(model, batch), batch, "weights").backward()
             optimizer.step()
 
         return step

@@ -86,10 +86,9 @@ def agreement(task: Task, genotypes: list[Genotype], known: list[float], share: 
     seconds = time.perf_counter() - began
     net = state.supernet.eval()
     mixed = []
-    with torch.no_grad():
-        for genotype in genotypes:
-            net.set_arch(genotype)
-            mixed.append(task.metric(task.forward(net), "architecture"))
+    for genotype in genotypes:
+        net.set_arch(genotype)
+        mixed.append(task.measure(net, ("architecture",))["architecture"][1])
     net.set_arch(None)
     single = dict(shortlist(net, task, genotypes, len(genotypes), Recipe(), STEPS, seed))
     return {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gnas.data import load
     from gnas.derive import Derivation
     from gnas.evaluate import Recipe, TrainFromScratch
+    from gnas.graphs import GraphSet
     from gnas.model import GraphModel
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.search import Run, search
@@ -31,6 +32,7 @@ __all__ = [
     "Derivation",
     "Genotype",
     "GraphModel",
+    "GraphSet",
     "GraphSupernet",
     "Gumbel",
     "Node",
@@ -55,6 +57,7 @@ _HOMES = {
     "data": ("load",),
     "derive": ("Derivation",),
     "evaluate": ("Recipe", "TrainFromScratch"),
+    "graphs": ("GraphSet",),
     "model": ("GraphModel",),
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "search": ("Run", "search"),

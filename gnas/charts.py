@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from gnas.scale import ACCURACY, Scale
+
 HUES = 8
 Point = tuple[float, float]
 
@@ -85,6 +87,16 @@ def number(value: float | None, digits: int = 1, percent: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value * 100 if percent else value:.{digits}f}".replace("-", "−")
+
+
+def value(given: float, metric: Scale, more: int = 0) -> str:
+    """A metric for people without its unit: percent with one digit, other numbers with three, or with some more."""
+    return number(given, (1 if metric.percent else 3) + more, metric.percent)
+
+
+def measured(given: float, metric: Scale, more: int = 0) -> str:
+    """A metric for people with its unit."""
+    return value(given, metric, more) + (" %" if metric.percent else "")
 
 
 def ticks(low: float, high: float, count: int = 4, whole: bool = False) -> list[float]:
@@ -317,36 +329,38 @@ def weights(options: Sequence[str], values: Sequence[float], chosen: int | None,
     return svg(wide, high, title, parts, "spark")
 
 
-def bars(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
-    """Accuracies as horizontal bars: triples of name, value (a share) and style, each with its number.
+def bars(rows: Sequence[tuple[str, float, str]], title: str, metric: Scale = ACCURACY) -> Markup:
+    """Metrics as horizontal bars: triples of name, value and style, each with its number.
 
     The axis begins at zero, since the length of a bar is what the eye compares.
     """
     size = (420.0, 34.0 * len(rows) + 6)
     left, room = 140.0, size[0] - 140.0 - 56.0
-    top = max([value for _, value, _ in rows if math.isfinite(value)] + [1e-9])
+    top = max([given for _, given, _ in rows if math.isfinite(given)] + [1e-9])
     parts = []
-    for i, (name, value, style) in enumerate(rows):
+    for i, (name, given, style) in enumerate(rows):
         y = 4 + 34 * i
-        wide = room * max(value, 0.0) / top
+        wide = room * max(given, 0.0) / top
         parts.append(write(left - 8, y + 17, name, "name", "end"))
         bar = Markup('<rect class="bar {}" x="{}" y="{}" width="{:.1f}" height="24" rx="3"><title>{}</title></rect>')
-        parts.append(bar.format(style, left, y, max(wide, 1.0), clean(f"{name}: {number(value, 2, True)} %")))
-        parts.append(write(left + wide + 7, y + 17, f"{number(value, 1, True)} %", "value"))
+        parts.append(bar.format(style, left, y, max(wide, 1.0), clean(f"{name}: {measured(given, metric, 1)}")))
+        parts.append(write(left + wide + 7, y + 17, measured(given, metric), "value"))
     return svg(*size, title, parts)
 
 
-def strip(values: Sequence[float], scale: tuple[float, float], style: str, title: str) -> Markup:
+def strip(
+    values: Sequence[float], scale: tuple[float, float], style: str, title: str, metric: Scale = ACCURACY
+) -> Markup:
     """The results of all seeds on a common scale: a dot each, and a tick for their mean.
 
     If the mean is off the scale, an arrow points to where it would be.
     """
     frame = Frame(150, 20, margins=(0, 6, 0, 6), xs=scale, ys=(0, 1))
     parts = [Markup('<path class="grid" d="M{:.1f},10H{:.1f}"/>').format(frame.left, frame.right)]
-    kept = [value for value in values if math.isfinite(value)]
-    for value in kept:
-        if scale[0] <= value <= scale[1]:
-            parts.append(dot(frame.x(value), 10, 0, f"{number(value, 1, True)} %", 2.6, style))
+    kept = [given for given in values if math.isfinite(given)]
+    for given in kept:
+        if scale[0] <= given <= scale[1]:
+            parts.append(dot(frame.x(given), 10, 0, measured(given, metric), 2.6, style))
     if kept:
         mean = sum(kept) / len(kept)
         mark = f"M{frame.x(mean):.1f},2V18"
@@ -365,15 +379,17 @@ def evidence(
     chosen: int | None,
     title: str,
     wide: float = 620.0,
+    metric: Scale = ACCURACY,
 ) -> Markup:
-    """The depth curve: accuracy against depth above, what alpha thought of each depth as bars below it.
+    """The depth curve: the metric against depth above, what alpha thought of each depth as bars below it.
 
     Args:
         labels: Names of the depths; series and chosen count them from 0.
-        series: Accuracy as a share by index of depth, with the spread over seeds.
+        series: The metric by index of depth, with the spread over seeds.
         opinion: alpha's weight for each depth; empty if there is none.
         chosen: Index of the depth that was chosen.
         wide: Width of the drawing.
+        metric: How values are read.
     """
     high = 320.0 if opinion else 250.0
     count = len(labels)
@@ -386,12 +402,12 @@ def evidence(
         whole = Frame(wide, high, margins=(4, room, 22, 42), xs=edges, ys=(0, 1))
         parts.append(band(whole, chosen - 0.5, chosen + 0.5, f"{labels[chosen]} was chosen", "mark"))
         parts.append(write(whole.x(chosen), 16, "chosen", "note", "middle"))
-    parts.append(axes(upper, "", True, xs=[]))
+    parts.append(axes(upper, "", metric.percent, xs=[]))
     parts += [draw(line, upper) for line in series]
     for line in series:
         for x, y in line.points:
             if _finite((x, y)):
-                tip = f"{line.label}, {labels[int(x)]}: mean {number(y, 1, True)} %"
+                tip = f"{line.label}, {labels[int(x)]}: mean {measured(y, metric)}"
                 parts.append(dot(upper.x(x), upper.y(y), line.colour, tip, 4))
     parts.append(_end_labels(series, upper))
     if opinion:
@@ -426,16 +442,18 @@ def _opinion(frame: Frame, opinion: Sequence[float], labels: Sequence[str]) -> M
     return Markup("").join(parts)
 
 
-def candidates(found: Sequence[Point], best: Sequence[Point], title: str, wide: float = 760.0) -> Markup:
-    """Candidates' accuracy against evaluations, with the line of the best so far."""
+def candidates(
+    found: Sequence[Point], best: Sequence[Point], title: str, wide: float = 760.0, metric: Scale = ACCURACY
+) -> Markup:
+    """Candidates' metric against evaluations, with the line of the best so far."""
     size = (wide, 270.0)
     xs, ys = [x for x, _ in (*found, *best)], [y for _, y in (*found, *best)]
     reach = (min(xs), max(xs)) if xs else (0.0, 1.0)
     frame = Frame(*size, margins=(12, 84, 36, 42), xs=reach, ys=_range(ys, False))
     line = Series("best so far", best, 1, strong=True)
-    parts = [axes(frame, "evaluation", True), draw(line, frame, steps=True)]
+    parts = [axes(frame, "evaluation", metric.percent), draw(line, frame, steps=True)]
     for x, y in found:
         if _finite((x, y)):
-            parts.append(dot(frame.x(x), frame.y(y), 0, f"evaluation {x:g}: {number(y, 1, True)} %", 3))
+            parts.append(dot(frame.x(x), frame.y(y), 0, f"evaluation {x:g}: {measured(y, metric)}", 3))
     parts.append(_end_labels([line], frame))
     return svg(*size, title, parts)

@@ -170,6 +170,18 @@ def search(
     max_depth: Annotated[
         int | None, typer.Option(min=1, help="Largest number of layers. [default: the space's]")
     ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="What has labels: node, edge, link or graph. [default: as the data tell]")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="accuracy, micro_f1, roc_auc, ap, mae, rmse, mrr or hits@K. [default: the data's own]"),
+    ] = None,
+    loader: Annotated[str, typer.Option(help="Of one big graph's nodes: full, random, cluster or neighbor.")] = "full",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Graphs in a batch; of one graph nodes or clusters. [default: it depends]")
+    ] = None,
+    parts: Annotated[int | None, typer.Option(min=1, help="Parts of one big graph. [default: it depends]")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")
     ] = False,
@@ -183,6 +195,7 @@ def search(
     """
     from gnas.data import NAMES, load
     from gnas.search import search as run_search
+    from gnas.task import Task
 
     _set_threads(threads)
     chosen = _strategy(strategy, order)
@@ -193,8 +206,17 @@ def search(
         "path": None if named else os.path.abspath(os.path.expanduser(data)),
         "root": None if root is None else os.path.abspath(root),
     }
-    run = run_search(
+    task = Task.from_data(
         graph,
+        name=data.lower() if named else Path(data).stem,
+        level=level,
+        metric=metric,
+        loader=loader,
+        batch_size=batch_size,
+        parts=parts,
+    )
+    run = run_search(
+        task,
         _space(space, max_depth),
         chosen,
         budget=budget,
@@ -202,7 +224,6 @@ def search(
         folder=folder,
         resume=resume,
         progress=False if quiet else None,
-        name=data.lower() if named else Path(data).stem,
         source=source,
     )
     print(f"report: {run.report}")

@@ -23,6 +23,7 @@ from statistics import fmean
 from typing import Any
 
 from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
+from gnas.scale import Scale
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space
 from gnas.space.discretise import Weights, confidence, discretise, most_probable
@@ -37,6 +38,7 @@ KINDS = ("best_of", "depth", "evidence")
 LISTED = "shortlist"
 """The event of a shortlist."""
 DEPTH = "depth"
+METRIC = "metric_architecture"
 TRIES = 2000
 FIRST_SEED = 2_000_000
 """Seeds of short trainings count from here, so that none of them is one of an evaluation."""
@@ -130,14 +132,16 @@ class Derivation:
             "metrics": [metric for _, metric in best],
         }
 
-    def jobs(self, space: Space, weights: Weights, done: Sequence[Event]) -> list[Job]:
+    def jobs(self, space: Space, weights: Weights, done: Sequence[Event], higher_is_better: bool = True) -> list[Job]:
         """What is to be trained next, given what was; empty when nothing is left to measure.
 
         Args:
             space: The space that was searched.
             weights: Weights of the options by name of choice.
             done: Events of earlier jobs.
+            higher_is_better: Of the metric.
         """
+        done = _merits(done, higher_is_better)
         for stage in self._stages(space, weights, done):
             left = [job for job in stage if not any(job.matches(event) for event in done)]
             if left:
@@ -163,13 +167,14 @@ class Derivation:
             "genotype": dict(job.genotype.choices),
             "seed": job.seed,
             "inherit": job.inherit,
-            "metric_architecture": result.metric_architecture,
+            METRIC: result.metric_architecture,
             "loss_architecture": result.loss_architecture,
             "epochs": result.epochs,
         }
 
-    def choose(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
+    def choose(self, space: Space, weights: Weights, done: Sequence[Event], higher_is_better: bool = True) -> Genotype:
         """The genotype that the evidence so far speaks for; without evidence, the most probable."""
+        done = _merits(done, higher_is_better)
         genotype = self._proposed(space, weights, done)
         for name in self._settled(space):
             genotype = self._winner(space, genotype, name, done)
@@ -239,6 +244,12 @@ class Derivation:
         return best
 
 
+def _merits(done: Sequence[Event], higher_is_better: bool) -> list[Event]:
+    """The events with metrics of which more is better, whatever the metric; one that diverged is below all others."""
+    scale = Scale(higher_is_better=higher_is_better)
+    return [{**event, METRIC: scale.merit(event[METRIC])} if METRIC in event else event for event in done]
+
+
 def _listed(done: Sequence[Event]) -> list[Mapping[str, Value]]:
     return [choices for event in done if event["event"] == LISTED for choices in event["genotypes"]]
 
@@ -268,11 +279,11 @@ def _kinds(kind: str) -> tuple[str, ...]:
 
 
 def _scores(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], list[float]]]:
-    """Accuracies from scratch by genotype, in the order of their seeds."""
+    """Merits from scratch by genotype, in the order of their seeds."""
     found: dict[str, tuple[dict[str, Value], dict[int, float]]] = {}
     for event in done:
         if event["event"] in _kinds(kind) and not event["inherit"]:
             choices = dict(event["genotype"])
             by_seed = found.setdefault(_key(choices), (choices, {}))[1]
-            by_seed[int(event["seed"])] = float(event["metric_architecture"])
+            by_seed[int(event["seed"])] = float(event[METRIC])
     return [(choices, [by_seed[seed] for seed in sorted(by_seed)]) for choices, by_seed in found.values()]

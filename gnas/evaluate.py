@@ -79,7 +79,7 @@ class Result:
 class TrainFromScratch:
     """Train on the weights split, stop early on the architecture split, keep the best epoch.
 
-    The best epoch has the highest metric on the architecture split, among equals the lowest loss there. The test
+    The best epoch has the best metric on the architecture split, among equals the lowest loss there. The test
     role is read once, after training, and only if asked for.
 
     Args:
@@ -111,38 +111,31 @@ class TrainFromScratch:
         while epoch < self.epochs and since < self.patience:
             epoch, since = epoch + 1, since + 1
             model.train()
-            optimizer.zero_grad()
-            task.loss(task.forward(model), "weights").backward()
-            optimizer.step()
-            out = outputs(model, task)
-            loss = float(task.loss(out, "architecture"))
-            metric = task.metric(out, "architecture")
+            for batches in task.steps(torch.default_generator, ("weights",)):
+                batch = batches["weights"]
+                optimizer.zero_grad()
+                task.loss(task.forward(model, batch), batch, "weights").backward()
+                optimizer.step()
+            loss, metric = task.measure(model, ("architecture",))["architecture"]
             score = (metric if task.higher_is_better else -metric, -loss)
             if score > best or not state:
                 best, since = score, 0
                 state = {key: value.detach().clone() for key, value in model.state_dict().items()}
         model.load_state_dict(state)
-        out = outputs(model, task)
+        loss, metric = task.measure(model, ("architecture",))["architecture"]
         return Result(
-            metric_architecture=task.metric(out, "architecture"),
-            loss_architecture=float(task.loss(out, "architecture")),
+            metric_architecture=metric,
+            loss_architecture=loss,
             epochs=epoch,
             seconds=time.perf_counter() - start,
             parameters=parameters(model),
-            test=task.test_metric(out) if test else None,
+            test=task.test(model) if test else None,
             state=state,
         )
 
     def settings(self) -> dict[str, Any]:
         """The settings as plain values."""
         return asdict(self)
-
-
-def outputs(model: nn.Module, task: Task) -> Tensor:
-    """What the network computes without dropout and without gradients, [nodes, out_channels]."""
-    model.eval()
-    with torch.no_grad():
-        return task.forward(model)
 
 
 def parameters(model: nn.Module) -> int:
@@ -154,7 +147,9 @@ def builder(bound: Space) -> Builder:
     """Makes the :class:`gnas.model.GraphModel` of a bound space."""
 
     def build(task: Task, recipe: Recipe) -> nn.Module:
-        return GraphModel(bound, task.in_channels, recipe.hidden_channels, task.out_channels, recipe.dropout)
+        return GraphModel(
+            bound, task.in_channels, recipe.hidden_channels, task.out_channels, recipe.dropout, **task.inputs
+        )
 
     return build
 

@@ -6,12 +6,14 @@ Every error says what was got, what was expected and what to try; nothing is sil
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Data, Dataset, HeteroData
 
 from gnas.data import quiet_sparse
+from gnas.graphs import GraphSet
 
 FEATURES = ("auto", "l2", "l1", "none")
 BAG_OF_WORDS_DENSITY = 0.2
@@ -28,11 +30,26 @@ def check_kind(data: object) -> None:
             "expected a Data, try data.to_homogeneous()"
         )
     if not isinstance(data, Data):
-        hint = ", try dataset[0]" if hasattr(data, "__getitem__") else ""
-        raise TypeError(f"got a {type(data).__name__}; expected a torch_geometric.data.Data{hint}")
+        raise TypeError(
+            f"got a {type(data).__name__}; expected a torch_geometric.data.Data, or several as a list, a data set of "
+            "PyG or a gnas.GraphSet"
+        )
 
 
-def _stated(data: Data, key: str) -> int | None:
+def graphs_of(data: object) -> GraphSet | Data:
+    """What was handed over as one graph or as a set of them; a PyG data set of one graph is that graph."""
+    if isinstance(data, (GraphSet, Data)):
+        return data
+    if isinstance(data, (list, tuple, Dataset)):
+        graphs = tuple(data[i] for i in range(len(data)))
+        if len(graphs) == 1 and isinstance(data, Dataset):
+            return graphs[0]
+        return GraphSet(graphs, None)
+    check_kind(data)
+    raise AssertionError("check_kind refuses everything else")
+
+
+def stated(data: Data, key: str) -> int | None:
     """A count that the graph itself states, not one that PyG would infer."""
     return int(data[key]) if key in data else None
 
@@ -97,12 +114,41 @@ def features_of(data: Data, notes: list[str]) -> Tensor:
         raise ValueError("the graph is empty: x has 0 nodes; expected at least 3, one for each role of the split")
     if columns == 0:
         raise ValueError(f"x has shape {[nodes, 0]}; expected at least one feature, try torch.ones({nodes}, 1)")
-    stated = _stated(data, "num_nodes")
-    if stated is not None and stated != nodes:
-        raise ValueError(f"x has {nodes} rows but num_nodes is {stated}; expected a row of features for each node")
+    count = stated(data, "num_nodes")
+    if count is not None and count != nodes:
+        raise ValueError(f"x has {nodes} rows but num_nodes is {count}; expected a row of features for each node")
     if not x.is_floating_point():
         notes.append(f"features came as {dtype_name(x)} and were converted to float32")
     return _number(x, "x")
+
+
+def codes_of(value: Tensor, key: str, counts: Sequence[int] | None, notes: list[str]) -> tuple[int, ...] | None:
+    """Number of values of each column ``[rows, columns]``, if these are codes of categories; None if they are numbers.
+
+    Codes are whole numbers by type of which one is larger than 1, or whatever the data say that they are.
+    """
+    if counts is None and (value.is_floating_point() or value.dtype == torch.bool or not value.numel()):
+        return None
+    if value.is_floating_point() or value.layout != torch.strided or value.dim() != 2:
+        raise TypeError(
+            f"{key} has dtype {dtype_name(value)} and shape {list(value.shape)}, but its columns are said to be codes; "
+            "expected int64 of shape [rows, columns]"
+        )
+    low = int(value.min()) if value.numel() else 0
+    highest = value.amax(dim=0).tolist() if value.numel() else [0] * value.size(1)
+    if counts is None:
+        if low < 0 or max(highest) <= 1:
+            return None
+        counts = [high + 1 for high in highest]
+        notes.append(
+            f"{key} holds whole numbers, which are taken as codes of categories with {few(list(counts))} values by "
+            "column; float32 would be taken as numbers"
+        )
+    if len(counts) != value.size(1) or low < 0 or any(h >= n for h, n in zip(highest, counts, strict=True)):
+        raise ValueError(
+            f"{key} holds codes from {low} to {highest} by column; expected 0 or more and less than {list(counts)}"
+        )
+    return tuple(int(count) for count in counts)
 
 
 def layout(x: Tensor) -> Tensor:
@@ -190,47 +236,6 @@ def edge_attr_of(data: Data, edges: int) -> Tensor | None:
     if attr.dim() != 2 or attr.size(0) != edges:
         raise ValueError(f"edge_attr has shape {list(attr.shape)}; expected [{edges}, features], a row for each edge")
     return _number(attr, "edge_attr")
-
-
-def labels_of(data: Data, nodes: int, notes: list[str]) -> tuple[Tensor, int]:
-    """Labels ``[nodes]`` in int64, and the number of classes."""
-    y = tensor_of(data, "y")
-    if y is None:
-        raise ValueError("the graph has no y; expected the class of each node, int64 of shape [nodes]")
-    if y.is_floating_point() or y.is_complex():
-        raise TypeError(
-            f"y has dtype {dtype_name(y)}; expected class numbers (int64), because gnas classifies nodes; if these are "
-            "class numbers, try data.y = data.y.long()"
-        )
-    if y.dim() == 2 and y.size(1) == 1 and nodes == y.size(0):
-        y = y.squeeze(1)
-        notes.append(f"labels came with shape [{nodes}, 1] and were squeezed")
-    if tuple(y.shape) != (nodes,):
-        hint = ", for one-hot labels try y.argmax(dim=1)" if y.dim() == 2 and y.size(0) == nodes else ""
-        raise ValueError(f"y has shape {list(y.shape)}; expected one class for each node, [{nodes}]{hint}")
-    y = y.to(torch.long, copy=True)
-    return y, _classes(y, _stated(data, "num_classes"))
-
-
-def _classes(y: Tensor, stated: int | None) -> int:
-    """Number of classes: the one that the graph states, otherwise the highest label and one more."""
-    low, high, distinct = int(y.min()), int(y.max()), int(torch.count_nonzero(y.sort().values.diff())) + 1
-    if low < 0:
-        raise ValueError(
-            f"y holds the label {low}; expected 0 or more (a node without a label may have 0 and be in no mask)"
-        )
-    if stated is not None and high >= stated:
-        raise ValueError(f"y holds the label {high} but num_classes is {stated}; expected 0 to {stated - 1}")
-    classes = high + 1 if stated is None else stated
-    # A label that is a slip would cost a network thousands of outputs; a few classes may well be missing in a part.
-    if stated is None and classes > 2 * distinct:
-        raise ValueError(
-            f"y holds the label {high} but only {distinct} different labels; expected 0 to {distinct - 1}, try "
-            f"data.y = data.y.unique(return_inverse=True)[1], or data.num_classes = {classes} if that is meant"
-        )
-    if classes < 2:
-        raise ValueError(f"y holds the label {high} alone; expected at least two classes")
-    return classes
 
 
 def fingerprint(tensors: dict[str, Tensor | None], settings: str) -> str:

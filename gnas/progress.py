@@ -20,6 +20,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from gnas.scale import ACCURACY, Scale
+
 
 def words(genotype: Mapping[str, Any]) -> str:
     """A genotype in one line: ``aggregate gcn gat, residual initial none, depth h2``.
@@ -39,8 +41,10 @@ class Display:
     """Shows nothing. What follows shows more.
 
     A phase begins with :meth:`start`, goes on with :meth:`advance` and ends with :meth:`end`; :meth:`note` says
-    something in between.
+    something in between. ``scale`` says how metrics are read.
     """
+
+    scale: Scale = ACCURACY
 
     def start(self, phase: str, total: float | None = None, done: float = 0.0, unit: str = "") -> None:
         """A phase begins.
@@ -80,7 +84,7 @@ class Lines(Display):
 
 
 class Screen(Display):
-    """A live display: how far, how long, losses, accuracies and the best genotype so far."""
+    """A live display: how far, how long, losses, metrics and the best genotype so far."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -138,7 +142,7 @@ class Screen(Display):
     def _render(self) -> Group:
         parts: list[Any] = [self.bar]
         table = Table.grid(padding=(0, 2))
-        for label, text in facts(self.event):
+        for label, text in facts(self.event, self.scale):
             table.add_row(Text(label, style="dim"), Text(text, overflow="ellipsis", no_wrap=True))
         parts.append(table)
         if self.stopping:
@@ -146,12 +150,12 @@ class Screen(Display):
         return Group(*parts)
 
 
-def facts(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(event: Mapping[str, Any], scale: Scale = ACCURACY) -> list[tuple[str, str]]:
     """What is worth showing of an event, as labels and texts."""
 
-    def pair(key: str, form: str) -> str:
+    def pair(key: str, text: Callable[[float], str]) -> str:
         both = [(role, event.get(f"{key}_{role}")) for role in ("weights", "architecture")]
-        return "   ".join(f"{role} {value:{form}}" for role, value in both if value is not None)
+        return "   ".join(f"{role} {text(value)}" for role, value in both if value is not None)
 
     rows = []
     if "epoch" in event:
@@ -161,11 +165,11 @@ def facts(event: Mapping[str, Any]) -> list[tuple[str, str]]:
     if event.get("event") == "depth":
         start = "inherited weights" if event.get("inherit") else f"from scratch, seed {event.get('seed')}"
         rows.append(("depth", f"{event.get('depth')}, {start}"))
-    for label, key, form in (("loss", "loss", ".3f"), ("accuracy", "metric", ".1%")):
-        if text := pair(key, form):
+    for label, key, shown in (("loss", "loss", "{:.3f}".format), (scale.name, "metric", scale.text)):
+        if text := pair(key, shown):
             rows.append((label, text))
     if event.get("best") is not None:
-        rows.append(("best so far", f"{event['best']:.1%}"))
+        rows.append(("best so far", scale.text(event["best"])))
     if event.get("entropy") is not None:
         rows.append(("undecided", f"{event['entropy']:.0%} of the largest entropy"))
     if event.get("genotype"):

@@ -14,11 +14,13 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from gnas import charts
 from gnas.charts import clean, number
+from gnas.scale import ACCURACY, Scale
 from gnas.space.program import Choice, Space
 
 CLOSE = 0.01
-"""Accuracies nearer than this are called equal."""
+"""Shares nearer than this are called equal, and other metrics nearer than this part of one of them."""
 CLEAR, LEANING = 1.5, 1.1
 """A choice is clear where the winner weighs this many times the runner-up, leaning above the second number."""
 
@@ -29,23 +31,24 @@ def depth_sentences(
     scratch: bool,
     opinion: Sequence[float],
     chosen: int | None,
+    metric: Scale = ACCURACY,
 ) -> list[str]:
     sentences = []
     if chosen is not None and chosen in found:
         mean = fmean(found[chosen])
         how = "from scratch" if scratch else "from inherited weights"
-        text = f"Depth {labels[chosen]} was chosen: trained {how} it reaches {number(mean, 1, True)}\u00a0%"
+        text = f"Depth {labels[chosen]} was chosen: trained {how} it reaches {measured(mean, metric)}"
         others = {i: fmean(values) for i, values in found.items() if i != chosen}
         spreads = [stdev(values) for values in found.values() if len(values) > 1]
         if others:
-            rival = max(others, key=lambda i: others[i])
-            lead = mean - others[rival]
+            rival = max(others, key=lambda i: metric.merit(others[i]))
+            lead = metric.merit(mean) - metric.merit(others[rival])
             side = "ahead of" if lead >= 0 else "behind"
-            text += f", {number(abs(lead), 1, True)} points {side} the best other depth, {labels[rival]}"
+            text += f", {distance(lead, metric)} {side} the best other depth, {labels[rival]}"
             if spreads:
                 noise = fmean(spreads)
                 verdict = "more than" if abs(lead) > noise else "no more than"
-                text += f". That is {verdict} the {number(noise, 1, True)} points by which seeds of one depth differ"
+                text += f". That is {verdict} the {distance(noise, metric)} by which seeds of one depth differ"
         sentences.append(text + ".")
     if opinion:
         favourite = max(range(len(opinion)), key=lambda i: opinion[i])
@@ -71,35 +74,45 @@ def depth_index(choice: Choice, event: Mapping[str, Any]) -> int | None:
     return position - 1 if isinstance(position, int) and 0 < position <= len(choice.options) else None
 
 
-def gap_sentences(values: Mapping[str, float], alone: float) -> list[str]:
+def gap_sentences(values: Mapping[str, float], alone: float, metric: Scale = ACCURACY) -> list[str]:
     """What the distances between the supernet, inherited weights and training from scratch mean."""
     sentences = []
+    close = CLOSE * (1 if metric.percent else abs(alone))
     if "supernet" in values:
-        lost = values["supernet"] - alone
-        points = number(abs(lost), 1, True)
-        if abs(lost) < CLOSE:
-            text = "Cutting the network out of the supernet changed the accuracy by less than a point."
+        lost = metric.merit(values["supernet"]) - metric.merit(alone)
+        if abs(lost) < close:
+            least = "a point" if metric.percent else "a hundredth of it"
+            text = f"Cutting the network out of the supernet changed the {metric.name} by less than {least}."
         elif lost > 0:
-            text = f"The supernet is {points} points better than the network cut out of it: "
+            text = f"The supernet is {distance(lost, metric)} better than the network cut out of it: "
             text += "part of what it learned was in the mixture."
         else:
-            text = f"Alone, the network is {points} points better than the supernet: "
+            text = f"Alone, the network is {distance(lost, metric)} better than the supernet: "
             text += "its operations no longer share their training."
         sentences.append(text)
     if "inherited weights" in values:
-        back = alone - values["inherited weights"]
-        points = number(abs(back), 1, True)
-        if abs(back) < CLOSE:
+        back = metric.merit(alone) - metric.merit(values["inherited weights"])
+        if abs(back) < close:
             text = "The supernet's weights serve it as well as weights of its own: "
             text += "here, inherited weights were fair judges."
         elif back > 0:
-            text = f"With the supernet's weights it is {points} points worse than trained from scratch, "
+            text = f"With the supernet's weights it is {distance(back, metric)} worse than trained from scratch, "
             text += "so inherited weights alone would have misjudged it."
         else:
-            text = f"With the supernet's weights it is {points} points better than trained from scratch: "
+            text = f"With the supernet's weights it is {distance(back, metric)} better than trained from scratch: "
             text += "they are a good start to train on from."
         sentences.append(text)
     return sentences
+
+
+def measured(value: float, metric: Scale) -> str:
+    """A metric with its unit, which no line break parts from it."""
+    return charts.measured(value, metric).replace(" ", "\u00a0")
+
+
+def distance(value: float, metric: Scale) -> str:
+    """How far two values of a metric are apart: ``1.2 points``, or ``0.034``."""
+    return charts.value(abs(value), metric) + (" points" if metric.percent else "")
 
 
 def family(name: str) -> str:
@@ -236,24 +249,25 @@ def duration(seconds: Any) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def spread(row: Mapping[str, Any], name: str) -> str:
+def spread(row: Mapping[str, Any], name: str, metric: Scale = ACCURACY) -> str:
     mean, std = finite(row.get(f"{name}_mean")), finite(row.get(f"{name}_std"))
     if not math.isfinite(mean):
         return "–"
-    return number(mean, 1, True) + (f" ± {number(std, 1, True)}" if math.isfinite(std) else "")
+    return charts.value(mean, metric) + (f" ± {charts.value(std, metric)}" if math.isfinite(std) else "")
 
 
 def probability(p: float) -> str:
     return "–" if not math.isfinite(p) else "< 0.001" if p < 0.001 else number(p, 3 if p < 0.01 else 2)
 
 
-def scale(rows: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """A common scale for rows of accuracies: from the worst to the best value of those within 6 points of the best.
+def scale(rows: Sequence[Sequence[float]], metric: Scale = ACCURACY) -> tuple[float, float]:
+    """A common scale for rows of metrics: from the worst to the best value of those near the best.
 
-    Rows far below would press all the others together.
+    Near are 6 points of a share, and a fifth of any other metric. Rows far below would press all the others together.
     """
-    means = [fmean(row) for row in rows if row]
-    kept = [value for row in rows if row and fmean(row) > max(means) - 0.06 for value in row]
+    merits = [metric.merit(fmean(row)) for row in rows if row]
+    near = 0.06 if metric.percent else 0.2 * abs(max(merits, default=0.0))
+    kept = [value for row in rows if row and metric.merit(fmean(row)) > max(merits) - near for value in row]
     return (min(kept), max(kept)) if kept and max(kept) > min(kept) else (0.0, 1.0)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gnas import prose
 from gnas.journal import Journal
+from gnas.scale import Scale
 from gnas.space.program import Choice, Genotype, Space, Value
 from gnas.space.reading import read_choices
 
@@ -46,6 +47,15 @@ class Run:
     def of(self, name: str) -> Sequence[Event]:
         return self.events.get(name, ())
 
+    @cached_property
+    def scale(self) -> Scale:
+        """How the metric's values are read."""
+        return Scale.of(self.meta.get("task"))
+
+    def merit(self, event: Event) -> float:
+        """How good an event's result is: more is better, below all others without one."""
+        return self.scale.merit(metric(event))
+
     @property
     def derived(self) -> Event:
         events = self.of("derived")
@@ -63,13 +73,13 @@ class Run:
         }
 
     def scores(self, *names: str) -> list[tuple[dict[str, Value], list[float]]]:
-        """What short trainings from scratch have measured: genotypes, and their accuracies by rising seed."""
+        """What short trainings from scratch have measured: genotypes, and their metrics by rising seed."""
         found: dict[str, tuple[dict[str, Value], dict[int, float]]] = {}
         for event in (event for name in names for event in self.of(name)):
-            if not event.get("inherit") and math.isfinite(accuracy(event)):
+            if not event.get("inherit") and math.isfinite(metric(event)):
                 choices = event.get("genotype") or {}
                 key = json.dumps(choices, sort_keys=True)
-                found.setdefault(key, (dict(choices), {}))[1][event.get("seed") or 0] = accuracy(event)
+                found.setdefault(key, (dict(choices), {}))[1][event.get("seed") or 0] = metric(event)
         return [(choices, [by_seed[seed] for seed in sorted(by_seed)]) for choices, by_seed in found.values()]
 
     @cached_property
@@ -96,7 +106,8 @@ def load(folder: str | Path) -> Run:
     for event in journal.events():
         events.setdefault(str(event.get("event")), []).append(event)
     found = _text(journal, "genotype.json")
-    genotype, final = (Genotype.from_json(found), True) if found is not None else (_so_far(space, events), False)
+    scale = Scale.of(meta.get("task"))
+    genotype, final = (Genotype.from_json(found), True) if found is not None else (_so_far(space, events, scale), False)
     if genotype is not None:
         space.check(genotype)
     evaluation = _text(journal, "evaluation.json")
@@ -132,17 +143,18 @@ def _evaluation(text: str, path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _so_far(space: Space, events: Mapping[str, Sequence[Event]]) -> Genotype | None:
+def _so_far(space: Space, events: Mapping[str, Sequence[Event]], scale: Scale) -> Genotype | None:
     """The best known genotype of a run without a result: the last event's, of candidates the best one's."""
     if events.get("derived"):
         return space.genotype(events["derived"][-1]["genotype"])
     if events.get("candidate"):
-        return space.genotype(max(events["candidate"], key=accuracy)["genotype"])
+        best = max(events["candidate"], key=lambda event: scale.merit(metric(event)))
+        return space.genotype(best["genotype"])
     if events.get("epoch"):
         return space.genotype(events["epoch"][-1]["genotype"])
     return None
 
 
-def accuracy(event: Event) -> float:
-    """An event's accuracy on the architecture split, below all others if it has none."""
-    return prose.finite(event.get("metric_architecture"), -math.inf)
+def metric(event: Event) -> float:
+    """An event's metric on the architecture split, NaN if it has none."""
+    return prose.finite(event.get("metric_architecture"))

@@ -22,7 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from gnas import charts, draw, prose
 from gnas.charts import Series, clean, number
 from gnas.journal import Journal
-from gnas.record import Event, Run, accuracy, load
+from gnas.record import Event, Run, load, metric
 from gnas.space.program import Genotype
 from gnas.space.reading import read_choices
 
@@ -49,6 +49,7 @@ def content(run: Run) -> dict[str, Any]:
     """Everything the template shows, section by section; None for a section the run has no facts for."""
     return {
         "title": f"{_name(run, 'task')}: {run.space.name}, {strategy_name(run)}",
+        "metric": {"name": run.scale.name, "title": _titled(run), "unit": ", %" if run.scale.percent else ""},
         "head": headline(run),
         "drawing": drawing(run),
         "depth": depth(run),
@@ -71,30 +72,29 @@ def headline(run: Run) -> dict[str, Any]:
     """The result in one number, the sentences that go with it, and the facts that a reader asks for first."""
     row = next((row for row in (run.evaluation or {}).get("rows", ()) if row.get("kind") == "found"), None)
     alone = prose.finite(run.derived.get("derived_metric"))
-    task = run.meta.get("task") or {}
-    facts = [(key, task[key]) for key in ("nodes", "edges", "features", "classes") if isinstance(task.get(key), int)]
+    task, name = run.meta.get("task") or {}, run.scale.name
+    counts = ("graphs", "nodes", "edges", "features", "classes", "outputs")
+    facts = [(key, task[key]) for key in counts if isinstance(task.get(key), int)]
     big: tuple[str, str] | None = None
     if row is not None:
-        mean, std = (
-            number(prose.finite(row.get("test_mean")), 1, True),
-            number(prose.finite(row.get("test_std")), 1, True),
-        )
+        mean = charts.value(prose.finite(row.get("test_mean")), run.scale)
+        std = prose.measured(prose.finite(row.get("test_std")), run.scale)
         seeds = len(row.get("test") or ())
         big = (
-            f"{mean} ± {std}\u00a0%",
-            f"test accuracy, mean ± standard deviation of {prose.count(seeds, 'training seed')}",
+            f"{mean} ± {std}",
+            f"test {name}, mean ± standard deviation of {prose.count(seeds, 'training seed')}",
         )
     elif math.isfinite(alone):
         big = (
-            f"{number(alone, 1, True)}\u00a0%",
-            "accuracy on the architecture split, by which it was chosen; the test split is unread",
+            prose.measured(alone, run.scale),
+            f"{name} on the architecture split, by which it was chosen; the test split is unread",
         )
     elif run.of("candidate"):
-        best = max(accuracy(event) for event in run.of("candidate"))
-        big = (f"{number(best, 1, True)}\u00a0%", "best accuracy on the architecture split so far")
+        best = metric(max(run.of("candidate"), key=run.merit))
+        big = (prose.measured(best, run.scale), f"best {name} on the architecture split so far")
     elif run.of("epoch"):
-        last = prose.finite(run.of("epoch")[-1].get("metric_architecture"))
-        big = (f"{number(last, 1, True)}\u00a0%", "accuracy of the supernet on the architecture split so far")
+        last = metric(run.of("epoch")[-1])
+        big = (prose.measured(last, run.scale), f"{name} of the supernet on the architecture split so far")
     seconds = run.meta.get("seconds") or {}
     tiles = [
         ("search", prose.duration(seconds.get("search"))),
@@ -143,7 +143,7 @@ def drawing(run: Run) -> dict[str, Any] | None:
 
 
 def depth(run: Run) -> dict[str, Any] | None:
-    """The evidence for the depth: accuracy against depth, over seeds, with alpha's opinion beside it."""
+    """The evidence for the depth: the metric against depth, over seeds, with alpha's opinion beside it."""
     choice = run.space.choices.get("depth")
     if choice is None or not run.of("depth"):
         return None
@@ -151,7 +151,7 @@ def depth(run: Run) -> dict[str, Any] | None:
     # What had been trained before the depths were compared counts, too.
     pool = {json.dumps(c, sort_keys=True): values for c, values in run.scores("best_of", "depth", "evidence")}
     for event in run.of("depth"):
-        index, value = prose.depth_index(choice, event), accuracy(event)
+        index, value = prose.depth_index(choice, event), metric(event)
         if index is None or not math.isfinite(value):
             continue
         if event.get("inherit"):
@@ -168,11 +168,12 @@ def depth(run: Run) -> dict[str, Any] | None:
         if points:
             series.append(Series(name, points, colour, not inherit, spread, dots))
     chosen = run.chosen(choice)
-    title = "Accuracy on the architecture split against depth"
+    title = f"{_titled(run)} on the architecture split against depth"
+    judged, scratch = found[False] or found[True], bool(found[False])
     return {
-        "wide": charts.evidence(labels, series, opinion, chosen, title),
-        "narrow": charts.evidence(labels, series, opinion, chosen, title, 368),
-        "sentences": prose.depth_sentences(labels, found[False] or found[True], bool(found[False]), opinion, chosen),
+        "wide": charts.evidence(labels, series, opinion, chosen, title, metric=run.scale),
+        "narrow": charts.evidence(labels, series, opinion, chosen, title, 368, run.scale),
+        "sentences": prose.depth_sentences(labels, judged, scratch, opinion, chosen, run.scale),
         "seeds": max((len(values) for rows in found.values() for values in rows.values()), default=0),
     }
 
@@ -214,17 +215,17 @@ def sites(run: Run) -> dict[str, Any] | None:
 def best_of(run: Run) -> dict[str, Any] | None:
     """The most probable genotypes that were measured, best first, and what was changed in the best of them later."""
     # Only those that were measured on the most seeds could win.
-    scores = sorted(run.scores("best_of"), key=lambda item: (-len(item[1]), -fmean(item[1])))
+    scores = sorted(run.scores("best_of"), key=lambda item: (-len(item[1]), -run.scale.merit(fmean(item[1]))))
     if not scores or run.genotype is None:
         return None
     best, most = run.space.genotype(scores[0][0]), len(scores[0][1])
-    scale = prose.scale([values for _, values in scores])
+    scale = prose.scale([values for _, values in scores], run.scale)
     rows = []
     for i, (choices, values) in enumerate(scores):
         changes = _changes(run, best, run.space.genotype(choices))
-        title = f"Accuracies of {', '.join(changes) or 'the best'}"
-        strip = charts.strip(values, scale, "" if i else "found", title)
-        rows.append({"changes": changes, "seeds": len(values), "text": _mean(values), "strip": strip, "best": not i})
+        title = f"{_titled(run)} of {', '.join(changes) or 'the best'}"
+        strip, text = charts.strip(values, scale, "" if i else "found", title, run.scale), _mean(run, values)
+        rows.append({"changes": changes, "seeds": len(values), "text": text, "strip": strip, "best": not i})
     later = _changes(run, best, run.genotype)
     listed = run.of("shortlist")[-1]["listed"] if run.of("shortlist") else 0
     starts = sum(dict(choices) in list(run.space.starts) for choices, _ in scores)
@@ -249,8 +250,13 @@ def _changes(run: Run, one: Genotype, other: Genotype) -> list[str]:
     ]
 
 
-def _mean(values: Sequence[float]) -> str:
-    return number(fmean(values), 1, True)
+def _mean(run: Run, values: Sequence[float]) -> str:
+    return charts.value(fmean(values), run.scale)
+
+
+def _titled(run: Run) -> str:
+    """The metric's name as a sentence begins: ``Accuracy``."""
+    return run.scale.name[:1].upper() + run.scale.name[1:]
 
 
 def measured(run: Run) -> list[dict[str, Any]]:
@@ -273,17 +279,17 @@ def measured(run: Run) -> list[dict[str, Any]]:
                 rows.append({"option": run.labels[name][j], "values": values, "chosen": chosen})
         if len(rows) > 1 and name != "depth":
             found.append({"site": name, "rows": rows})
-    scale = prose.scale([row["values"] for site in found for row in site["rows"]])
+    scale = prose.scale([row["values"] for site in found for row in site["rows"]], run.scale)
     for site in found:
         for row in site["rows"]:
-            title = f"Accuracies of {site['site']} = {row['option']}"
-            row["strip"] = charts.strip(row["values"], scale, "found" if row["chosen"] else "", title)
-            row.update(seeds=len(row["values"]), text=_mean(row["values"]))
+            title, style = f"{_titled(run)} of {site['site']} = {row['option']}", "found" if row["chosen"] else ""
+            row["strip"] = charts.strip(row["values"], scale, style, title, run.scale)
+            row.update(seeds=len(row["values"]), text=_mean(run, row["values"]))
     return found
 
 
 def discretisation(run: Run) -> dict[str, Any] | None:
-    """Accuracy of the supernet, of the network with its weights, and of the network alone."""
+    """Metric of the supernet, of the network with its weights, and of the network alone."""
     names = (("supernet", "supernet_metric", ""), ("inherited weights", "inherited_metric", ""))
     rows = [(name, prose.finite(run.derived.get(key)), style) for name, key, style in names]
     rows = [row for row in rows if math.isfinite(row[1])]
@@ -291,8 +297,9 @@ def discretisation(run: Run) -> dict[str, Any] | None:
     if not rows or not math.isfinite(alone):
         return None
     rows.append(("from scratch", alone, "found"))
-    sentences = prose.gap_sentences({name: value for name, value, _ in rows}, alone)
-    return {"chart": charts.bars(rows, "Accuracy on the architecture split"), "sentences": sentences}
+    sentences = prose.gap_sentences({name: value for name, value, _ in rows}, alone, run.scale)
+    chart = charts.bars(rows, f"{_titled(run)} on the architecture split", run.scale)
+    return {"chart": chart, "sentences": sentences}
 
 
 def alphas(run: Run) -> list[dict[str, Any]] | None:
@@ -343,7 +350,7 @@ def _panel(
 
 
 def training(run: Run) -> dict[str, Any] | None:
-    """Losses, accuracies and the entropy of the alphas over the epochs of the supernet."""
+    """Losses, metrics and the entropy of the alphas over the epochs of the supernet."""
     epochs = run.of("epoch")
     if not epochs:
         return None
@@ -358,11 +365,12 @@ def training(run: Run) -> dict[str, Any] | None:
     losses = [Series(split, curve(f"loss_{split}"), colour) for split, colour in splits]
     metrics = [Series(split, curve(f"metric_{split}"), colour) for split, colour in splits]
     entropy = [Series("entropy", curve("entropy"), 2)]
+    percent, both = run.scale.percent, f"{_titled(run)} on both splits"
     drawn = [
         ("Loss on both splits", charts.lines(losses, "Loss on both splits over the epochs", shade=shade, zero=True)),
         (
-            "Accuracy on both splits, %",
-            charts.lines(metrics, "Accuracy on both splits over the epochs", shade=shade, percent=True, digits=1),
+            f"{both}{', %' if percent else ''}",
+            charts.lines(metrics, f"{both} over the epochs", shade=shade, percent=percent, digits=1 if percent else 3),
         ),
         (
             "Mean entropy of the sites; 1: all options equal",
@@ -373,24 +381,24 @@ def training(run: Run) -> dict[str, Any] | None:
 
 
 def candidates(run: Run) -> dict[str, Any] | None:
-    """For a search that evaluates candidates: their accuracies in order, and the best so far."""
-    events = [event for event in run.of("candidate") if math.isfinite(accuracy(event))]
+    """For a search that evaluates candidates: their metrics in order, and the best so far."""
+    events = [event for event in run.of("candidate") if math.isfinite(metric(event))]
     if not events:
         return None
-    found = [(float(event["index"]), accuracy(event)) for event in events]
+    found = [(float(event["index"]), metric(event)) for event in events]
     best: list[tuple[float, float]] = []
     for x, y in found:
-        best.append((x, max(y, best[-1][1]) if best else y))
+        best.append((x, max(y, best[-1][1], key=run.scale.merit) if best else y))
     when = next(x for x, y in found if y == best[-1][1])
     text = (
-        f"The best of {prose.count(len(found), 'candidate')} reaches {number(best[-1][1], 1, True)}\u00a0% on the "
-        f"architecture split, the median is {number(median(y for _, y in found), 1, True)}\u00a0%. "
+        f"The best of {prose.count(len(found), 'candidate')} reaches {prose.measured(best[-1][1], run.scale)} on the "
+        f"architecture split, the median is {prose.measured(median(y for _, y in found), run.scale)}. "
         f"The best was number {when:g}."
     )
-    title = "Accuracy of the candidates on the architecture split, and the best so far"
+    title = f"{_titled(run)} of the candidates on the architecture split, and the best so far"
     return {
-        "wide": charts.candidates(found, best, title),
-        "narrow": charts.candidates(found, best, title, 368),
+        "wide": charts.candidates(found, best, title, metric=run.scale),
+        "narrow": charts.candidates(found, best, title, 368, run.scale),
         "sentence": text,
     }
 
@@ -399,21 +407,23 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     """The table of comparison: the found network, random search and hand-made networks under one protocol."""
     if run.evaluation is None:
         return None
-    given = sorted(run.evaluation.get("rows") or (), key=lambda row: -prose.finite(row.get("test_mean"), -1.0))
-    scale = prose.scale([[prose.finite(value) for value in row.get("test") or ()] for row in given])
+    merit = run.scale.merit
+    given = sorted(run.evaluation.get("rows") or (), key=lambda row: -merit(prose.finite(row.get("test_mean"))))
+    scale = prose.scale([[prose.finite(value) for value in row.get("test") or ()] for row in given], run.scale)
     rows = []
     for row in given:
         values = [prose.finite(value) for value in row.get("test") or ()]
         found = row.get("kind") == "found"
+        title = f"Test {run.scale.name} of {row.get('name')}, each seed"
         recipe = ", ".join(f"{key} {value}" for key, value in (row.get("recipe") or {}).items())
         rows.append(
             {
                 "name": row.get("name"),
                 "kind": row.get("kind"),
                 "found": found,
-                "test": prose.spread(row, "test"),
-                "architecture": prose.spread(row, "architecture"),
-                "strip": charts.strip(values, scale, "found" if found else "", f"Test accuracies of {row.get('name')}"),
+                "test": prose.spread(row, "test", run.scale),
+                "architecture": prose.spread(row, "architecture", run.scale),
+                "strip": charts.strip(values, scale, "found" if found else "", title, run.scale),
                 "parameters": prose.whole(row.get("parameters")),
                 "seconds": number(prose.finite(row.get("seconds")), 1),
                 "recipe": recipe,
@@ -422,21 +432,21 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     comparisons = [
         {
             "against": item.get("against"),
-            "gain": number(prose.finite(item.get("gain")), 1, True),
-            "std": number(prose.finite(item.get("std")), 1, True),
+            "gain": charts.value(prose.finite(item.get("gain")), run.scale),
+            "std": charts.value(prose.finite(item.get("std")), run.scale),
             "p": prose.probability(prose.finite(item.get("p"))),
         }
         for item in run.evaluation.get("comparisons") or ()
     ]
     seeds = run.evaluation.get("seeds") or ()
-    low, high = (number(value, 1, True) for value in scale)
+    low, high = charts.value(scale[0], run.scale), prose.measured(scale[1], run.scale)
     return {
         "rows": rows,
         "comparisons": comparisons,
         "corrected": any("p_raw" in item for item in run.evaluation.get("comparisons") or ()),
         "verdict": str(run.evaluation.get("verdict") or ""),
         "seeds": prose.count(len(seeds), "seed"),
-        "scale": f"{low} to {high}\u00a0%",
+        "scale": f"{low} to {high}",
     }
 
 

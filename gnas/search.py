@@ -14,7 +14,7 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -22,17 +22,20 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch_geometric.data import Data
+from torch_geometric.data import Data, Dataset
 
 from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
 from gnas.derive import KINDS, LISTED, Derivation, confidence
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
+from gnas.graphs import GraphSet
 from gnas.journal import Journal
+from gnas.making import Wish
 from gnas.model import GraphModel
 from gnas.progress import Display, Interrupt, display, duration, words
 from gnas.space import Genotype, Space, layered
+from gnas.space.heads import for_level
 from gnas.strategy import Darts
 from gnas.strategy.base import BlackBox, Strategy
 from gnas.task import Task
@@ -54,7 +57,7 @@ class Run:
         genotype: What was found.
         model: The found network, trained from scratch, in evaluation mode.
         status: ``"done"``, or ``"interrupted"`` if Ctrl-C ended it early.
-        metric: Accuracy of the model on the architecture split.
+        metric: Metric of the model on the architecture split.
     """
 
     journal: Journal
@@ -77,13 +80,13 @@ class Run:
 
     def __repr__(self) -> str:
         return (
-            f"Run({self.status}, {self.metric:.1%} on the architecture split, {words(dict(self.genotype.choices))}, "
-            f"folder={str(self.folder)!r})"
+            f"Run({self.status}, {self.task.metric.text(self.metric)} on the architecture split, "
+            f"{words(dict(self.genotype.choices))}, folder={str(self.folder)!r})"
         )
 
 
 def search(
-    data: Data | Task,
+    data: Data | GraphSet | Sequence[Data] | Dataset | Task,
     space: Space | None = None,
     strategy: Strategy[Any] | None = None,
     derivation: Derivation | None = None,
@@ -94,10 +97,12 @@ def search(
     folder: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
-    name: str = "data",
+    name: str | None = None,
+    level: str | None = None,
+    metric: Wish = None,
     source: Mapping[str, str | None] | None = None,
 ) -> Run:
-    """Search a network for a graph.
+    """Search a network for a graph, or for a set of graphs.
 
     .. code-block:: python
 
@@ -112,8 +117,10 @@ def search(
     Memory that is freed stays with the process, see :func:`gnas.kernels.retain`.
 
     Args:
-        data: A graph with node labels ``y``; split masks are read if there are any.
-        space: What to search; ``gnas.space.layered()`` if not given.
+        data: One graph or several with labels ``y``, see :meth:`gnas.Task.from_data`; or the task that it makes, which
+            has more settings (batches, the seed of the split, a metric of your own).
+        space: What to search; ``gnas.space.layered()`` if not given. What it lacks for the task's level, such as a
+            readout, is added by :func:`gnas.space.heads.for_level`.
         strategy: How to search; ``gnas.Darts()`` if not given.
         derivation: How a genotype is made of architecture weights. Black-box strategies need none: they have
             trained their candidates.
@@ -128,6 +135,8 @@ def search(
         progress: True for a live display, False for silence, None for a live display in a terminal and a few plain
             lines elsewhere.
         name: What the data is called.
+        level: What has labels, ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``; inferred where the data tell.
+        metric: What networks are judged by; the data's own or the usual one if not given.
         source: Where the data can be loaded from again: ``{"name": ..., "root": ...}`` or ``{"path": ...}``; the
             command line knows it.
 
@@ -142,8 +151,8 @@ def search(
     limit = Budget.parse(budget)
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
-    task = data if isinstance(data, Task) else Task.from_data(data, name=name)
-    space = layered() if space is None else space
+    task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
+    space = for_level(layered() if space is None else space, task.level)
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = _Search(
@@ -158,6 +167,7 @@ def search(
         display=display(progress),
         source=dict(source or {"name": None, "path": None, "root": None}),
     )
+    job.display.scale = task.metric
     # What is drawn here neither depends on nor disturbs what the caller draws.
     with job.journal, torch.random.fork_rng(devices=[]), Interrupt(job.display) as interrupt:
         try:
@@ -260,7 +270,7 @@ class _Search:
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
         self.display.start("derivation", done=len(done), unit="trainings")
         whole = list(done)
-        while jobs := derivation.jobs(self.space, weights, [*listed, *done]):
+        while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better):
             if interrupt.requested:
                 done = whole
                 break
@@ -280,7 +290,7 @@ class _Search:
             self.seconds["derivation"] = before + time.monotonic() - began
             self.journal.update(seconds=self.rounded())
             self.display.advance(event, len(done), len(done) + len(jobs) - 1)
-        genotype = derivation.choose(self.space, weights, [*listed, *done])
+        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better)
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype
@@ -306,13 +316,13 @@ class _Search:
         self.journal.update(status=status, seconds=self.rounded())
         report.write(self.journal.folder)
         self.display.end(
-            f"training: {result.metric_architecture:.1%} on the architecture split after {result.epochs} epochs in "
-            f"{duration(self.seconds['training'])}, {result.parameters:,} parameters"
+            f"training: {self.task.metric.text(result.metric_architecture)} on the architecture split after "
+            f"{result.epochs} epochs in {duration(self.seconds['training'])}, {result.parameters:,} parameters"
         )
         return Run(self.journal, self.task, self.space, genotype, model, status, result.metric_architecture)
 
     def gap(self, genotype: Genotype) -> dict[str, float | None]:
-        """The discretisation gap: the supernet's accuracy, and that of the chosen network with its weights."""
+        """The discretisation gap: the supernet's metric, and that of the chosen network with its weights."""
         supernet = getattr(self.state, "supernet", None)
         if supernet is None:
             return {"supernet_metric": None, "inherited_metric": None}
@@ -321,16 +331,14 @@ class _Search:
             "inherited_metric": self.measure(supernet.model(genotype)),
         }
 
-    @torch.no_grad()
     def measure(self, network: nn.Module) -> float:
-        network.eval()
-        return self.task.metric(self.task.forward(network), "architecture")
+        return self.task.measure(network, ("architecture",))["architecture"][1]
 
     def trained(self, genotype: Genotype, state: dict[str, Any]) -> GraphModel:
         model = builder(self.space.bind(genotype))(self.task, self.evaluator.recipe)
         model.load_state_dict(state)
         assert isinstance(model, GraphModel)
-        return model.to(self.task.x.device).eval()
+        return model.to(self.task.device).eval()
 
     def write(self, genotype: Genotype, model: GraphModel, result: Result) -> None:
         header = f"Found by gnas {__version__} for {self.task.name}: {words(dict(genotype.choices))}."
@@ -375,9 +383,9 @@ class _Search:
                 "torch_geometric": metadata.version("torch_geometric"),
                 "python": platform.python_version(),
             },
-            "device": str(self.task.x.device),
+            "device": str(self.task.device),
             "threads": torch.get_num_threads(),
-            "kernels": kernels.backend(self.task.x.device),
+            "kernels": kernels.backend(self.task.device),
         }
         # As it will be read back, so that the two can be compared.
         return json.loads(json.dumps(described))  # type: ignore[no-any-return]
@@ -487,7 +495,9 @@ class _Search:
         metric = event.get("best", event.get("metric_architecture"))
         what = "the best candidate" if "best" in event else "the supernet"
         text = f"search: {self.steps} {unit} in {duration(self.seconds['search'])}"
-        return text if metric is None else f"{text}, {what} at {metric:.1%} on the architecture split"
+        return (
+            text if metric is None else f"{text}, {what} at {self.task.metric.text(metric)} on the architecture split"
+        )
 
     def rounded(self) -> dict[str, float]:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
@@ -499,10 +509,10 @@ def _unit(strategy: Strategy[Any]) -> str:
 
 
 def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any, seed: Any) -> None:
-    if not isinstance(data, (Data, Task)):
+    if not isinstance(data, (Data, GraphSet, list, tuple, Dataset, Task)):
         raise TypeError(
-            f"search got data of type {type(data).__name__}; expected a torch_geometric.data.Data or a gnas.Task "
-            "(for a name such as 'cora': gnas.load('cora'))"
+            f"search got data of type {type(data).__name__}; expected a torch_geometric.data.Data, several of them, or "
+            "a gnas.Task (for a name such as 'cora': gnas.load('cora'))"
         )
     expected = (
         ("space", space, Space, "gnas.space.layered()"),

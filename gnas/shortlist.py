@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from gnas.batch import Batch
 from gnas.evaluate import Recipe, seeded
 from gnas.space import Genotype
 from gnas.supernet import GraphSupernet
@@ -50,6 +51,7 @@ def shortlist(
     optimizer = torch.optim.Adam(net.weight_parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     left, metrics = list(genotypes), dict.fromkeys(genotypes, math.nan)
     with seeded(seed):
+        batches = _endless(task)
         for size in (max(keep, math.ceil(len(left) / SHARE)), keep):
             net.train()
             for pick in torch.randint(len(left), (steps,)).tolist():
@@ -57,9 +59,9 @@ def shortlist(
                     return []
                 net.set_arch(left[pick])
                 optimizer.zero_grad()
-                task.loss(task.forward(net), "weights").backward()
+                batch = next(batches)
+                task.loss(task.forward(net, batch), batch, "weights").backward()
                 optimizer.step()
-            net.eval()
             merits = {}
             for genotype in left:
                 if stopped():
@@ -69,12 +71,15 @@ def shortlist(
     return [(genotype, metrics[genotype]) for genotype in left]
 
 
-@torch.no_grad()
+def _endless(task: Task) -> Iterator[Batch]:
+    """The weights' batches, epoch after epoch."""
+    while True:
+        for batches in task.steps(torch.default_generator, ("weights",)):
+            yield batches["weights"]
+
+
 def _judged(net: GraphSupernet, task: Task, genotype: Genotype) -> tuple[tuple[float, float], float]:
     """How good a genotype is, metric before loss and neither of them NaN, and its metric."""
     net.set_arch(genotype)
-    out = task.forward(net)
-    metric, loss = task.metric(out, "architecture"), float(task.loss(out, "architecture"))
-    signed = metric if task.higher_is_better else -metric
-    merit = tuple(-math.inf if math.isnan(value) else value for value in (signed, -loss))
-    return merit, metric  # type: ignore[return-value]
+    loss, metric = task.measure(net, ("architecture",))["architecture"]
+    return (task.metric.merit(metric), -math.inf if math.isnan(loss) else -loss), metric

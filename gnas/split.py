@@ -1,8 +1,9 @@
-"""The three roles of a graph's nodes: from its masks, or from a seeded split where masks are missing."""
+"""The three roles of the items: from masks or a set's split, or from a seeded split where these are missing."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -12,33 +13,46 @@ from gnas.intake import dtype_name, tensor_of
 
 ROLES = ("weights", "architecture", "test")
 MASKS = {"weights": "train_mask", "architecture": "val_mask", "test": "test_mask"}
+GRAPHS_SHARE = 0.8
+"""Share of the graphs of a set that becomes the weights split where there is none."""
 WEIGHTS_SHARE = 0.6
 """Share of the nodes that becomes the weights split where there are no masks; the others get half of the rest each."""
 CARVED_SHARE = 0.25
 """Share of ``train_mask`` that becomes the architecture split where there is a test mask but no ``val_mask``."""
 
-TOO_SMALL = "a class has too few nodes for a split by class, so nodes were drawn regardless of class"
+TOO_SMALL = "a class has too few items for a split by class, so the split was drawn regardless of class"
 
 
-def roles_of(data: Data, y: Tensor, seed: int, notes: list[str]) -> dict[str, Tensor]:
-    """Node numbers of each role, from the masks where there are any."""
-    nodes = y.numel()
-    masks = {role: mask for role, key in MASKS.items() if (mask := _mask(data, key, nodes)) is not None}
+def roles_of(
+    data: Data, items: int, classes: Tensor | None, seed: int, notes: list[str], what: str = "node"
+) -> dict[str, Tensor]:
+    """Item numbers of each role, from the masks where there are any.
+
+    Args:
+        data: A graph with or without :data:`MASKS`, bool ``[items]``.
+        items: Number of items.
+        classes: Class of each item, by which a seeded split is drawn; None for a split regardless of class.
+        seed: Of what is drawn.
+        notes: Gets a sentence for each decision.
+        what: What an item is called.
+    """
+    masks = {role: mask for role, key in MASKS.items() if (mask := _mask(data, key, items, what)) is not None}
     for first, second in itertools.combinations(masks, 2):
         both = int((masks[first] & masks[second]).sum())
         if both:
             a, b = MASKS[first], MASKS[second]
             raise ValueError(
-                f"{a} and {b} share {both} nodes; expected masks without a node in common, try data.{b} &= ~data.{a}"
+                f"{a} and {b} share {both} {what}s; expected masks without a {what} in common, try data.{b} &= "
+                f"~data.{a}"
             )
     index = {role: mask.nonzero().view(-1) for role, mask in masks.items()}
     if not masks:
-        if nodes < len(ROLES):
-            raise ValueError(f"the graph has {nodes} nodes and no masks; expected at least 3, one for each role")
-        index["weights"], rest = _split(torch.arange(nodes), y, 1 - WEIGHTS_SHARE, seed, notes, least=2)
-        index["architecture"], index["test"] = _split(rest, y, 0.5, seed, notes)
+        if items < len(ROLES):
+            raise ValueError(f"the graph has {items} {what}s and no masks; expected at least 3, one for each role")
+        index["weights"], rest = _split(torch.arange(items), classes, 1 - WEIGHTS_SHARE, seed, notes, least=2)
+        index["architecture"], index["test"] = _split(rest, classes, 0.5, seed, notes)
         sizes = "/".join(str(index[role].numel()) for role in ROLES)
-        notes.append(f"the graph had no masks: its nodes were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
+        notes.append(f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
     elif "weights" not in index:
         raise ValueError(
             f"the graph has {' and '.join(MASKS[role] for role in masks)} but no train_mask; expected train_mask too, "
@@ -46,71 +60,156 @@ def roles_of(data: Data, y: Tensor, seed: int, notes: list[str]) -> dict[str, Te
         )
     elif "test" in index and "architecture" not in index:
         if index["weights"].numel() < 2:
-            raise ValueError("the graph has no val_mask and train_mask has 1 node; expected 2 to share, or a val_mask")
-        index["weights"], index["architecture"] = _split(index["weights"], y, CARVED_SHARE, seed, notes)
+            raise ValueError(
+                f"the graph has no val_mask and train_mask has 1 {what}; expected 2 to share, or a val_mask"
+            )
+        index["weights"], index["architecture"] = _split(index["weights"], classes, CARVED_SHARE, seed, notes)
         notes.append(
-            f"the graph had no val_mask: {index['architecture'].numel()} nodes of train_mask became the architecture "
+            f"the graph had no val_mask: {index['architecture'].numel()} {what}s of train_mask became the architecture "
             f"split with seed {seed}"
         )
     elif "test" not in index:
         free = (~torch.stack(list(masks.values())).any(0)).nonzero().view(-1)
-        _fill(index, free, y, seed, notes)
+        _fill(index, free, classes, seed, notes, what)
     return {role: index[role] for role in ROLES}
 
 
-def _fill(index: dict[str, Tensor], free: Tensor, y: Tensor, seed: int, notes: list[str]) -> None:
-    """Where the test mask is missing, and perhaps ``val_mask`` with it, the nodes in no mask take their place."""
+def roles_of_graphs(
+    split: Mapping[str, Tensor] | None, graphs: int, classes: Tensor | None, seed: int, notes: list[str]
+) -> dict[str, Tensor]:
+    """Graph numbers of each role, from the split where there is one; it may leave out the architecture's."""
+    if split is None:
+        if graphs < len(ROLES):
+            raise ValueError(f"got {graphs} graphs and no split; expected at least 3, one for each role")
+        weights, rest = _split(torch.arange(graphs), classes, 1 - GRAPHS_SHARE, seed, notes, least=2)
+        architecture, test = _split(rest, classes, 0.5, seed, notes)
+        sizes = "/".join(str(part.numel()) for part in (weights, architecture, test))
+        notes.append(f"the set had no split: its graphs were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
+        return {"weights": weights, "architecture": architecture, "test": test}
+    unknown = sorted(set(split) - set(ROLES))
+    if unknown or not {"weights", "test"} <= set(split):
+        raise ValueError(f"the split has the roles {sorted(split)}; expected {list(ROLES)}, or no 'architecture'")
+    index = {role: _positions(role, split[role], graphs) for role in split}
+    for first, second in itertools.combinations(index, 2):
+        both = int(torch.isin(index[first], index[second]).sum())
+        if both:
+            raise ValueError(f"the roles {first!r} and {second!r} of the split share {both} graphs; expected none")
+    if "architecture" not in index:
+        if index["weights"].numel() < 2:
+            raise ValueError("the split has 1 graph for 'weights' and no 'architecture'; expected 2 to share")
+        index["weights"], index["architecture"] = _split(index["weights"], classes, CARVED_SHARE, seed, notes)
+        notes.append(
+            f"the split had no architecture role: {index['architecture'].numel()} graphs of the weights' became it "
+            f"with seed {seed}"
+        )
+    return {role: index[role] for role in ROLES}
+
+
+def roles_of_pairs(pairs: Tensor, nodes: int, classes: Tensor | None, seed: int, notes: list[str]) -> dict[str, Tensor]:
+    """Edge numbers of each role by a seeded split; an edge and the one that leads back always have the same role."""
+    low, high = pairs.min(dim=0).values, pairs.max(dim=0).values
+    _, group = (low * nodes + high).unique(return_inverse=True)
+    groups = int(group.max()) + 1 if group.numel() else 0
+    if groups < len(ROLES):
+        raise ValueError(f"the graph joins {groups} pairs of nodes and has no masks; expected at least 3")
+    first = torch.full((groups,), pairs.size(1)).scatter_reduce_(0, group, torch.arange(pairs.size(1)), "amin")
+    chosen = None if classes is None else classes[first]
+    drawn: dict[str, Tensor] = {}
+    drawn["weights"], rest = _split(torch.arange(groups), chosen, 1 - WEIGHTS_SHARE, seed, notes, least=2)
+    drawn["architecture"], drawn["test"] = _split(rest, chosen, 0.5, seed, notes)
+    index = {role: torch.isin(group, part).nonzero().view(-1) for role, part in drawn.items()}
+    sizes = "/".join(str(index[role].numel()) for role in ROLES)
+    notes.append(
+        f"the graph had no masks: its edges were split {sizes} ({'/'.join(ROLES)}) with seed {seed}, both directions "
+        "of a pair alike"
+    )
+    return {role: index[role] for role in ROLES}
+
+
+def masked(data: Data) -> bool:
+    """Whether there is any mask."""
+    return any(tensor_of(data, key) is not None for key in MASKS.values())
+
+
+def _positions(role: str, given: Tensor, graphs: int) -> Tensor:
+    """Positions in the set as sorted int64, checked."""
+    index = torch.as_tensor(given).detach().cpu()
+    if index.dtype == torch.bool and tuple(index.shape) == (graphs,):
+        index = index.nonzero().view(-1)
+    if index.is_floating_point() or index.dtype == torch.bool or index.dim() != 1 or index.numel() == 0:
+        raise ValueError(
+            f"the role {role!r} of the split has dtype {dtype_name(index)} and shape {list(index.shape)}; expected "
+            "int64 positions [graphs], at least one"
+        )
+    index = index.long().sort().values
+    if int(index[0]) < 0 or int(index[-1]) >= graphs or bool((index.diff() == 0).any()):
+        raise ValueError(
+            f"the role {role!r} of the split holds positions from {int(index[0])} to {int(index[-1])}; expected "
+            f"different ones from 0 to {graphs - 1}"
+        )
+    return index
+
+
+def _fill(
+    index: dict[str, Tensor], free: Tensor, classes: Tensor | None, seed: int, notes: list[str], what: str
+) -> None:
+    """Where the test mask is missing, and perhaps ``val_mask`` with it, the items in no mask take their place."""
     needed = [role for role in ROLES if role not in index]
     missing = " and no ".join(MASKS[role] for role in needed)
     if free.numel() < len(needed):
         raise ValueError(
-            f"the graph has no {missing}, and {free.numel()} nodes are in no mask; expected at least {len(needed)}, "
-            "try leaving nodes out of train_mask"
+            f"the graph has no {missing}, and {free.numel()} {what}s are in no mask; expected at least {len(needed)}, "
+            f"try leaving {what}s out of train_mask"
         )
     if len(needed) == 1:
         index["test"] = free
     else:
-        index["architecture"], index["test"] = _split(free, y, 0.5, seed, notes)
+        index["architecture"], index["test"] = _split(free, classes, 0.5, seed, notes)
     sizes = " and ".join(f"{index[role].numel()} became the {role} split" for role in needed)
-    notes.append(f"the graph had no {missing}: of the nodes in no mask {sizes}")
+    notes.append(f"the graph had no {missing}: of the {what}s in no mask {sizes}")
 
 
-def _mask(data: Data, key: str, nodes: int) -> Tensor | None:
+def _mask(data: Data, key: str, items: int, what: str) -> Tensor | None:
     mask = tensor_of(data, key)
     if mask is None:
         return None
-    if mask.dim() == 2 and mask.size(0) == nodes:
+    if mask.dim() == 2 and mask.size(0) == items:
         raise ValueError(
             f"{key} has shape {list(mask.shape)}, one column for each of {mask.size(1)} splits; expected one split "
-            f"[{nodes}], try data.{key} = data.{key}[:, 0]"
+            f"[{items}], try data.{key} = data.{key}[:, 0]"
         )
     if mask.dtype != torch.bool:
-        whole = tuple(mask.shape) == (nodes,)
-        hint = f"data.{key}.bool()" if whole else f"torch_geometric.utils.index_to_mask(data.{key}, {nodes})"
-        raise TypeError(f"{key} has dtype {dtype_name(mask)}; expected bool of shape [{nodes}], try {hint}")
-    if tuple(mask.shape) != (nodes,):
-        raise ValueError(f"{key} has shape {list(mask.shape)}; expected one bool for each node, [{nodes}]")
+        whole = tuple(mask.shape) == (items,)
+        hint = f"data.{key}.bool()" if whole else f"torch_geometric.utils.index_to_mask(data.{key}, {items})"
+        raise TypeError(f"{key} has dtype {dtype_name(mask)}; expected bool of shape [{items}], try {hint}")
+    if tuple(mask.shape) != (items,):
+        raise ValueError(f"{key} has shape {list(mask.shape)}; expected one bool for each {what}, [{items}]")
     if not bool(mask.any()):
-        raise ValueError(f"{key} selects 0 of {nodes} nodes; expected at least 1, or no {key} at all")
+        raise ValueError(f"{key} selects 0 of {items} {what}s; expected at least 1, or no {key} at all")
     return mask
 
 
 def _split(
-    index: Tensor, y: Tensor, share: float, seed: int, notes: list[str], least: int = 1
+    index: Tensor, classes: Tensor | None, share: float, seed: int, notes: list[str], least: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Part nodes into the rest and a share of ``least`` or more: by class, or at random where a class is too small.
+    """Part items into the rest and a share of ``least`` or more: by class, or at random where a class is too small.
 
     Both parts come sorted.
     """
     from sklearn.model_selection import train_test_split
 
     count = min(max(round(share * index.numel()), least), index.numel() - 1)
-    sizes = y[index].bincount()
-    sizes = sizes[sizes > 0]
-    by_class = int(sizes.min()) >= 2 and min(count, index.numel() - count) >= sizes.numel()
-    if not by_class and TOO_SMALL not in notes:
-        notes.append(TOO_SMALL)
+    by_class = False
+    if classes is not None:
+        sizes = classes[index].bincount()
+        sizes = sizes[sizes > 0]
+        by_class = int(sizes.min()) >= 2 and min(count, index.numel() - count) >= sizes.numel()
+        if not by_class and TOO_SMALL not in notes:
+            notes.append(TOO_SMALL)
     rest, part = train_test_split(
-        index.numpy(), test_size=count, random_state=seed % 2**32, stratify=y[index].numpy() if by_class else None
+        index.numpy(),
+        test_size=count,
+        random_state=seed % 2**32,
+        stratify=classes[index].numpy() if classes is not None and by_class else None,
     )
     return torch.from_numpy(rest).sort().values, torch.from_numpy(part).sort().values

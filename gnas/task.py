@@ -1,60 +1,117 @@
-"""The task: one graph with labels, the three roles of its split, the loss and the metric.
+"""The task: data with labels, the three roles of its split, the loss and the metric.
 
-A :class:`Task` is made from a PyG :class:`~torch_geometric.data.Data` by :meth:`Task.from_data`, which checks
-everything once, so that whoever holds a task need check nothing. The roles of the nodes are
+A :class:`Task` is made by :meth:`Task.from_data`, which checks everything once, so that whoever holds a task need
+check nothing. Its *items* are what has labels: nodes, edges, pairs of nodes or graphs. Their roles are
 
 * ``weights`` (``train_mask``): the network's weights are trained on them,
 * ``architecture`` (``val_mask``): the architecture is chosen on them, and training is stopped on them,
-* ``test`` (``test_mask``): read once, by the last evaluation, through :meth:`Task.test_metric` and nothing else.
+* ``test`` (``test_mask``): read once, by the last evaluation, through :meth:`Task.test` and nothing else.
+
+One graph, many graphs and parts of a graph look alike: as :class:`~gnas.batch.Batch`, one after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch_geometric.data import Data
+from torch import Tensor, nn
+from torch_geometric.data import Data, Dataset
 
+from gnas.batch import Batch, Store
 from gnas.data import quiet_sparse
-from gnas.intake import (
-    FEATURES,
-    check_kind,
-    edge_attr_of,
-    edge_index_of,
-    edge_weight_of,
-    features_of,
-    few,
-    fingerprint,
-    labels_of,
-    layout,
-    normalise,
+from gnas.graphs import GraphSet
+from gnas.links import Links
+from gnas.loaders import (
+    CLUSTERS,
+    FOLDS,
+    GRAPHS,
+    LOADERS,
+    PART,
+    SEEDS,
+    SMALL,
+    Neighbourhoods,
+    Pairs,
+    Parts,
+    Sets,
+    Source,
+    Step,
+    Whole,
+    cluster_parts,
+    random_parts,
 )
-from gnas.split import ROLES, roles_of
+from gnas.making import Wish, fields_of
+from gnas.metrics import CLASSIFICATION, METRICS, Metric
+from gnas.split import ROLES
+from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
+
+OPEN = ("weights", "architecture")
+"""The roles that a search may read."""
+MEASURES = ("full", "parts")
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How data become batches; ``None`` is the default of the loader.
+
+    Args:
+        loader: ``"full"``, or for the nodes of one big graph ``"random"``, ``"cluster"`` or ``"neighbor"``.
+        batch_size: Graphs in a batch; of one graph the nodes, clusters or seeds.
+        parts: Parts of the graph; for links those of the weights' true pairs, each asked for while the others pass
+            messages.
+        measure: ``"full"`` measures one graph as a whole, ``"parts"`` by the loader's parts.
+    """
+
+    loader: str = "full"
+    batch_size: int | None = None
+    parts: int | None = None
+    measure: str = "full"
+
+    def __post_init__(self) -> None:
+        if self.loader not in LOADERS:
+            raise ValueError(f"got loader={self.loader!r}; expected one of {list(LOADERS)}")
+        if self.measure not in MEASURES:
+            raise ValueError(f"got measure={self.measure!r}; expected one of {list(MEASURES)}")
+        for key in ("batch_size", "parts"):
+            value = getattr(self, key)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"got {key}={value!r}; expected a whole number, at least 1, or None")
 
 
 @dataclass(eq=False, repr=False)
 class Task:
-    """Node classification on one graph; make it with :meth:`from_data`.
+    """Data with labels and a split; make it with :meth:`from_data`.
 
     Args:
         name: What the data is called in reports.
-        x: Features ``[nodes, in_channels]``, float32: dense, or ``torch.sparse_csr`` with int64 indices.
+        x: Features ``[nodes, in_channels]``, float32: dense, or ``torch.sparse_csr`` with int64 indices. Codes of
+            categories are int64. Several graphs stand below one another.
         edge_index: Sources and targets ``[2, edges]``, int64.
         edge_weight: ``[edges]``, float32, or None.
-        edge_attr: ``[edges, features]``, float32, or None.
-        y: Class of each node ``[nodes]``, int64.
-        out_channels: Number of classes.
-        roles: Node numbers of each of :data:`ROLES`, int64, sorted.
+        edge_attr: ``[edges, edge_channels]``, float32 (int64 for codes), or None.
+        y: Class of each item ``[items]``, int64, or labels ``[items, labels]``, float32 with NaN for a missing one.
+        out_channels: Columns of a network's output.
+        roles: Item numbers of each of :data:`~gnas.split.ROLES`, int64, sorted.
         normalisation: How the feature rows were scaled: ``"l2"``, ``"l1"`` or ``"none"``.
         fingerprint: SHA-256 over the data as it came, before the scaling.
         notes: What was decided on the way, each in a sentence for the reader of a report.
+        level: What an item is: ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``.
+        kind: What a label is: one of :data:`gnas.metrics.KINDS`.
+        metric: What a network is judged by.
+        pointers: First node and edge of each graph, ``[2, graphs + 1]``; None for a single graph.
+        pairs: The items ``[2, items]`` where they are pairs of nodes.
+        owner: At link level the true pair that each edge is, or -1.
+        drawn: At link level, whether false pairs are drawn anew at each step.
+        undirected: At link level, whether a pair and its reverse are the same.
+        categories: Number of values of each column of ``x`` where these are codes, or None.
+        edge_categories: The same of ``edge_attr``.
+        loading: How batches are made.
+        scaling: The scaling of features that was asked for.
+        seed: Seed of the split.
     """
-
-    metric_name: ClassVar[str] = "accuracy"
-    higher_is_better: ClassVar[bool] = True
 
     name: str
     x: Tensor
@@ -67,57 +124,83 @@ class Task:
     normalisation: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    level: str = NODE
+    kind: str = CLASSIFICATION
+    metric: Metric = METRICS["accuracy"]
+    pointers: Tensor | None = None
+    pairs: Tensor | None = None
+    owner: Tensor | None = None
+    drawn: bool = False
+    undirected: bool = False
+    categories: tuple[int, ...] | None = None
+    edge_categories: tuple[int, ...] | None = None
+    loading: Loading = Loading()
+    scaling: str = "auto"
+    seed: int = 0
     test_reads: int = field(default=0, init=False)
 
     @classmethod
-    def from_data(cls, data: Data, *, name: str = "data", seed: int = 0, features: str = "auto") -> Task:
-        """Check a graph and make a task of it. The graph itself is neither changed nor shared.
+    def from_data(
+        cls,
+        data: Data | GraphSet | Sequence[Data] | Dataset,
+        *,
+        name: str | None = None,
+        seed: int = 0,
+        features: str = "auto",
+        level: str | None = None,
+        kind: str | None = None,
+        metric: Wish = None,
+        higher_is_better: bool | None = None,
+        loader: str = "full",
+        batch_size: int | None = None,
+        parts: int | None = None,
+        measure: str = "full",
+    ) -> Task:
+        """Check data and make a task of them. The data themselves are neither changed nor shared.
+
+        .. code-block:: python
+
+            Task.from_data(data)                                      # one graph with classes of its nodes
+            Task.from_data(data, metric="mae")                        # ... with a number for each node
+            Task.from_data(data, level="link")                        # which of its edges are missing
+            Task.from_data(dataset, metric="roc_auc")                 # many graphs with labels
+            Task.from_data(data, loader="random", parts=100)          # a graph too big to be trained on at once
 
         Args:
-            data: A graph with ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, integer ``y`` ``[nodes]``
-                and, if it has them, ``train_mask``, ``val_mask``, ``test_mask`` (bool ``[nodes]``), ``edge_weight``
-                ``[edges]``, ``edge_attr`` ``[edges, any]`` and ``num_classes``.
+            data: One graph with ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, ``y`` and, if it has them,
+                ``train_mask``, ``val_mask``, ``test_mask`` (bool ``[items]``), ``edge_weight`` ``[edges]``,
+                ``edge_attr`` ``[edges, any]``, ``num_classes`` and ``metric``. Or several: a
+                :class:`~gnas.graphs.GraphSet`, a list, or a data set of PyG. ``y`` holds classes (int64 ``[items]``),
+                yes or no to several labels (bool or float ``[items, labels]``, NaN where missing) or numbers (float).
             name: What the data is called in reports.
-            seed: Seed of the split, where masks are missing.
+            seed: Seed of the split, where there is none.
             features: ``"l2"`` or ``"l1"`` scales each feature row to unit norm, ``"none"`` leaves it; ``"auto"`` is
                 ``"l2"`` for sparse non-negative features (bags of words) and ``"none"`` for others.
+            level: What has labels: ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``; inferred where ``y`` tells.
+            kind: What labels are: ``"classification"``, ``"multilabel"`` or ``"regression"``; inferred likewise.
+            metric: One of :data:`gnas.metrics.KNOWN`, or a function of scores and labels that gives a number.
+            higher_is_better: Of such a function.
+            loader, batch_size, parts, measure: See :class:`Loading`.
 
         Raises:
-            TypeError, ValueError: Something in the graph does not fit; the sentence says what.
+            TypeError, ValueError: Something in the data does not fit; the sentence says what.
         """
-        if features not in FEATURES:
-            raise ValueError(f"features got {features!r}; expected one of {list(FEATURES)}")
-        check_kind(data)
-        notes: list[str] = []
-        x = features_of(data, notes)
-        nodes = x.size(0)
-        edge_index = edge_index_of(data, nodes)
-        edge_weight = edge_weight_of(data, edge_index.size(1))
-        edge_attr = edge_attr_of(data, edge_index.size(1))
-        y, classes = labels_of(data, nodes, notes)
-        roles = roles_of(data, y, seed, notes)
-        absent = sorted(set(range(classes)) - set(y[roles["weights"]].tolist()))
-        if absent:
-            notes.append(f"no node of the weights split has class {few(absent)}, so no network can learn it")
-        if edge_index.size(1) == 0:
-            notes.append("the graph has no edges")
-        x = layout(x)
-        # Before the scaling, whose last digits may differ from machine to machine.
-        raw = {"x": x, "edge_index": edge_index, "edge_weight": edge_weight, "edge_attr": edge_attr, "y": y} | roles
-        x, normalisation = normalise(x, features, notes)
-        return cls(
+        fields = fields_of(
+            data,
             name=name,
-            x=x,
-            edge_index=edge_index,
-            edge_weight=edge_weight,
-            edge_attr=edge_attr,
-            y=y,
-            out_channels=classes,
-            roles=roles,
-            normalisation=normalisation,
-            fingerprint=fingerprint(raw, f"{classes} classes, {normalisation} features"),
-            notes=tuple(notes),
+            seed=seed,
+            features=features,
+            level=level,
+            kind=kind,
+            metric=metric,
+            higher_is_better=higher_is_better,
         )
+        loading = Loading(loader, batch_size, parts, measure)
+        task = cls(**fields, loading=loading, scaling=features, seed=seed)
+        task._check_loading()
+        return task
+
+    # what it is
 
     @property
     def in_channels(self) -> int:
@@ -125,50 +208,197 @@ class Task:
         return self.x.size(1)
 
     @property
+    def inputs(self) -> dict[str, Any]:
+        """What :class:`~gnas.supernet.GraphSupernet` and :class:`~gnas.model.GraphModel` need to know of the input
+        besides ``in_channels``, as keyword arguments; what a graph does not have is left out."""
+        edge_channels = 0 if self.edge_attr is None else self.edge_attr.size(1)
+        known = {
+            "edge_channels": edge_channels,
+            "categories": self.categories,
+            "edge_categories": self.edge_categories,
+        }
+        return {key: value for key, value in known.items() if value}
+
+    @property
     def num_nodes(self) -> int:
-        """Number of nodes."""
+        """Number of nodes, of all graphs together."""
         return self.x.size(0)
 
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs."""
+        return 1 if self.pointers is None else self.pointers.size(1) - 1
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the larger of two values of the metric is the better one."""
+        return self.metric.higher_is_better
+
+    @property
+    def device(self) -> torch.device:
+        """Where the data lie."""
+        return self.x.device
+
     def index(self, role: str) -> Tensor:
-        """Node numbers of a role, int64 and sorted."""
+        """Item numbers of a role, int64 and sorted."""
         if role not in ROLES:
             raise ValueError(f"got the role {role!r}; expected one of {list(ROLES)}")
         return self.roles[role]
 
-    def forward(self, model: Callable[..., Tensor]) -> Tensor:
-        """``model(x, edge_index, edge_weight, edge_attr)``: class scores of shape ``[nodes, out_channels]``."""
-        return model(self.x, self.edge_index, self.edge_weight, self.edge_attr)
+    # batches
 
-    def loss(self, output: Tensor, role: str) -> Tensor:
-        """Mean cross entropy over the nodes of a role, a scalar."""
-        index = self._open(role)
-        return torch.nn.functional.cross_entropy(self._scores(output)[index], self.y[index])
+    def steps(self, generator: torch.Generator, roles: Sequence[str] = OPEN) -> Iterator[Step]:
+        """One epoch: for each step a batch for each of these roles. A full graph is one step, one batch for both.
 
-    def metric(self, output: Tensor, role: str) -> float:
-        """Accuracy over the nodes of a role, between 0 and 1."""
-        return self._accuracy(output, self._open(role))
+        Args:
+            generator: What is drawn comes from it; for a full graph nothing is.
+            roles: ``"weights"``, and ``"architecture"`` where it is trained, too.
+        """
+        for role in roles:
+            self._open(role)
+        return self._source.steps(roles, generator)
 
-    def test_metric(self, output: Tensor) -> float:
-        """Accuracy over the test nodes. The only way to it; :attr:`test_reads` counts how often it was gone."""
+    def batches(self, role: str) -> Iterator[Batch]:
+        """The batches to measure a role by, always the same and in the same order."""
+        self._open(role)
+        return self._source.measuring((role,))
+
+    def forward(self, model: Any, batch: Batch) -> Tensor:
+        """The network's output on a batch: a row of scores ``[items, out_channels]`` for each of its items."""
+        output = batch.run(model)
+        expected = (batch.y.size(0), self.out_channels)
+        if tuple(output.shape) != expected:
+            raise ValueError(
+                f"the output has shape {list(output.shape)}; expected [{self.level}s, scores] = {list(expected)}"
+            )
+        return output
+
+    # loss and metric
+
+    def loss(self, output: Tensor, batch: Batch, role: str) -> Tensor:
+        """Mean loss over the items of a role in a batch, a scalar."""
+        index = batch.index[self._open(role)]
+        return self._loss(output[index], batch.y[index])
+
+    def measure(self, model: nn.Module, roles: Sequence[str] = OPEN) -> dict[str, tuple[float, float]]:
+        """Loss and metric of each role, over all its items at once, without gradients; the network then evaluates.
+
+        A network runs once on a batch that serves several roles.
+        """
+        for role in roles:
+            self._open(role)
+        found = self._collected(model, roles)
+        return {role: (float(self._loss(*found[role])), self.metric(*found[role])) for role in roles}
+
+    def test(self, model: nn.Module) -> float:
+        """Metric on the test role. The only way to it; :attr:`test_reads` counts how often it was gone."""
         self.test_reads += 1
-        return self._accuracy(output, self.roles["test"])
+        return self.metric(*self._collected(model, ("test",))["test"])
+
+    @torch.no_grad()
+    def _collected(self, model: nn.Module, roles: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Scores and labels of all items of each role."""
+        model.eval()
+        found: dict[str, tuple[list[Tensor], list[Tensor]]] = {role: ([], []) for role in roles}
+        for batch in self._source.measuring(roles):
+            output = self.forward(model, batch)
+            for role in roles:
+                index = batch.index.get(role)
+                if index is not None and index.numel():
+                    found[role][0].append(output[index])
+                    found[role][1].append(batch.y[index])
+        return {role: (_cat(scores), _cat(labels)) for role, (scores, labels) in found.items()}
+
+    @property
+    def _loss(self) -> Any:
+        return loss_of(self.kind, self.metric)
+
+    def _open(self, role: str) -> str:
+        if role == "test":
+            raise ValueError(
+                "the role 'test' is closed to batches(), steps(), loss() and measure(), because the last evaluation "
+                "alone may read it; use 'architecture', or test(model) in that evaluation"
+            )
+        self.index(role)
+        return role
+
+    # where batches come from
+
+    def _check_loading(self) -> None:
+        """Refuse settings of loading that the data have no use for."""
+        loading, single = self.loading, self.pointers is None
+        if loading.loader != "full" and (not single or self.level != NODE):
+            what = "a set of graphs" if not single else f"one graph at {self.level} level"
+            raise ValueError(
+                f"got loader={loading.loader!r} for {what}; expected 'full': loaders part the nodes of one graph"
+            )
+        if loading.measure == "parts" and loading.loader not in ("random", "cluster"):
+            raise ValueError(f"got measure='parts' and loader={loading.loader!r}; expected 'random' or 'cluster'")
+        used = {
+            "batch_size": not single or loading.loader != "full",
+            "parts": loading.loader in ("random", "cluster") or self.level == PAIR,
+        }
+        for key, useful in used.items():
+            if getattr(loading, key) is not None and not useful:
+                raise ValueError(
+                    f"got {key}={getattr(loading, key)} and loader={loading.loader!r}, which has no use for it; "
+                    "expected None, or another loader"
+                )
+        if loading.loader in ("cluster", "neighbor"):
+            _ = self._source  # asks for what these loaders need
+
+    @cached_property
+    def _source(self) -> Source:
+        store = Store(self.x, self.edge_index, self.edge_weight, self.edge_attr, self.pointers)
+        loading, size = self.loading, self.loading.batch_size
+        if self.pointers is not None:
+            graphs = size or (SMALL if self.num_graphs <= SMALL else GRAPHS)
+            return Sets(store, self.y, self.roles, self.level == GRAPH, graphs)
+        if self.level == PAIR:
+            assert self.pairs is not None and self.owner is not None
+            links = Links(self.pairs, self.y, self.roles, self.owner, self.drawn, self.undirected)
+            true = int(self.y[self.roles["weights"]].sum())
+            return Pairs(store, links, min(loading.parts or FOLDS, max(true, 1)))
+        whole = Whole(store, self.y, self.roles, self.pairs if self.level == EDGE else None)
+        if loading.loader == "full":
+            return whole
+        if loading.loader == "neighbor":
+            return Neighbourhoods(store, self.y, self.roles, size or SEEDS, whole)
+        if loading.loader == "random":
+            loader = random_parts(store, min(loading.parts or -(-self.num_nodes // (size or PART)), self.num_nodes))
+        else:
+            loader = cluster_parts(store, loading.parts or max(self.num_nodes // 1000, CLUSTERS), size or CLUSTERS)
+        return Parts(store, self.y, self.roles, loader, whole if loading.measure == "full" else None)
+
+    # what is said of it
 
     def digest(self) -> str:
-        """SHA-256 over the graph, its labels and its split: with the same digest two runs saw the same data."""
+        """SHA-256 over the data, labels and split: with the same digest two runs saw the same data."""
         return self.fingerprint
 
     def describe(self) -> dict[str, Any]:
         """The task in plain values that JSON can hold."""
+        sizes = {"graphs": self.num_graphs} if self.pointers is not None else {}
+        loading = {key: value for key, value in vars(self.loading).items() if value not in (None, "full")}
         return {
             "name": self.name,
+            "level": self.level,
+            "kind": self.kind,
+            **sizes,
             "nodes": self.num_nodes,
             "edges": self.edge_index.size(1),
             "features": self.in_channels,
-            "classes": self.out_channels,
+            ("classes" if self.kind == CLASSIFICATION else "outputs"): self.out_channels,
             "split": {role: self.roles[role].numel() for role in ROLES},
+            "split_seed": self.seed,
+            "scaling": self.scaling,
             "normalisation": self.normalisation,
             "sparse": self.x.layout == torch.sparse_csr,
-            "metric": self.metric_name,
+            "metric": self.metric.name,
+            "metric_key": self.metric.key,
+            "higher_is_better": self.metric.higher_is_better,
+            "percent": self.metric.percent,
+            "loading": loading,
             "notes": list(self.notes),
         }
 
@@ -176,37 +406,23 @@ class Task:
         """Move to a device in place and return itself, as PyG's ``Data.to`` does."""
         with quiet_sparse():
             self.x = self.x.to(device)
-        self.edge_index = self.edge_index.to(device)
-        self.edge_weight = None if self.edge_weight is None else self.edge_weight.to(device)
-        self.edge_attr = None if self.edge_attr is None else self.edge_attr.to(device)
-        self.y = self.y.to(device)
+        for key in ("edge_index", "edge_weight", "edge_attr", "y", "pointers", "pairs", "owner"):
+            value = getattr(self, key)
+            setattr(self, key, None if value is None else value.to(device))
         self.roles = {role: index.to(device) for role, index in self.roles.items()}
+        self.__dict__.pop("_source", None)
         return self
 
     def __repr__(self) -> str:
         split = "/".join(str(self.roles[role].numel()) for role in ROLES)
+        graphs = f"{self.num_graphs} graphs, " if self.pointers is not None else ""
+        outputs = "classes" if self.kind == CLASSIFICATION else "outputs"
+        level = "" if (self.level, self.kind) == (NODE, CLASSIFICATION) else f"{self.level} {self.kind}, "
         return (
-            f"Task({self.name!r}, {self.num_nodes} nodes, {self.edge_index.size(1)} edges, "
-            f"{self.in_channels} features, {self.out_channels} classes, {split})"
+            f"Task({self.name!r}, {level}{graphs}{self.num_nodes} nodes, {self.edge_index.size(1)} edges, "
+            f"{self.in_channels} features, {self.out_channels} {outputs}, {split})"
         )
 
-    def _open(self, role: str) -> Tensor:
-        if role == "test":
-            raise ValueError(
-                "the role 'test' is closed to loss() and metric(), because the last evaluation alone may read it; "
-                "use 'architecture', or test_metric(output) in that evaluation"
-            )
-        return self.index(role)
 
-    def _scores(self, output: Tensor) -> Tensor:
-        expected = (self.num_nodes, self.out_channels)
-        if tuple(output.shape) != expected:
-            raise ValueError(f"the output has shape {list(output.shape)}; expected [nodes, classes] = {list(expected)}")
-        return output
-
-    def _accuracy(self, output: Tensor, index: Tensor) -> float:
-        from torchmetrics.functional.classification import multiclass_accuracy
-
-        scores, y = self._scores(output.detach())[index], self.y[index]
-        accuracy = multiclass_accuracy(scores, y, self.out_channels, average="micro", validate_args=False)
-        return float(accuracy)
+def _cat(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -22,6 +22,7 @@ from gnas.cli import app
 from gnas.journal import EVENTS, Journal
 from gnas.space import gap, layered
 from gnas.strategy import Darts, Random
+from gnas.task import Task
 
 
 def call(*arguments: object) -> Any:
@@ -101,7 +102,7 @@ def test_search_without_options_is_the_python_call_without_arguments(searched, s
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "report: runs/here/report.html"
     (data, space, strategy), settings = searched[0]
-    assert isinstance(data, Data) and data.num_nodes == 60
+    assert isinstance(data, Task) and (data.num_nodes, data.name) == (60, "mine")
     assert space.digest() == layered().digest()
     assert strategy == Darts()
     assert settings == {
@@ -110,7 +111,6 @@ def test_search_without_options_is_the_python_call_without_arguments(searched, s
         "folder": None,
         "resume": False,
         "progress": None,
-        "name": "mine",
         "source": {"name": None, "path": str(saved), "root": None},
     }
 
@@ -129,7 +129,6 @@ def test_options_become_objects(searched, tmp_path):
         "folder": tmp_path / "run",
         "resume": True,
         "progress": False,
-        "name": "digits",
         "source": {"name": "digits", "path": None, "root": str(tmp_path)},
     }
     assert call("search", "digits", "--strategy", "random").exit_code == 0
@@ -209,7 +208,7 @@ def mask(*nodes: int) -> torch.Tensor:
         {"train_mask": mask()},
         {"val_mask": mask(0, 1)},
         {"x": torch.full((60, 4), float("nan"))},
-        {"y": torch.rand(60)},
+        {"y": (torch.arange(60) % 3).float()},
         {"y": torch.arange(60) % 3 - 1},
         {"x": torch.zeros(0, 4), "y": torch.zeros(0, dtype=torch.long), "edge_index": torch.zeros(2, 0).long()},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Iterator
@@ -18,11 +19,13 @@ from torch_geometric.data import Data
 
 from gnas import compare
 from gnas.baselines import BASELINES
+from gnas.compare import crew
 from gnas.compare.crew import Crew, Job
 from gnas.compare.rows import FIRST_TUNING_SEED
 from gnas.compare.statistics import probability
 from gnas.evaluate import Recipe, Result, TrainFromScratch
 from gnas.journal import Journal
+from gnas.scale import Scale
 from gnas.space import Space, layered
 from gnas.task import Task
 
@@ -59,7 +62,7 @@ class Fake(TrainFromScratch):
         CALLS.append((network, self.recipe, seed, test))
         value = score(network, self.recipe, seed)
         if test:
-            task.test_metric(task.forward(model.eval()))
+            task.test(model)
         return Result(value, 1 - value, self.epochs, 0.5, 100, value - 0.02 if test else None, {})
 
 
@@ -435,3 +438,46 @@ def test_table_and_markdown(tmp_path: Path) -> None:
     assert lines[0].startswith("| network | test % |") and len(lines) == 2 + 11 + 1 + 2
     assert lines[2].startswith("| **found (layered, darts)** | **79.2 ± 0.1** |")
     assert len({line.count("|") for line in lines[:13]}) == 1
+
+
+def largest_error(output: torch.Tensor, y: torch.Tensor) -> float:
+    return float((output - y).abs().max())
+
+
+def test_a_task_comes_whole_to_other_processes() -> None:
+    graphs = [Data(x=torch.randn(3, 2), edge_index=torch.tensor([[0, 1], [1, 2]]), y=torch.randn(1)) for _ in range(9)]
+    linked = Data(x=torch.randn(30, 2), edge_index=torch.randint(30, (2, 60)))
+    tasks = (
+        Task.from_data(graphs, metric="rmse", batch_size=2),
+        Task.from_data(graphs, metric=largest_error, higher_is_better=False),
+        Task.from_data(linked, level="link", parts=2),
+        Task.from_data(graph(), loader="random", parts=3),
+    )
+    for task in tasks:
+        packed, metric = crew._pack(task)
+        other = crew._unpack(packed, copy.deepcopy(metric))
+        assert other.describe() == task.describe() and other.digest() == task.digest()
+        assert other.metric == task.metric
+        steps = [list(one.steps(torch.Generator().manual_seed(0))) for one in (task, other)]
+        assert len(steps[0]) == len(steps[1])
+        assert all(torch.equal(a["weights"].x, b["weights"].x) for a, b in zip(*steps, strict=True))
+    local = Task.from_data(graphs, metric=lambda output, y: 0.0, higher_is_better=True)
+    with pytest.raises(ValueError, match="a function within a function"):
+        crew.Crew(local, workers=2)
+
+
+def test_of_errors_a_gain_is_a_smaller_one() -> None:
+    error = Scale("mae", False, False)
+    ours, theirs = [0.41, 0.42, 0.40, 0.41], [0.51, 0.53, 0.50, 0.52]
+    rows = [
+        row("found (gap, darts)", "found", ours, 0.4),
+        row("GCN", "baseline", theirs, 0.5),
+        row("GIN", "baseline", theirs, 0.6),
+    ]
+    differences = compare.compare(rows, scale=error)
+    assert [d["gain"] for d in differences] == pytest.approx([0.105, 0.105])
+    said = compare.verdict(rows, differences, scale=error)
+    assert said.startswith("the search gained 0.105 ± 0.006 over GCN, the best hand-made network on the")
+    worse = [row("found (gap, darts)", "found", theirs, 0.5), row("GCN", "baseline", ours, 0.4)]
+    lost = compare.verdict(worse, compare.compare(worse, scale=error), scale=error)
+    assert lost.startswith("the search lost 0.105 ± 0.006 against GCN, p")

@@ -304,3 +304,28 @@ def test_a_shortlist_is_what_the_best_of_n_is_taken_from() -> None:
 def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Derivation(**settings)  # type: ignore[arg-type]
+
+
+@given(seed=st.integers(0, 200))
+@settings(max_examples=15)
+def test_of_errors_the_smallest_wins_wherever_of_scores_the_largest_would(seed: int) -> None:
+    space, derivation = tower(3), Derivation(best_of=8, rounds=3, seeds=2, evidence=("depth", "aggregate.h1"))
+    weights = weights_of(space, seed)
+    scored = carried_out(derivation, space, weights, noise)
+    done: list[dict[str, Any]] = []
+    while jobs := derivation.jobs(space, weights, done, False):
+        done.append(event(jobs[0], lambda *given: 1 - noise(*given)))
+    assert [e["genotype"] for e in done] == [e["genotype"] for e in scored]
+    assert derivation.choose(space, weights, done, False) == derivation.choose(space, weights, scored)
+
+
+def test_a_training_that_diverged_is_below_all_others() -> None:
+    space, derivation = tower(2), Derivation(best_of=4, rounds=1, evidence=())
+    weights = weights_of(space)
+    first = derivation.jobs(space, weights, [])[0].genotype
+    for higher in (True, False):
+        done: list[dict[str, Any]] = []
+        while jobs := derivation.jobs(space, weights, done, higher):
+            job = jobs[0]
+            done.append(event(job, lambda g, s, i: float("nan") if g == first else 0.5))
+        assert derivation.choose(space, weights, done, higher) != first

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from graph_examples import example
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch, builder, outputs, parameters, seeded
+from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch, builder, parameters, seeded
 from gnas.model import GraphModel
 from gnas.space import layered
 from gnas.task import Task
@@ -30,26 +32,34 @@ class Scripted:
     """A task on one number, whose metric and loss on the architecture split are written down by epoch."""
 
     in_channels, out_channels, higher_is_better = 1, 1, True
+    inputs: ClassVar[dict[str, int]] = {}
 
     def __init__(self, metrics: list[float], losses: list[float] | None = None) -> None:
         self.metrics, self.losses = metrics, losses or [0.0] * len(metrics)
         self.read: list[tuple[str, str]] = []
 
-    def forward(self, model: nn.Module) -> Tensor:
-        return model(torch.ones(1))
+    def steps(self, generator: torch.Generator, roles: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+        yield dict.fromkeys(roles, torch.ones(1))
 
-    def loss(self, output: Tensor, role: str) -> Tensor:
+    def forward(self, model: nn.Module, batch: Tensor) -> Tensor:
+        return model(batch)
+
+    def loss(self, output: Tensor, batch: Tensor, role: str) -> Tensor:
         self.read.append(("loss", role))
         # Each step of the optimizer moves the number; rounded, it is the number of steps that were taken.
         return output.sum() if role == "weights" else torch.tensor(self.losses[self.epoch(output)])
 
-    def metric(self, output: Tensor, role: str) -> float:
+    def measure(self, model: nn.Module, roles: Sequence[str]) -> dict[str, tuple[float, float]]:
+        (role,) = roles
         self.read.append(("metric", role))
-        return self.metrics[self.epoch(output)]
+        with torch.no_grad():
+            output = self.forward(model.eval(), torch.ones(1))
+        return {role: (float(self.loss(output, torch.ones(1), role)), self.metrics[self.epoch(output)])}
 
-    def test_metric(self, output: Tensor) -> float:
+    def test(self, model: nn.Module) -> float:
         self.read.append(("metric", "test"))
-        return float(self.epoch(output))
+        with torch.no_grad():
+            return float(self.epoch(self.forward(model, torch.ones(1))))
 
     def epoch(self, output: Tensor) -> int:
         return round(-output.item()) - 1
@@ -139,11 +149,11 @@ def test_the_result_describes_the_network_that_was_kept() -> None:
     result = TrainFromScratch(Recipe(16, 0.2), epochs=30)(builder(a_network()), task, 0, test=True)
     model = GraphModel(a_network(), task.in_channels, 16, task.out_channels)
     model.load_state_dict(result.state)
-    out = outputs(model, task)
-    assert not out.requires_grad and not model.training
-    assert task.metric(out, "architecture") == result.metric_architecture > 0.5
-    assert float(task.loss(out, "architecture")) == pytest.approx(result.loss_architecture)
-    assert task.test_metric(out) == result.test
+    loss, metric = task.measure(model)["architecture"]
+    assert not model.training
+    assert metric == result.metric_architecture > 0.5
+    assert loss == pytest.approx(result.loss_architecture)
+    assert task.test(model) == result.test
     assert result.parameters == parameters(model) and result.seconds > 0 and result.epochs <= 30
     assert "state" not in repr(result)
 

@@ -25,6 +25,7 @@ LAYERS = (
     "derive",
     "shortlist",
     "evaluate",
+    "headed",
     "baselines",
     "supernet",
     "sites",
@@ -44,9 +45,18 @@ LAYERS = (
     "space",
     "relaxation",
     "task",
+    "making",
+    "joining",
+    "loaders",
+    "links",
     "split",
+    "targets",
     "intake",
+    "metrics",
+    "batch",
     "data",
+    "graphs",
+    "scale",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}
 
@@ -59,6 +69,7 @@ FOREIGN = {
     "prose": ("torch", "torch_geometric"),
     "draw": ("torch", "torch_geometric"),
     "charts": ("torch", "torch_geometric"),
+    "scale": ("torch", "torch_geometric"),
     "kernels": ("torch_geometric.nn",),
     "relaxation": ("torch_geometric",),
 }

@@ -137,8 +137,7 @@ def test_the_model_is_the_found_network_trained(finished):
     _, run = finished
     assert isinstance(run.model, GraphModel) and not run.model.training
     assert run.space.genotype(dict(run.genotype.choices)) == run.genotype
-    with torch.no_grad():
-        metric = run.task.metric(run.task.forward(run.model), "architecture")
+    metric = run.task.measure(run.model)["architecture"][1]
     assert metric == run.metric == events(run.folder)[-1]["derived_metric"]
     weights = torch.load(run.folder / "weights.pt", weights_only=True)
     assert all(torch.equal(weights[key], value) for key, value in run.model.state_dict().items())

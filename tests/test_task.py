@@ -14,11 +14,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
-from torch_geometric.datasets import FakeDataset
 
+from gnas.batch import Batch
 from gnas.data import load
 from gnas.split import ROLES, TOO_SMALL
 from gnas.task import Task
@@ -56,6 +56,23 @@ def at(tensor: Tensor, place: Any, value: float) -> Tensor:
     return tensor
 
 
+class Gives(nn.Module):
+    """A network whose output is settled."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, *inputs: Any, **more: Any) -> Tensor:
+        return self.output
+
+
+def whole(task: Task) -> Batch:
+    """The one batch of a task on a whole graph."""
+    (batch,) = task.batches("weights")
+    return batch
+
+
 def mask(*chosen: int) -> Tensor:
     return at(torch.zeros(NODES, dtype=torch.bool), list(chosen), True)
 
@@ -67,7 +84,8 @@ def test_roles_are_the_masks() -> None:
     data = graph()
     task = Task.from_data(data, name="mine")
     assert (task.name, task.num_nodes, task.in_channels, task.out_channels) == ("mine", 30, 5, 3)
-    assert (task.metric_name, task.higher_is_better) == ("accuracy", True)
+    assert (task.metric.name, task.higher_is_better) == ("accuracy", True)
+    assert (task.level, task.kind) == ("node", "classification")
     for role, key in zip(ROLES, ("train_mask", "val_mask", "test_mask")):
         assert torch.equal(task.index(role), data[key].nonzero().view(-1))
     assert task.x.dtype == torch.float32 and task.y.dtype == torch.long
@@ -83,7 +101,7 @@ def test_forward_hands_over_what_the_graph_has() -> None:
         seen.extend(inputs)
         return torch.zeros(NODES, CLASSES)
 
-    task.forward(model)
+    task.forward(model, whole(task))
     assert [tuple(value.shape) for value in seen] == [(30, 5), (2, 120), (120,), (120, 1)]
     assert [value.dtype for value in seen] == [torch.float32, torch.long, torch.float32, torch.float32]
 
@@ -91,30 +109,39 @@ def test_forward_hands_over_what_the_graph_has() -> None:
 def test_loss_and_metric_are_those_of_the_role() -> None:
     task = Task.from_data(graph())
     output = torch.randn(NODES, CLASSES, requires_grad=True)
+    batch, measured = whole(task), task.measure(Gives(output))
     for role in ("weights", "architecture"):
         index = task.index(role)
         expected = -output.log_softmax(1)[index, task.y[index]].mean()
-        assert torch.allclose(task.loss(output, role), expected)
-        assert task.metric(output, role) == pytest.approx(
-            (output[index].argmax(1) == task.y[index]).float().mean().item()
-        )
-    task.loss(output, "weights").backward()
+        assert torch.allclose(task.loss(output, batch, role), expected)
+        loss, metric = measured[role]
+        assert loss == task.loss(output, batch, role).item()
+        assert metric == pytest.approx((output[index].argmax(1) == task.y[index]).float().mean().item())
+    task.loss(output, batch, "weights").backward()
     assert output.grad is not None
     assert set(output.grad.abs().sum(1).nonzero().view(-1).tolist()) == set(task.index("weights").tolist())
     perfect = torch.nn.functional.one_hot(task.y).float()
-    assert task.metric(perfect, "architecture") == 1.0 and isinstance(task.metric(perfect, "architecture"), float)
+    metric = task.measure(Gives(perfect))["architecture"][1]
+    assert metric == 1.0 and isinstance(metric, float)
 
 
 def test_the_test_role_has_one_door_and_counts() -> None:
     task = Task.from_data(graph())
     output = torch.nn.functional.one_hot(task.y).float()
-    for read in (task.loss, task.metric):
-        with pytest.raises(ValueError, match=r"'test' is closed .* test_metric"):
-            read(output, "test")
+    model = Gives(output)
+    doors: tuple[Callable[[], Any], ...] = (
+        lambda: task.loss(output, whole(task), "test"),
+        lambda: task.batches("test"),
+        lambda: task.steps(torch.default_generator, ("weights", "test")),
+        lambda: task.measure(model, ("architecture", "test")),
+    )
+    for door in doors:
+        with pytest.raises(ValueError, match=r"'test' is closed .* test\(model\)"):
+            door()
     assert task.test_reads == 0
-    assert task.test_metric(output) == 1.0 and task.test_reads == 1
+    assert task.test(model) == 1.0 and task.test_reads == 1
     output[task.index("test")] = 1 - output[task.index("test")]
-    assert task.test_metric(output) == 0.0 and task.test_reads == 2
+    assert task.test(model) == 0.0 and task.test_reads == 2
 
 
 def test_unknown_roles_and_outputs_of_a_wrong_shape_are_refused() -> None:
@@ -122,7 +149,7 @@ def test_unknown_roles_and_outputs_of_a_wrong_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="got the role 'train'; expected one of"):
         task.index("train")
     with pytest.raises(ValueError, match=r"output has shape \[30, 4\]; expected .* \[30, 3\]"):
-        task.loss(torch.zeros(30, 4), "weights")
+        task.forward(Gives(torch.zeros(30, 4)), whole(task))
 
 
 def test_describe_is_json() -> None:
@@ -256,8 +283,8 @@ def test_odd_edges_work(edges: Tensor) -> None:
     assert type(task.edge_index) is Tensor and task.edge_index.is_contiguous()
     assert task.edge_index.tolist() == edges.tolist()
     assert any("no edges" in note for note in task.notes) == (count == 0)
-    assert 0 <= task.metric(torch.randn(NODES, CLASSES), "architecture") <= 1
-    assert torch.isfinite(task.loss(torch.randn(NODES, CLASSES), "weights"))
+    assert 0 <= task.measure(Gives(torch.randn(NODES, CLASSES)))["architecture"][1] <= 1
+    assert torch.isfinite(task.loss(torch.randn(NODES, CLASSES), whole(task), "weights"))
 
 
 def test_no_edges_with_edge_features_of_one_dimension() -> None:
@@ -270,7 +297,7 @@ def test_a_single_class_in_one_split_works_and_is_told() -> None:
     y = torch.where(graph().train_mask, 1, torch.arange(NODES) % 3)
     task = Task.from_data(graph(y=y))
     assert task.out_channels == 3
-    assert torch.isfinite(task.loss(torch.randn(NODES, 3), "weights"))
+    assert torch.isfinite(task.loss(torch.randn(NODES, 3), whole(task), "weights"))
     assert "no node of the weights split has class 0, 2, so no network can learn it" in task.notes
 
 
@@ -463,8 +490,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "edge_attr NaN": (lambda: graph(edge_attr=torch.rand(120, 2) / 0), ValueError, "edge_attr holds 240 numbers"),
     "hetero": (lambda: HeteroData(), TypeError, r"HeteroData .*not search yet; .*to_homogeneous\(\)"),
-    "data set": (lambda: FakeDataset(), TypeError, r"got a FakeDataset; expected .*Data, try dataset\[0\]"),
-    "a number": (lambda: 3, TypeError, "got a int; expected a torch_geometric.data.Data$"),
+    "a number": (lambda: 3, TypeError, "got a int; expected a torch_geometric.data.Data, or several"),
 }
 
 

@@ -11,17 +11,18 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TypeAlias
 
 import torch
 
 from gnas import kernels
-from gnas.baselines import BASELINES
 from gnas.data import quiet_sparse
 from gnas.evaluate import Result, TrainFromScratch, builder
+from gnas.headed import hand_made
+from gnas.metrics import Metric, find
 from gnas.space import Space
-from gnas.task import Task
+from gnas.task import Loading, Task
 
 Network: TypeAlias = str | Space
 """A hand-made network by name, or a bound space."""
@@ -38,7 +39,7 @@ class Job:
 
     def run(self, task: Task) -> Result:
         """Train on the task."""
-        build = BASELINES[self.network] if isinstance(self.network, str) else builder(self.network)
+        build = hand_made(task)[self.network] if isinstance(self.network, str) else builder(self.network)
         # The weights are not kept: a comparison needs the numbers only.
         return replace(self.evaluator(build, task, self.seed, test=self.test), state={})
 
@@ -47,8 +48,14 @@ class Crew:
     """Runs jobs on one task, here or in ``workers`` processes, which start with the first job."""
 
     def __init__(self, task: Task, workers: int = 1) -> None:
-        if workers > 1 and task.x.device.type != "cpu":
-            raise ValueError(f"got workers={workers} and a task on {task.x.device}; expected workers=1 there")
+        if workers > 1 and task.device.type != "cpu":
+            raise ValueError(f"got workers={workers} and a task on {task.device}; expected workers=1 there")
+        function = task.metric.function
+        if workers > 1 and task.metric.key is None and "<" in getattr(function, "__qualname__", ""):
+            raise ValueError(
+                f"got workers={workers} and the metric {task.metric.name!r}, a function within a function, which other "
+                "processes can't import; expected one that a module defines, or workers=1"
+            )
         self.task = task
         self.workers = workers
         self.pool: ProcessPoolExecutor | None = None
@@ -67,7 +74,7 @@ class Crew:
                 # A forked process would inherit locks of torch's threads.
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_begin,
-                initargs=(_pack(self.task),),
+                initargs=_pack(self.task),
             )
         futures: list[Future[tuple[Result, int]]] = [self.pool.submit(_work, job) for job in jobs]
         for future in as_completed(futures):
@@ -83,22 +90,30 @@ class Crew:
             self.pool = None
 
 
-def _pack(task: Task) -> bytes:
+def _pack(task: Task) -> tuple[bytes, Metric | None]:
+    """A task's tensors and plain values as bytes; beside them a metric of the user's own, which has no name."""
     file = io.BytesIO()
-    torch.save({entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init}, file)
-    return file.getvalue()
+    values = {entry.name: getattr(task, entry.name) for entry in fields(task) if entry.init}
+    torch.save({**values, "metric": task.metric.key, "loading": asdict(task.loading)}, file)
+    return file.getvalue(), task.metric if task.metric.key is None else None
+
+
+def _unpack(packed: bytes, metric: Metric | None) -> Task:
+    with quiet_sparse():
+        values = torch.load(io.BytesIO(packed), weights_only=True)
+    metric = metric or find(values["metric"])
+    return Task(**{**values, "metric": metric, "loading": Loading(**values["loading"])})
 
 
 _TASKS: list[Task] = []  # in a worker: the one task, unpacked once
 
 
-def _begin(packed: bytes) -> None:
+def _begin(packed: bytes, metric: Metric | None) -> None:
     # Ctrl-C is for the process that waits; it ends this one in an orderly way.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     kernels.retain()
-    with quiet_sparse():
-        _TASKS.append(Task(**torch.load(io.BytesIO(packed), weights_only=True)))
+    _TASKS.append(_unpack(packed, metric))
 
 
 def _work(job: Job) -> tuple[Result, int]:

@@ -16,16 +16,18 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, Dataset
 
 from gnas import __version__
-from gnas.baselines import BASELINES
 from gnas.compare.crew import Crew, Job, Network
 from gnas.compare.runs import FORMAT, VERSION
-from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, percent, spread, verdict
+from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, spread, verdict
 from gnas.data import load
 from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
+from gnas.graphs import GraphSet
+from gnas.headed import hand_made
 from gnas.journal import Journal
+from gnas.metrics import KINDS
 from gnas.progress import Display, display
 from gnas.space import Genotype, Space
 from gnas.strategy import Random
@@ -38,7 +40,7 @@ FIRST_TUNING_SEED = 1_000_000
 def evaluate(
     folder: str | Path,
     *,
-    data: Data | Task | None = None,
+    data: Data | GraphSet | Sequence[Data] | Dataset | Task | None = None,
     seeds: int | Sequence[int] = 10,
     tuning_seeds: int = 2,
     baselines: Sequence[str] | None = None,
@@ -59,7 +61,7 @@ def evaluate(
         data: The data, if the run doesn't know where they lie (or they moved); the same that were searched.
         seeds: Number of reporting seeds (counted from 0), or the seeds.
         tuning_seeds: Number of trainings of each network under each recipe.
-        baselines: Names of :data:`gnas.baselines.BASELINES`; all if not given, none if empty.
+        baselines: Names of hand-made networks (:func:`gnas.headed.hand_made`); all if not given, none if empty.
         random: Whether to add random search.
         recipes: What the recipe of each network is chosen from.
         evaluator: How long and with what patience networks are trained; its recipe is not read.
@@ -71,7 +73,7 @@ def evaluate(
         progress: As for :func:`gnas.search`.
 
     Returns:
-        The content of ``evaluation.json``; accuracies lie between 0 and 1.
+        The content of ``evaluation.json``; metrics that are shares lie between 0 and 1.
 
     Raises:
         FileNotFoundError, ValueError: The run is not there, not finished or damaged, or the data are others.
@@ -87,12 +89,12 @@ def evaluate(
         evaluator=TrainFromScratch() if evaluator is None else evaluator,
         journal=journal,
         reuse=tuple(Path(other) for other in reuse),
-        shown=display(progress),
+        shown=_shown(progress, task),
         crew=Crew(task, _count("workers", workers)),
     )
     if not plan.recipes:
         raise ValueError("evaluate got no recipes; expected at least one, try gnas.evaluate.RECIPES")
-    names = _names(baselines)
+    names = _names(baselines, task)
     space = Space.from_json(_read(journal, "space.json"))
     genotype = Genotype.from_json(_read(journal, "genotype.json"))
     space.check(genotype)
@@ -108,6 +110,12 @@ def evaluate(
     evaluation = _evaluation(plan, rows)
     _write(journal.path("evaluation.json"), evaluation)
     return evaluation
+
+
+def _shown(progress: bool | None, task: Task) -> Display:
+    shown = display(progress)
+    shown.scale = task.metric
+    return shown
 
 
 # ------------------------------------------------------------------------------------------------------------- a row
@@ -136,7 +144,7 @@ class _Plan:
             "tuning_seeds": list(self.tuning),
             "recipes": recipes,
             "training": length,
-            "device": str(self.task.x.device),
+            "device": str(self.task.device),
         }
 
     def row(self, name: str, kind: str, network: Network, genotype: Genotype | None, **more: Any) -> Row:
@@ -153,7 +161,7 @@ class _Plan:
             self.shown.start(name, len(self.recipes) * len(self.tuning) + len(self.seeds), unit="trainings")
             kept = self.train(network)
             self.keep(name, made_with, kept)
-            self.shown.end(f"{name}: {percent(kept['test_mean'], kept['test_std'])} on the test nodes")
+            self.shown.end(f"{name}: {self.task.metric.spread(kept['test_mean'], kept['test_std'])} on the test split")
         choices = None if genotype is None else dict(genotype.choices)
         return {"name": name, "kind": kind, **kept, "genotype": choices, **more}
 
@@ -188,12 +196,11 @@ class _Plan:
         }
 
     def merit(self, results: Sequence[Result]) -> tuple[float, float]:
-        """How good a recipe is by the architecture split: accuracy, then loss; the first of equals wins."""
+        """How good a recipe is by the architecture split: metric, then loss; the first of equals wins."""
         metric = fmean(result.metric_architecture for result in results)
         loss = fmean(result.loss_architecture for result in results)
         # Any comparison with NaN is false, so a training that diverged could win.
-        signed = metric if self.task.higher_is_better else -metric
-        return tuple(-math.inf if math.isnan(value) else value for value in (signed, -loss))  # type: ignore[return-value]
+        return self.task.metric.merit(metric), -math.inf if math.isnan(loss) else -loss
 
     # Rows lie in evaluation/, each with all that it depends on.
 
@@ -220,14 +227,15 @@ class _Plan:
 
 def _evaluation(plan: _Plan, rows: list[Row]) -> Evaluation:
     """The content of ``evaluation.json``."""
-    differences = compare(rows)
+    scale = plan.task.metric
+    differences = compare(rows, scale=scale)
     return {
         "format": FORMAT,
         "version": VERSION,
         "task": {**plan.task.describe(), "digest": plan.task.digest()},
         "seeds": list(plan.seeds),
         "rows": rows,
-        "verdict": verdict(rows, differences),
+        "verdict": verdict(rows, differences, scale=scale),
         "comparisons": differences,
         "settings": plan.settings(),
         "versions": _versions(),
@@ -276,7 +284,12 @@ def _random_row(plan: _Plan, run: Mapping[str, Any], space: Space) -> Row:
     return plan.row(name, RANDOM, space.bind(genotype), genotype, search=cost_of)
 
 
-def _task(journal: Journal, run: Mapping[str, Any], data: Data | Task | None, root: str | Path | None) -> Task:
+def _task(
+    journal: Journal,
+    run: Mapping[str, Any],
+    data: Data | GraphSet | Sequence[Data] | Dataset | Task | None,
+    root: str | Path | None,
+) -> Task:
     """The task that was searched, from where the run says that its data lie, or from the data given."""
     told = run["task"]
     if data is None:
@@ -291,13 +304,33 @@ def _task(journal: Journal, run: Mapping[str, Any], data: Data | Task | None, ro
     if isinstance(data, Task):
         task = data
     else:
-        task = Task.from_data(data, name=told["name"], features=told.get("normalisation", "auto"))
+        task = _again(data, told, journal)
     if task.digest() != told["digest"]:
         raise ValueError(
             f"the data are not those that {journal.folder} was searched on: got {task.name!r} ({task.digest()[:12]}), "
             f"expected {told['name']!r} ({told['digest'][:12]}); give the same data, or search again"
         )
     return task
+
+
+def _again(data: Data | GraphSet | Sequence[Data] | Dataset, told: Mapping[str, Any], journal: Journal) -> Task:
+    """The task of a run made again from its data."""
+    key = told.get("metric_key", "accuracy")
+    if key is None:
+        raise ValueError(
+            f"{journal.folder} was searched with a metric of your own ({told.get('metric')}); give the task: "
+            "evaluate(folder, data=Task.from_data(data, metric=...))"
+        )
+    return Task.from_data(
+        data,
+        name=told["name"],
+        seed=told.get("split_seed", 0),
+        features=told.get("scaling") or told.get("normalisation", "auto"),
+        level=told.get("level", "node"),
+        kind=told["kind"] if told.get("kind") in KINDS[:3] else None,
+        metric=key,
+        **told.get("loading", {}),
+    )
 
 
 def _read(journal: Journal, name: str) -> str:
@@ -315,16 +348,17 @@ def _cost(run: Mapping[str, Any]) -> float:
     return float(seconds.get("search", 0.0)) + float(seconds.get("derivation", 0.0))
 
 
-def _names(baselines: Sequence[str] | None) -> list[str]:
+def _names(baselines: Sequence[str] | None, task: Task) -> list[str]:
+    known = list(hand_made(task))
     if baselines is None:
-        return list(BASELINES)
-    lower = {name.lower(): name for name in BASELINES}
+        return known
+    lower = {name.lower(): name for name in known}
     names = []
     for name in [baselines] if isinstance(baselines, str) else baselines:
         if str(name).lower() not in lower:
             near = difflib.get_close_matches(str(name).lower(), lower, n=2, cutoff=0.4)
             hint = f" (did you mean {' or '.join(repr(lower[other]) for other in near)}?)" if near else ""
-            raise ValueError(f"there is no hand-made network {name!r}{hint}; expected some of {list(BASELINES)}")
+            raise ValueError(f"there is no hand-made network {name!r}{hint}; expected some of {known}")
         names.append(lower[str(name).lower()])
     return list(dict.fromkeys(names))
 

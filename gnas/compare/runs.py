@@ -19,6 +19,7 @@ from gnas.compare.statistics import (
     spread,
     verdict,
 )
+from gnas.scale import Scale
 
 FORMAT = "gnas.evaluation"
 VERSION = 1
@@ -61,12 +62,13 @@ def combine(folders: Sequence[str | Path]) -> Evaluation:
             return independent(ours["searches"], theirs["test"])
         return paired(ours["searches"], theirs["searches"])
 
-    differences = compare(rows, test)
+    scale = Scale.of(first["task"])
+    differences = compare(rows, test, scale)
     return {
         **first,
         "rows": rows,
         "comparisons": differences,
-        "verdict": verdict(rows, differences, f"over {len(found)} searches "),
+        "verdict": verdict(rows, differences, f"over {len(found)} searches ", scale),
         "searches": len(found),
         "folders": [str(folder) for folder in folders],
     }

@@ -10,10 +10,12 @@ from typing import Any
 
 from scipy import stats
 
+from gnas.scale import ACCURACY, Scale
+
 FOUND, RANDOM, BASELINE = "found", "random search", "baseline"
 SIGNIFICANT = 0.05
 ROUNDING = 1e-6
-"""Accuracies come in float32, so that equal differences differ by about 1e-8; one node in a million is more."""
+"""Metrics come in float32, so that equal differences differ by about 1e-8; one node in a million is more."""
 
 Row = dict[str, Any]
 Evaluation = dict[str, Any]
@@ -71,8 +73,10 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def compare(rows: Sequence[Row], test: Callable[[Row, Row], Difference] | None = None) -> list[dict[str, Any]]:
-    """The first row against each of the others: gain, standard deviation and p.
+def compare(
+    rows: Sequence[Row], test: Callable[[Row, Row], Difference] | None = None, scale: Scale = ACCURACY
+) -> list[dict[str, Any]]:
+    """The first row against each of the others: gain, standard deviation and p. A gain is for the better.
 
     ``p`` of the hand-made networks is corrected for their number, ``p_raw`` is not; random search is one comparison
     that was planned beforehand and needs no correction.
@@ -86,7 +90,7 @@ def compare(rows: Sequence[Row], test: Callable[[Row, Row], Difference] | None =
         {
             "against": row["name"],
             "kind": row["kind"],
-            "gain": difference.gain,
+            "gain": difference.gain if scale.higher_is_better else -difference.gain,
             "std": difference.std,
             "p": corrected.get(i, difference.p),
             "p_raw": difference.p,
@@ -95,7 +99,9 @@ def compare(rows: Sequence[Row], test: Callable[[Row, Row], Difference] | None =
     ]
 
 
-def verdict(rows: Sequence[Row], differences: Sequence[Mapping[str, Any]], opening: str = "") -> str:
+def verdict(
+    rows: Sequence[Row], differences: Sequence[Mapping[str, Any]], opening: str = "", scale: Scale = ACCURACY
+) -> str:
     """What the comparisons say about the search, in one sentence.
 
     The hand-made network that is named is the best by the architecture split, as a careful person would have chosen
@@ -105,37 +111,27 @@ def verdict(rows: Sequence[Row], differences: Sequence[Mapping[str, Any]], openi
     by_name = {row["name"]: row for row in rows}
     for difference in differences:
         if difference["kind"] == RANDOM:
-            parts.append(_sentence(difference, RANDOM))
+            parts.append(_sentence(difference, RANDOM, scale))
     hand_made = [difference for difference in differences if difference["kind"] == BASELINE]
     if hand_made:
-        best = max(hand_made, key=lambda difference: by_name[difference["against"]]["architecture_mean"])
+        best = max(hand_made, key=lambda other: scale.merit(by_name[other["against"]]["architecture_mean"]))
         named = best["against"]
         if len(hand_made) > 1:
             named += ", the best hand-made network on the architecture split"
-        parts.append(_sentence(best, named))
+        parts.append(_sentence(best, named, scale))
     if not parts:
         return "the found network was compared with nothing"
     return opening + "; ".join(parts)
 
 
-def _sentence(difference: Mapping[str, Any], against: str) -> str:
-    gain, std, p = difference["gain"], points(difference["std"]), probability(difference["p"])
+def _sentence(difference: Mapping[str, Any], against: str, scale: Scale) -> str:
+    gain, std, p = difference["gain"], scale.number(difference["std"]), probability(difference["p"])
     if difference["p"] >= SIGNIFICANT:
         noise = "" if gain < -ROUNDING else " beyond noise"
-        return f"no gain{noise} over {against} ({points(gain)} ± {std}, {p})"
+        return f"no gain{noise} over {against} ({scale.number(gain)} ± {std}, {p})"
     if gain > 0:
-        return f"the search gained {points(gain)} ± {std} over {against}, {p}"
-    return f"the search lost {points(-gain)} ± {std} against {against}, {p}"
-
-
-def points(value: float, sign: bool = False) -> str:
-    """A share as percent points; never minus zero."""
-    rounded = round(100 * value, 1) + 0.0
-    return f"{rounded:+.1f}" if sign else f"{rounded:.1f}"
-
-
-def percent(mean: float, std: float) -> str:
-    return f"{points(mean)} ± {points(std)}"
+        return f"the search gained {scale.number(gain)} ± {std} over {against}, {p}"
+    return f"the search lost {scale.number(-gain)} ± {std} against {against}, {p}"
 
 
 def probability(p: float) -> str:

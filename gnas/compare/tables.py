@@ -5,14 +5,16 @@ from __future__ import annotations
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, percent, points, probability
+from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, probability
+from gnas.scale import Scale
 
 
 def table(evaluation: Evaluation) -> Table:
     """The evaluation as a table for the terminal: ``rich.print(table(evaluation))``. It fits 80 columns."""
-    several = "searches" in evaluation
+    several, scale = "searches" in evaluation, Scale.of(evaluation["task"])
+    heads = _heads(scale)
     shown = Table(
-        title=f"{evaluation['task']['name']}: accuracy in %",
+        title=f"{evaluation['task']['name']}: {scale.titled}",
         caption=_caption(evaluation),
         caption_justify="left",
         title_justify="left",
@@ -25,9 +27,9 @@ def table(evaluation: Evaluation) -> Table:
     lines = _lines(evaluation)
     for i, (row, cells) in enumerate(lines):
         last_of_kind = i + 1 < len(lines) and lines[i + 1][0]["kind"] == BASELINE != row["kind"]
-        size, architecture = _short(row["parameters"]), points(row["architecture_mean"])
+        size, architecture = _short(row["parameters"]), scale.number(row["architecture_mean"])
         spread = [cells["± of searches"]] if several else []
-        texts = [cells["test %"], *spread, architecture, cells["search's gain"], cells["p"], size]
+        texts = [cells[heads[0]], *spread, architecture, cells["search's gain"], cells["p"], size]
         style = "bold" if row["kind"] == FOUND else None
         shown.add_row(row["name"], *texts, cells["s / training"], style=style, end_section=last_of_kind)
     return shown
@@ -46,23 +48,33 @@ def markdown(evaluation: Evaluation) -> str:
 
 def _lines(evaluation: Evaluation) -> list[tuple[Row, dict[str, str]]]:
     """Rows and their cells by heading: the found network, random search, the others by the architecture split."""
-    order = {FOUND: 0, RANDOM: 1, BASELINE: 2}
+    order, scale = {FOUND: 0, RANDOM: 1, BASELINE: 2}, Scale.of(evaluation["task"])
+    test, architecture = _heads(scale)
     differences = {difference["against"]: difference for difference in evaluation["comparisons"]}
     lines = []
-    for row in sorted(evaluation["rows"], key=lambda row: (order[row["kind"]], -row["architecture_mean"])):
+    for row in sorted(evaluation["rows"], key=lambda row: (order[row["kind"]], -scale.merit(row["architecture_mean"]))):
         difference = differences.get(row["name"])
-        cells = {"network": row["name"], "test %": percent(row["test_mean"], row["test_std"])}
+        cells = {"network": row["name"], test: scale.spread(row["test_mean"], row["test_std"])}
         if "searches" in evaluation:
-            cells["± of searches"] = "" if row["kind"] == BASELINE else points(row["search_std"])
-        cells["architecture %"] = percent(row["architecture_mean"], row["architecture_std"])
+            cells["± of searches"] = "" if row["kind"] == BASELINE else scale.number(row["search_std"])
+        cells[architecture] = scale.spread(row["architecture_mean"], row["architecture_std"])
         cells["search's gain"] = cells["p"] = ""
         if difference is not None:
-            cells["search's gain"] = f"{points(difference['gain'], sign=True)} ± {points(difference['std'])}"
+            cells["search's gain"] = (
+                f"{scale.number(difference['gain'], sign=True)} ± {scale.number(difference['std'])}"
+            )
             cells["p"] = probability(difference["p"]).removeprefix("p ").removeprefix("= ")
         cells["parameters"] = f"{row['parameters']:,}"
         cells["s / training"] = f"{row['seconds']:.1f}"
         lines.append((row, cells))
     return lines
+
+
+def _heads(scale: Scale) -> tuple[str, str]:
+    """Headings of the test and of the architecture split; of an accuracy the unit says enough."""
+    if scale.percent:
+        return ("test %", "architecture %") if scale.name == "accuracy" else (f"test {scale.name} %", "architecture %")
+    return f"test {scale.name}", "architecture"
 
 
 def _caption(evaluation: Evaluation) -> str:

@@ -28,6 +28,9 @@ from gnas.strategy.checks import check_count, check_keys, check_number
 from gnas.strategy.hypergradient import Noise
 
 Event = dict[str, Any]
+Batches = Mapping[str, Any]
+"""A :class:`gnas.batch.Batch` for each role of one step; of a full graph the same one."""
+ROLES = ("weights", "architecture")
 OPTIMIZERS = ("adam", "sgd")
 
 
@@ -41,16 +44,21 @@ class Task(Protocol):
     def out_channels(self) -> int: ...
 
     @property
+    def inputs(self) -> Mapping[str, Any]: ...
+
+    @property
     def higher_is_better(self) -> bool: ...
 
     @property
-    def x(self) -> Tensor: ...
+    def device(self) -> torch.device: ...
 
-    def forward(self, model: Callable[..., Tensor], /) -> Tensor: ...
+    def steps(self, generator: torch.Generator, roles: Sequence[str], /) -> Iterator[Batches]: ...
 
-    def loss(self, output: Tensor, role: str, /) -> Tensor: ...
+    def forward(self, model: Any, batch: Any, /) -> Tensor: ...
 
-    def metric(self, output: Tensor, role: str, /) -> float: ...
+    def loss(self, output: Tensor, batch: Any, role: str, /) -> Tensor: ...
+
+    def measure(self, model: Any, roles: Sequence[str] = ..., /) -> Mapping[str, tuple[float, float]]: ...
 
 
 class Supernet(Protocol):
@@ -162,11 +170,11 @@ class OneShotState:
 class OneShot(Strategy[OneShotState]):
     """Weights and architecture parameters of one supernet, trained in turns on two splits of the data.
 
-    A step is one epoch: an update of the architecture parameters on the split ``"architecture"`` (left out while
-    warming up), then one of the weights on the split ``"weights"``. On a full graph each is one optimizer step.
-    A subclass says which supernet is trained (:meth:`build`) and by which gradient (:meth:`arch_gradient`).
+    A step is one epoch. For each of its batches there is an update of the architecture parameters on the split
+    ``"architecture"`` (left out while warming up), then one of the weights on the split ``"weights"``; a full graph is
+    one batch. A subclass says which supernet is trained (:meth:`build`) and by which gradient (:meth:`arch_gradient`).
 
-    Losses and accuracies of an event are those of the whole supernet after the epoch, without dropout; ``epoch``
+    Losses and metrics of an event are those of the whole supernet after the epoch, without dropout; ``epoch``
     counts from 1.
 
     Args:
@@ -216,7 +224,7 @@ class OneShot(Strategy[OneShotState]):
         """The supernet of a space."""
 
     @abstractmethod
-    def arch_gradient(self, task: Task, state: OneShotState) -> Sequence[Tensor]:
+    def arch_gradient(self, task: Task, state: OneShotState, batches: Batches) -> Sequence[Tensor]:
         """Gradients of the architecture parameters, in their order."""
 
     def init(self, space: Space, task: Task, generator: torch.Generator) -> OneShotState:
@@ -231,7 +239,7 @@ class OneShot(Strategy[OneShotState]):
                 "expected a choice with two options or more (gnas.evaluate trains a bound space)"
             )
         supernet = self.build(space, task)
-        supernet.to(task.x.device)
+        supernet.to(task.device)
         weights, alpha = supernet.weight_parameters(), supernet.arch_parameters()
         weight_optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
@@ -249,9 +257,11 @@ class OneShot(Strategy[OneShotState]):
     def step(self, task: Task, state: OneShotState) -> Event:
         phase = self.phase(state.epoch)
         state.supernet.train()
-        if phase == "search":
-            self.update_architecture(task, state)
-        self.update_weights(task, state)
+        searching = phase == "search"
+        for batches in task.steps(torch.default_generator, ROLES if searching else ROLES[:1]):
+            if searching:
+                self.update_architecture(task, state, batches)
+            self.update_weights(task, state, batches)
         state.epoch += 1
         return {"event": "epoch", "epoch": state.epoch, "phase": phase, **self.measure(task, state)}
 
@@ -272,40 +282,39 @@ class OneShot(Strategy[OneShotState]):
             return self.lr
         return 0.5 * self.lr * (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs))
 
-    def loss(self, task: Task, state: OneShotState, role: str) -> Tensor:
-        """The supernet's loss on one split at its present parameters.
+    def loss(self, task: Task, state: OneShotState, batches: Batches, role: str) -> Tensor:
+        """The supernet's loss on one split's batch at its present parameters.
 
         On the architecture split nothing is dropped. Dropout belongs to the fitting of weights; under it, the
         candidates that profit most from inflated inputs (the maximum above all) win over those that predict best.
         """
         judging = state.supernet.without_dropout() if role == "architecture" else nullcontext()
         with judging:
-            return task.loss(task.forward(state.supernet), role)
+            return task.loss(task.forward(state.supernet, batches[role]), batches[role], role)
 
-    def update_architecture(self, task: Task, state: OneShotState) -> None:
+    def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
         """One step of Adam on the architecture parameters; the weights and their running scales stay put."""
         with state.supernet.frozen_statistics():
-            grads = self.arch_gradient(task, state)
+            grads = self.arch_gradient(task, state, batches)
         _apply(state.arch_optimizer, state.supernet.arch_parameters(), grads)
 
-    def update_weights(self, task: Task, state: OneShotState) -> None:
+    def update_weights(self, task: Task, state: OneShotState, batches: Batches) -> None:
         """One step of the weights' optimizer; the architecture parameters stay put."""
         for group in state.weight_optimizer.param_groups:
             group["lr"] = self.weight_lr(state.epoch)
         weights = state.supernet.weight_parameters()
-        loss = self.loss(task, state, "weights")
+        loss = self.loss(task, state, batches, "weights")
         # A weight that took no part has no gradient, and its optimizer state stays as it is.
         grads = torch.autograd.grad(loss, weights, allow_unused=True)
         _apply(state.weight_optimizer, weights, grads, self.grad_clip)
 
     @torch.no_grad()
     def measure(self, task: Task, state: OneShotState) -> Event:
-        """Losses, accuracies and architecture weights as they are now, without dropout and without a trace."""
+        """Losses, metrics and architecture weights as they are now, without dropout and without a trace."""
         supernet = state.supernet
-        supernet.eval()
         with Noise(supernet.parameters()).replay():
-            output = task.forward(supernet)
-        losses = {f"loss_{role}": float(task.loss(output, role)) for role in ("weights", "architecture")}
+            measured = task.measure(supernet, ROLES)
+        losses = {f"loss_{role}": measured[role][0] for role in ROLES}
         for key, loss in losses.items():
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -315,7 +324,7 @@ class OneShot(Strategy[OneShotState]):
         weights = {name: values.tolist() for name, values in supernet.arch_weights().items()}
         return {
             **losses,
-            **{f"metric_{role}": task.metric(output, role) for role in ("weights", "architecture")},
+            **{f"metric_{role}": measured[role][1] for role in ROLES},
             "weights": weights,
             "entropy": entropy(weights),
             "genotype": dict(supernet.derive().choices),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Space
-from gnas.strategy.base import OneShot, OneShotState, Task
+from gnas.strategy.base import Batches, OneShot, OneShotState, Task
 from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.hypergradient import PRODUCTS, first_order, second_order
 from gnas.supernet import GraphSupernet
@@ -86,20 +86,21 @@ class Darts(OneShot):
             dropout=self.dropout,
             relaxation=self.relaxation,
             checkpoint=self.checkpoint,
+            **task.inputs,
         )
 
-    def arch_gradient(self, task: Task, state: OneShotState) -> Sequence[Tensor]:
+    def arch_gradient(self, task: Task, state: OneShotState, batches: Batches) -> Sequence[Tensor]:
         alpha = state.supernet.arch_parameters()
         if self.order == 1:
-            return first_order(alpha, lambda: self.loss(task, state, "architecture"))
+            return first_order(alpha, lambda: self.loss(task, state, batches, "architecture"))
         weights = state.supernet.weight_parameters()
         sgd = self.optimizer == "sgd"
         optimizer = state.weight_optimizer
         return second_order(
             alpha,
             weights,
-            lambda: self.loss(task, state, "weights"),
-            lambda: self.loss(task, state, "architecture"),
+            lambda: self.loss(task, state, batches, "weights"),
+            lambda: self.loss(task, state, batches, "architecture"),
             lr=self.weight_lr(state.epoch),
             momentum=self.momentum if sgd else 0.0,
             weight_decay=self.weight_decay,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class TinyTask:
     """Thirty rows in two classes; notes which role was read for what, and holds the test role shut."""
 
     in_channels, out_channels, higher_is_better = 5, 2, True
+    device = torch.device("cpu")
+    inputs: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -37,8 +40,13 @@ class TinyTask:
         self.nodes = {"weights": torch.arange(0, 15), "architecture": torch.arange(15, 25)}
         self.read: list[tuple[str, str]] = []
 
-    def forward(self, model: nn.Module) -> Tensor:
-        output: Tensor = model(self.x)
+    def steps(
+        self, generator: torch.Generator, roles: Sequence[str] = ("weights", "architecture")
+    ) -> Iterator[dict[str, Tensor]]:
+        yield dict.fromkeys(roles, self.x)
+
+    def forward(self, model: Any, batch: Tensor) -> Tensor:
+        output: Tensor = model(batch)
         return output
 
     def _index(self, role: str, what: str) -> Tensor:
@@ -47,7 +55,7 @@ class TinyTask:
             raise AssertionError(f"a strategy read the role {role!r}")
         return self.nodes[role]
 
-    def loss(self, output: Tensor, role: str) -> Tensor:
+    def loss(self, output: Tensor, batch: Tensor, role: str) -> Tensor:
         index = self._index(role, "loss")
         return nn.functional.cross_entropy(output[index], self.y[index])
 
@@ -55,7 +63,12 @@ class TinyTask:
         index = self._index(role, "metric")
         return float((output[index].argmax(1) == self.y[index]).double().mean())
 
-    def test_metric(self, output: Tensor) -> float:
+    @torch.no_grad()
+    def measure(self, model: Any, roles: Sequence[str] = ("weights", "architecture")) -> dict[str, tuple[float, float]]:
+        output = self.forward(model.eval(), self.x)
+        return {role: (float(self.loss(output, self.x, role)), self.metric(output, role)) for role in roles}
+
+    def test(self, model: Any) -> float:
         raise AssertionError("a strategy read the test role")
 
 
@@ -130,3 +143,9 @@ class TinyDarts(Darts):
 
     def build(self, space: Space, task: TinyTask) -> TinySupernet:  # type: ignore[override]
         return TinySupernet(space, task, self.dropout)
+
+
+def batches_of(task: Any) -> dict[str, Any]:
+    """The batches of the one step that an epoch on a whole graph has."""
+    (batches,) = task.steps(torch.default_generator)
+    return dict(batches)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from strategy_fakes import TinyDarts, TinyTask, tiny_space
+from strategy_fakes import TinyDarts, TinyTask, batches_of, tiny_space
 
 from gnas.relaxation import Softmax
 from gnas.space import Choice, Node, Space
@@ -96,11 +96,11 @@ def test_alpha_and_w_see_different_nodes(settings: dict[str, Any]) -> None:
     states = [start(strategy, task) for task in (plain, turned)]
     for task, state in zip((plain, turned), states, strict=True):
         torch.manual_seed(1)
-        strategy.update_weights(task, state)
+        strategy.update_weights(task, state, batches_of(task))
     assert same(weights(states[0]), weights(states[1]))
     for task, state in zip((plain, turned), states, strict=True):
         torch.manual_seed(1)
-        strategy.update_architecture(task, state)
+        strategy.update_architecture(task, state, batches_of(task))
     assert same(weights(states[0]), weights(states[1])) and not same(alphas(states[0]), alphas(states[1]))
 
     turned = TinyTask()
@@ -109,7 +109,7 @@ def test_alpha_and_w_see_different_nodes(settings: dict[str, Any]) -> None:
     states = [start(strategy, task) for task in (plain, turned)]
     for task, state in zip((plain, turned), states, strict=True):
         torch.manual_seed(1)
-        strategy.update_architecture(task, state)
+        strategy.update_architecture(task, state, batches_of(task))
     # The second order looks at the weights' split through the unrolled step, the first order never does.
     assert same(alphas(states[0]), alphas(states[1])) == (strategy.order == 1)
 
@@ -121,10 +121,10 @@ def test_alpha_and_w_see_different_nodes(settings: dict[str, Any]) -> None:
 def test_each_update_reads_its_own_role(order: int, roles: list[str]) -> None:
     task, strategy = TinyTask(), TinyDarts(epochs=10, warmup=0, order=order)
     state = start(strategy, task)
-    strategy.update_architecture(task, state)
+    strategy.update_architecture(task, state, batches_of(task))
     assert task.read == [("loss", role) for role in roles]
     task.read.clear()
-    strategy.update_weights(task, state)
+    strategy.update_weights(task, state, batches_of(task))
     assert task.read == [("loss", "weights")]
     while not strategy.done(state):
         strategy.step(task, state)
@@ -139,7 +139,7 @@ def test_the_architecture_update_leaves_weights_and_statistics_bit_for_bit(setti
     strategy.step(task, state)
     state.supernet.train()
     before = {k: v.clone() for k, v in state.supernet.state_dict().items() if not k.startswith("alphas")}
-    strategy.update_architecture(task, state)
+    strategy.update_architecture(task, state, batches_of(task))
     after = state.supernet.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     assert all(parameter.grad is None for parameter in state.supernet.parameters())
@@ -173,7 +173,7 @@ def test_the_second_order_is_the_gradient_at_the_weights_that_the_optimizer_woul
     net, lr = state.supernet, strategy.weight_lr(state.epoch)
     net.train()
     with net.frozen_statistics():
-        found = torch.cat([g.flatten() for g in strategy.arch_gradient(task, state)])
+        found = torch.cat([g.flatten() for g in strategy.arch_gradient(task, state, batches_of(task))])
         kept, slopes = weights(state), []
         for alpha in net.arch_parameters():
             for i in range(len(alpha)):
@@ -181,7 +181,7 @@ def test_the_second_order_is_the_gradient_at_the_weights_that_the_optimizer_woul
                 for sign in (1, -1):
                     with torch.no_grad():
                         alpha[i] += sign * 1e-5
-                    grads = gradients(strategy.loss(task, state, "weights"), net.weight_parameters())
+                    grads = gradients(strategy.loss(task, state, batches_of(task), "weights"), net.weight_parameters())
                     plain = torch.optim.SGD(net.weight_parameters(), lr, momentum=momentum, weight_decay=decay)
                     for w, g in zip(net.weight_parameters(), grads, strict=True):
                         w.grad = g
@@ -189,7 +189,7 @@ def test_the_second_order_is_the_gradient_at_the_weights_that_the_optimizer_woul
                             buffer = state.weight_optimizer.state[w]["momentum_buffer"]
                             plain.state[w]["momentum_buffer"] = buffer.clone()
                     plain.step()
-                    ends.append(strategy.loss(task, state, "architecture").item())
+                    ends.append(strategy.loss(task, state, batches_of(task), "architecture").item())
                     with torch.no_grad():
                         alpha[i] -= sign * 1e-5
                         for w, k in zip(net.weight_parameters(), kept, strict=True):

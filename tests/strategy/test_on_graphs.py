@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from strategy_fakes import batches_of
 from torch_geometric.data import Data
 
 from gnas.evaluate import Recipe, TrainFromScratch
@@ -78,14 +79,14 @@ def test_the_products_agree_on_a_supernet_with_dropout(name: str) -> None:
     strategy = Darts(hidden_channels=8, dropout=0.5, warmup=0)
     state = strategy.init(small_space(name), task, torch.default_generator)
     net = state.supernet.double()
-    strategy.update_weights(task, state)
+    strategy.update_weights(task, state, batches_of(task))
     weights = net.weight_parameters()
 
     def train() -> torch.Tensor:
-        return strategy.loss(task, state, "weights")
+        return strategy.loss(task, state, batches_of(task), "weights")
 
     with net.frozen_statistics():
-        vector = gradients(strategy.loss(task, state, "architecture"), weights)
+        vector = gradients(strategy.loss(task, state, batches_of(task), "architecture"), weights)
         torch.manual_seed(1)
         exact = torch.cat(product_exact(net.arch_parameters(), weights, train, vector))
         torch.manual_seed(1)
@@ -116,8 +117,8 @@ def test_an_architecture_is_judged_without_dropout() -> None:
     state = strategy.init(small_space("layered"), task, torch.default_generator)
     state.supernet.train()
     with state.supernet.frozen_statistics(), torch.no_grad():
-        judged = [float(strategy.loss(task, state, "architecture")) for _ in range(2)]
-        fitted = [float(strategy.loss(task, state, "weights")) for _ in range(2)]
+        judged = [float(strategy.loss(task, state, batches_of(task), "architecture")) for _ in range(2)]
+        fitted = [float(strategy.loss(task, state, batches_of(task), "weights")) for _ in range(2)]
     assert judged[0] == judged[1]
     assert fitted[0] != fitted[1]
     assert state.supernet.dropout == 0.5

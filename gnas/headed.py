@@ -1,0 +1,125 @@
+"""Hand-made networks for graphs and for pairs of nodes: layers of a paper, a readout or a pair, a linear map.
+
+The design of Dwivedi and others, "Benchmarking Graph Neural Networks" (arXiv 2003.00982): an encoder, four layers with
+batch normalisation, ReLU and a residual each, the mean over a graph's nodes (Hamilton and others' and the benchmark's
+readout; for GIN the sum, as in its paper), and a linear map to the scores. For pairs there are two layers, and a pair
+is the Hadamard product of its ends, whose weighted sum is the inner product of the graph autoencoder (Kipf and Welling,
+arXiv 1611.07308). Edge features are read by GIN (as GINE, Hu and others, arXiv 1905.12265) and GAT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GCNConv, GINConv, GINEConv, SAGEConv, global_add_pool, global_mean_pool
+
+from gnas.baselines import BASELINES, Builder, Settings
+from gnas.ops.base import dropout
+from gnas.ops.linear import sparse_dropout_linear
+from gnas.targets import EDGE, GRAPH, NODE, PAIR
+from gnas.task import Task
+
+HEADS = 4
+LAYERS = {NODE: 4, GRAPH: 4, EDGE: 2, PAIR: 2}
+
+
+class Codes(nn.Module):
+    """The sum of an embedding a column: OGB's encoder of atoms and bonds."""
+
+    def __init__(self, counts: Sequence[int], channels: int) -> None:
+        super().__init__()
+        columns = [nn.Embedding(count, channels) for count in counts]
+        for column in columns:
+            nn.init.xavier_uniform_(column.weight)
+        self.columns = nn.ModuleList(columns)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Codes ``[rows, columns]`` to states ``[rows, channels]``."""
+        return torch.stack([column(x[:, i]) for i, column in enumerate(self.columns)]).sum(dim=0)
+
+
+class Headed(nn.Module):
+    """A network for items of any level.
+
+    Args:
+        name: Its layers: one of :data:`NAMES`.
+        task: What it is for: level, channels and categories are read.
+        hidden_channels: Width.
+        dropout: Probability of dropping an entry after each layer.
+    """
+
+    def __init__(self, name: str, task: Task, hidden_channels: int, dropout: float) -> None:
+        super().__init__()
+        self.name, self.level, self.dropout = name, task.level, dropout
+        width = -(-hidden_channels // HEADS) * HEADS if name == "GAT" else hidden_channels
+        self.encoder = Codes(task.categories, width) if task.categories else nn.Linear(task.in_channels, width)
+        self.edge_encoder = self._edges(task, width) if name in ("GIN", "GAT") else None
+        layers = LAYERS[task.level]
+        self.convs = nn.ModuleList(self._layer(width) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
+        self.decoder = nn.Linear(width, task.out_channels)
+
+    @staticmethod
+    def _edges(task: Task, width: int) -> nn.Module | None:
+        if task.edge_attr is None:
+            return None
+        if task.edge_categories:
+            return Codes(task.edge_categories, width)
+        return nn.Linear(task.edge_attr.size(1), width)
+
+    def _layer(self, width: int) -> nn.Module:
+        if self.name == "GIN":
+            mlp = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width))
+            return GINConv(mlp, train_eps=True) if self.edge_encoder is None else GINEConv(mlp, train_eps=True)
+        if self.name == "GAT":
+            edge_dim = None if self.edge_encoder is None else width
+            return GATConv(width, width // HEADS, heads=HEADS, edge_dim=edge_dim)
+        if self.name == "MLP":
+            return nn.Linear(width, width)
+        return {"GCN": GCNConv, "SAGE": SAGEConv}[self.name](width, width)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
+    ) -> Tensor:
+        """A row of scores for each node, graph of ``batch`` or pair of ``edge_label_index``."""
+        if isinstance(self.encoder, nn.Linear):
+            x = sparse_dropout_linear(x, self.encoder, 0.0, self.training)
+        else:
+            x = self.encoder(x)
+        more = {} if self.edge_encoder is None or edge_attr is None else {"edge_attr": self.edge_encoder(edge_attr)}
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            if self.name == "MLP":
+                state = conv(x)
+            elif self.name == "GCN":
+                state = conv(x, edge_index, edge_weight)
+            else:
+                state = conv(x, edge_index, **more)
+            x = x + dropout(norm(state).relu(), self.dropout, self.training)
+        if self.level == GRAPH:
+            x = (global_add_pool if self.name == "GIN" else global_mean_pool)(x, batch)
+        elif edge_label_index is not None:
+            x = x[edge_label_index[0]] * x[edge_label_index[1]]
+        return self.decoder(x)
+
+
+NAMES = ("GCN", "GIN", "SAGE", "GAT", "MLP")
+
+
+def _build(name: str, task: Task, recipe: Settings) -> nn.Module:
+    return Headed(name, task, recipe.hidden_channels, recipe.dropout)
+
+
+def hand_made(task: Task) -> dict[str, Builder]:
+    """Name to builder of the hand-made networks: for nodes without codes :data:`gnas.baselines.BASELINES`."""
+    if task.level == NODE and not task.categories:
+        return BASELINES
+    return {name: partial(_build, name) for name in NAMES}

@@ -1,0 +1,187 @@
+"""Link prediction: which pairs are asked for, with which edges a network may answer, and false pairs to set beside.
+
+No pair is asked for along an edge that passes messages in the same batch. The edges that are true pairs of the test
+and architecture roles pass none before these are read; the weights' own are split into parts, and while one part is
+asked for, the others pass messages. For the test role the architecture's true pairs pass messages too, as in PyG's
+:class:`~torch_geometric.transforms.RandomLinkSplit`, which draws the split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.transforms import RandomLinkSplit
+
+from gnas.intake import tensor_of
+from gnas.split import MASKS, ROLES, masked, roles_of
+
+ARCHITECTURE_SHARE, TEST_SHARE = 0.05, 0.1
+"""Shares of the edges that are asked for by the two roles where the data bring no pairs; the weights' get the rest."""
+ROUNDS = 100
+"""So often false pairs are drawn again in the place of those that turned out to be edges."""
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Pairs and their roles.
+
+    Args:
+        pairs: ``[2, pairs]``, the true ones and the false ones of all roles.
+        y: 1 for a true pair, 0 for a false one, float32 ``[pairs]``.
+        roles: Positions of pairs by role.
+        owner: For each edge of the graph the position of the true pair that it is, in either direction if the graph
+            is undirected, or -1.
+        drawn: Whether false pairs of the weights role are drawn anew at each step; those in ``pairs`` serve to measure.
+        undirected: Whether a pair and its reverse are the same.
+    """
+
+    pairs: Tensor
+    y: Tensor
+    roles: dict[str, Tensor]
+    owner: Tensor
+    drawn: bool
+    undirected: bool
+
+
+def links_of(data: Data, edge_index: Tensor, nodes: int, seed: int, notes: list[str]) -> Links:
+    """The pairs that the data bring as ``edge_label_index`` and ``edge_label``, or the graph's own edges, split."""
+    undirected = _undirected(edge_index, nodes)
+    given = tensor_of(data, "edge_label_index")
+    if given is None:
+        pairs, y, roles, drawn = _own(edge_index, nodes, undirected, seed, notes)
+    else:
+        pairs, y = _given(data, given, nodes)
+        fitting = masked(data) and all(
+            mask.size(0) == y.numel() for key in MASKS.values() if (mask := tensor_of(data, key)) is not None
+        )
+        masks = Data(**{key: data[key] for key in MASKS.values() if key in data}) if fitting else Data()
+        roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair")
+        drawn = not bool((y[roles["weights"]] == 0).any())
+        if drawn:
+            pairs, y, roles = _with_false(pairs, y, roles, edge_index, nodes, undirected, seed)
+    for role in ROLES:
+        if y[roles[role]].unique().numel() < 2:
+            raise ValueError(f"the {role} split holds pairs of one label only; expected true and false ones")
+    owner = _owner(edge_index, pairs, y, nodes, undirected)
+    if drawn:
+        notes.append("false pairs of the weights role are drawn anew at each step")
+    return Links(pairs, y, roles, owner, drawn, undirected)
+
+
+def codes(pairs: Tensor, nodes: int, undirected: bool) -> Tensor:
+    """One number for each pair; the same for a pair and its reverse if the graph is undirected."""
+    if undirected:
+        pairs = torch.stack([pairs.min(dim=0).values, pairs.max(dim=0).values])
+    return pairs[0] * nodes + pairs[1]
+
+
+def false_pairs(count: int, nodes: int, taken: Tensor, undirected: bool, generator: torch.Generator) -> Tensor:
+    """Pairs ``[2, count]`` of different nodes that are no edges, drawn uniformly; one may come twice.
+
+    Args:
+        taken: Codes of the edges, sorted.
+        generator: What they are drawn from, on the CPU.
+    """
+    found = torch.empty(2, 0, dtype=torch.long)
+    for _ in range(ROUNDS):
+        drawn = torch.randint(nodes, (2, count - found.size(1)), generator=generator)
+        good = drawn[0] != drawn[1]
+        if taken.numel():
+            code = codes(drawn, nodes, undirected)
+            place = torch.searchsorted(taken, code).clamp(max=taken.numel() - 1)
+            good &= taken[place] != code
+        found = torch.cat([found, drawn[:, good]], dim=1)
+        if found.size(1) == count:
+            return found
+    raise ValueError(
+        f"{found.size(1)} of {count} pairs without an edge were found among {nodes} nodes: the graph joins nearly all "
+        "pairs; expected a sparser one, or pairs given as edge_label_index with edge_label"
+    )
+
+
+def _undirected(edge_index: Tensor, nodes: int) -> bool:
+    there = edge_index[0] * nodes + edge_index[1]
+    back = edge_index[1] * nodes + edge_index[0]
+    return torch.equal(there.unique(), back.unique())
+
+
+def _own(
+    edge_index: Tensor, nodes: int, undirected: bool, seed: int, notes: list[str]
+) -> tuple[Tensor, Tensor, dict[str, Tensor], bool]:
+    """The graph's own edges as true pairs, by PyG's split, and as many false ones for each role."""
+    # An edge that is there twice would be asked for in one role and pass messages in another.
+    kept = edge_index[:, edge_index[0] != edge_index[1]]
+    kept = torch.stack([kept[0] * nodes + kept[1]]).unique()
+    kept = torch.stack([kept // nodes, kept % nodes])
+    total = kept.size(1) // (2 if undirected else 1)
+    if int(ARCHITECTURE_SHARE * total) < 1:
+        raise ValueError(
+            f"the graph joins {total} pairs of nodes; expected at least {round(1 / ARCHITECTURE_SHARE)} for a split of "
+            "85/5/10, or pairs given as edge_label_index with edge_label"
+        )
+    split = RandomLinkSplit(
+        num_val=ARCHITECTURE_SHARE,
+        num_test=TEST_SHARE,
+        is_undirected=undirected,
+        add_negative_train_samples=False,
+        neg_sampling_ratio=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = split(Data(edge_index=kept, num_nodes=nodes))
+    true = [part.edge_label_index for part in parts]
+    notes.append(
+        f"the graph's edges were split {'/'.join(str(part.size(1)) for part in true)} ({'/'.join(ROLES)}) with seed "
+        f"{seed}; labels and masks of nodes are not read"
+    )
+    pairs = torch.cat(true, dim=1)
+    bounds = torch.tensor([0, *(part.size(1) for part in true)]).cumsum(0).tolist()
+    roles = {role: torch.arange(bounds[i], bounds[i + 1]) for i, role in enumerate(ROLES)}
+    return *_with_false(pairs, torch.ones(pairs.size(1)), roles, edge_index, nodes, undirected, seed), True
+
+
+def _with_false(
+    pairs: Tensor, y: Tensor, roles: dict[str, Tensor], edge_index: Tensor, nodes: int, undirected: bool, seed: int
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """As many false pairs as there are true ones for each role that has none; they are no edges of any role."""
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    taken = torch.cat([codes(edge_index, nodes, undirected), codes(pairs, nodes, undirected)]).unique()
+    all_roles = {}
+    for role, index in roles.items():
+        if bool((y[index] == 0).any()):
+            all_roles[role] = index
+            continue
+        false = false_pairs(index.numel(), nodes, taken, undirected, generator)
+        all_roles[role] = torch.cat([index, torch.arange(false.size(1)) + pairs.size(1)])
+        pairs = torch.cat([pairs, false], dim=1)
+        y = torch.cat([y, torch.zeros(false.size(1))])
+    return pairs, y, all_roles
+
+
+def _given(data: Data, pairs: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
+    if pairs.dim() != 2 or pairs.size(0) != 2 or pairs.dtype != torch.long or not pairs.numel():
+        raise ValueError(f"edge_label_index has shape {list(pairs.shape)}; expected int64 of shape [2, pairs]")
+    if int(pairs.min()) < 0 or int(pairs.max()) >= nodes:
+        raise ValueError(f"edge_label_index names nodes from {int(pairs.min())} to {int(pairs.max())} of {nodes}")
+    label = tensor_of(data, "edge_label")
+    y = torch.ones(pairs.size(1)) if label is None else label.view(-1).float()
+    if y.numel() != pairs.size(1) or bool(((y != 0) & (y != 1)).any()):
+        raise ValueError(
+            f"edge_label has shape {list(y.shape)} and values from {float(y.min()):g} to {float(y.max()):g}; expected "
+            f"1 for a true pair and 0 for a false one, [{pairs.size(1)}]; for other labels try level='edge'"
+        )
+    return pairs.clone(), y
+
+
+def _owner(edge_index: Tensor, pairs: Tensor, y: Tensor, nodes: int, undirected: bool) -> Tensor:
+    """The true pair that each edge is, or -1."""
+    true = y.nonzero().view(-1)
+    code, order = codes(pairs[:, true], nodes, undirected).sort(stable=True)
+    if not code.numel() or not edge_index.size(1):
+        return torch.full((edge_index.size(1),), -1)
+    asked = codes(edge_index, nodes, undirected)
+    place = torch.searchsorted(code, asked).clamp(max=code.numel() - 1)
+    return torch.where(code[place] == asked, true[order[place]], -1)

@@ -1,0 +1,273 @@
+"""The parts of a task, made of data as they come: one graph or a set, with labels of nodes, edges, pairs or graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from gnas import metrics
+from gnas.graphs import GraphSet
+from gnas.intake import (
+    FEATURES,
+    codes_of,
+    edge_attr_of,
+    edge_index_of,
+    edge_weight_of,
+    features_of,
+    few,
+    fingerprint,
+    graphs_of,
+    layout,
+    normalise,
+    stated,
+    tensor_of,
+)
+from gnas.joining import joined, labels_of_set
+from gnas.links import links_of
+from gnas.metrics import CLASSIFICATION, LINK, Metric
+from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
+from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
+
+Wish = str | Metric | Callable[[Tensor, Tensor], float] | None
+"""A metric by name, as a function, or none for the data's own."""
+
+
+def fields_of(
+    given: object,
+    *,
+    name: str | None,
+    seed: int,
+    features: str,
+    level: str | None,
+    kind: str | None,
+    metric: Wish,
+    higher_is_better: bool | None,
+) -> dict[str, Any]:
+    """Everything that a :class:`gnas.task.Task` holds but its loading, by the name of the field."""
+    if features not in FEATURES:
+        raise ValueError(f"features got {features!r}; expected one of {list(FEATURES)}")
+    if level is not None and level not in LEVELS:
+        raise ValueError(f"got level={level!r}; expected one of {list(LEVELS)}, or None to infer it")
+    notes: list[str] = []
+    data, wish = graphs_of(given), _wish(metric, higher_is_better)
+    asked = wish is not None
+    if wish is None and (own := _own_metric(data)) is not None:
+        wish = metrics.find(own)
+    if isinstance(data, GraphSet):
+        fields, targets = _of_set(data, seed, features, level, kind, wish, asked, notes)
+    else:
+        fields, targets = _of_graph(data, seed, features, level, kind, wish, asked, notes)
+    roles, chosen, what = fields["roles"], str(fields["level"]), str(fields["level"])
+    if targets.kind == CLASSIFICATION:
+        absent = sorted(set(range(targets.out_channels)) - set(targets.y[roles["weights"]].tolist()))
+        if absent:
+            notes.append(f"no {what} of the weights split has class {few(absent)}, so no network can learn it")
+    if fields["edge_index"].size(1) == 0:
+        notes.append("the graph has no edges" if fields["pointers"] is None else "the graphs have no edges")
+    _check_ranking(targets, roles)
+    settings = f"{targets.out_channels} classes, {fields['normalisation']} features"
+    if fields["pointers"] is not None or (chosen, targets.kind, targets.metric.key) != (
+        NODE,
+        CLASSIFICATION,
+        "accuracy",
+    ):
+        settings += f", {chosen} {targets.kind} {targets.metric.name} {targets.metric.key}"
+    raw = {key: fields.pop(f"raw_{key}", fields[key]) for key in ("x", "edge_index", "edge_weight", "edge_attr")}
+    more = {key: fields[key] for key in ("pointers", "pairs", "owner")}
+    return {
+        **fields,
+        "name": name or (data.name if isinstance(data, GraphSet) else "data"),
+        "y": targets.y,
+        "kind": targets.kind,
+        "metric": targets.metric,
+        "out_channels": targets.out_channels,
+        "fingerprint": fingerprint({**raw, "y": targets.y, **roles, **more}, settings),
+        "notes": tuple(notes),
+    }
+
+
+def _wish(metric: Wish, higher_is_better: bool | None) -> Metric | None:
+    if metric is None or isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, str):
+        return metrics.find(metric)
+    if not callable(metric):
+        raise TypeError(f"got metric={metric!r}; expected one of {list(metrics.KNOWN)} or a function")
+    return metrics.own(metric, higher_is_better)
+
+
+def _own_metric(data: Data | GraphSet) -> str | None:
+    """The metric that the data name themselves."""
+    if isinstance(data, GraphSet):
+        return data.metric
+    own = data.to_dict().get("metric")
+    return own if isinstance(own, str) else None
+
+
+def _fitting(targets: Callable[[Metric | None], Targets], wish: Metric | None, asked: bool) -> Targets:
+    """The targets; a metric that only the data name gives way to the kind's own where it is not defined."""
+    if wish is None or asked:
+        return targets(wish)
+    try:
+        return targets(wish)
+    except ValueError:
+        return targets(None)
+
+
+def _inputs(
+    data: Data,
+    features: str,
+    counts: tuple[Any, Any],
+    coded: bool,
+    notes: list[str],
+) -> dict[str, Any]:
+    """Features of nodes and edges: numbers that are scaled, or codes of categories that are left as they are.
+
+    Args:
+        data: The graph, of a set all graphs as one.
+        features: How rows are scaled.
+        counts: Numbers of values that the data state for the columns of ``x`` and of ``edge_attr``.
+        coded: Whether whole numbers are taken for codes even if nothing is stated.
+        notes: Gets a sentence for each decision.
+    """
+    categories: list[tuple[int, ...] | None] = []
+    for key, count in zip(("x", "edge_attr"), counts, strict=True):
+        value = tensor_of(data, key)
+        value = value.unsqueeze(1) if value is not None and value.dim() == 1 and key == "edge_attr" else value
+        wanted = value is not None and (count is not None or (coded and features == "auto"))
+        categories.append(codes_of(value, key, count, notes) if wanted and value is not None else None)
+    found: dict[str, Any] = {"categories": categories[0], "edge_categories": categories[1]}
+    quiet: list[str] = []
+    x = features_of(data, quiet if categories[0] else notes)
+    edge_index = edge_index_of(data, x.size(0))
+    edge_attr = edge_attr_of(data, edge_index.size(1))
+    if categories[1] is not None and edge_attr is not None:
+        edge_attr = edge_attr.long()
+    found |= {
+        "edge_index": edge_index,
+        "edge_weight": edge_weight_of(data, edge_index.size(1)),
+        "edge_attr": edge_attr,
+    }
+    if categories[0] is not None:
+        return {**found, "x": x.long(), "normalisation": "none"}
+    x = layout(x)
+    # Before the scaling, whose last digits may differ from machine to machine.
+    found["raw_x"] = x
+    x, normalisation = normalise(x, features, notes)
+    return {**found, "x": x, "normalisation": normalisation}
+
+
+def _of_set(
+    given: GraphSet,
+    seed: int,
+    features: str,
+    level: str | None,
+    kind: str | None,
+    wish: Metric | None,
+    asked: bool,
+    notes: list[str],
+) -> tuple[dict[str, Any], Targets]:
+    data, pointers = joined(given)
+    y, level = labels_of_set(given, level, pointers)
+    notes.append(f"{len(given.graphs)} graphs with labels of {'their nodes' if level == NODE else 'each graph'}")
+    fields = _inputs(data, features, (given.categories, given.edge_categories), True, notes)
+    items = fields["x"].size(0) if level == NODE else len(given.graphs)
+    targets = _fitting(lambda metric: targets_of(y, items, str(level), None, kind, metric, notes), wish, asked)
+    classes = targets.y if targets.kind == CLASSIFICATION else None
+    if level == GRAPH:
+        roles = roles_of_graphs(given.split, items, classes, seed, notes)
+    elif given.split is None and masked(data):
+        roles = roles_of(data, items, classes, seed, notes)
+    else:
+        by_graph = roles_of_graphs(given.split, len(given.graphs), None, seed, notes)
+        graph = torch.repeat_interleave(torch.arange(len(given.graphs)), pointers[0].diff())
+        roles = {role: torch.isin(graph, index).nonzero().view(-1) for role, index in by_graph.items()}
+    return {**fields, "level": level, "roles": roles, "pointers": pointers, "pairs": None, "owner": None}, targets
+
+
+def _of_graph(
+    data: Data,
+    seed: int,
+    features: str,
+    level: str | None,
+    kind: str | None,
+    wish: Metric | None,
+    asked: bool,
+    notes: list[str],
+) -> tuple[dict[str, Any], Targets]:
+    counts = tuple(tuple(data[key]) if key in data else None for key in ("categories", "edge_categories"))
+    fields = _inputs(data, features, (counts[0], counts[1]), False, notes)
+    nodes, edge_index = fields["x"].size(0), fields["edge_index"]
+    level = _level(data, nodes, edge_index.size(1), level, notes)
+    fields |= {"level": level, "pointers": None, "pairs": None, "owner": None, "drawn": False, "undirected": False}
+    if level == PAIR:
+        links = links_of(data, edge_index, nodes, seed, notes)
+        metric = wish if wish is not None and (asked or LINK in wish.kinds) else metrics.find("roc_auc")
+        check_metric(metric, LINK)
+        fields |= {"roles": links.roles, "pairs": links.pairs, "owner": links.owner}
+        fields |= {"drawn": links.drawn, "undirected": links.undirected}
+        return fields, Targets(links.y, LINK, 1, metric)
+    items = nodes
+    y = tensor_of(data, "y")
+    if level == EDGE:
+        asked_for = tensor_of(data, "edge_label_index")
+        fields["pairs"] = edge_index if asked_for is None else edge_index_of(Data(edge_index=asked_for), nodes)
+        items = fields["pairs"].size(1)
+        y = y if asked_for is None else tensor_of(data, "edge_label")
+    if y is None:
+        raise ValueError(
+            f"the graph has no {'y' if level == NODE else 'labels of edges'}; expected the class of each {level}, "
+            f"int64 of shape [{level}s], or level='link' to predict its edges"
+        )
+    labels, count = y, stated(data, "num_classes")
+    targets = _fitting(lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes), wish, asked)
+    classes = targets.y if targets.kind == CLASSIFICATION else None
+    if level == EDGE and not masked(data):
+        fields["roles"] = roles_of_pairs(fields["pairs"], nodes, classes, seed, notes)
+    else:
+        fields["roles"] = roles_of(data, items, classes, seed, notes, level)
+    return fields, targets
+
+
+def _level(data: Data, nodes: int, edges: int, level: str | None, notes: list[str]) -> str:
+    """What the labels of one graph belong to, if their number leaves no doubt."""
+    if level == GRAPH:
+        raise ValueError("got one graph and level='graph'; expected several: a list of Data or a gnas.GraphSet")
+    if level is not None:
+        return level
+    y = tensor_of(data, "y")
+    if "edge_label_index" in data:
+        if y is not None:
+            raise ValueError(
+                "the graph has y and edge_label_index; expected a word on which of them to learn, try level='node', "
+                "level='edge' or level='link'"
+            )
+        label = tensor_of(data, "edge_label")
+        links = label is None or bool(((label == 0) | (label == 1)).all())
+        notes.append(f"edge_label_index asks for pairs, so this is {'link prediction' if links else 'at edge level'}")
+        return PAIR if links else EDGE
+    rows = y.size(0) if y is not None and y.dim() > 0 else nodes
+    if rows == edges and rows != nodes:
+        notes.append("y has one row for each edge, so the labels are taken as those of the edges (level='edge')")
+        return EDGE
+    if rows == edges == nodes:
+        notes.append("y fits nodes and edges alike and is taken as the nodes' (otherwise level='edge')")
+    return NODE
+
+
+def _check_ranking(targets: Targets, roles: Mapping[str, Tensor]) -> None:
+    """ROC-AUC and average precision need both values of a label in every role."""
+    if targets.metric.name not in ("roc_auc", "ap"):
+        return
+    for role in ROLES:
+        y = targets.y[roles[role]]
+        y = y.unsqueeze(1) if y.dim() == 1 else y
+        if not bool(((y == 1).any(dim=0) & (y == 0).any(dim=0)).any()):
+            raise ValueError(
+                f"the {role} split has no label with both values, so {targets.metric.name} is not defined there; "
+                "expected 0 and 1 in each split, try another split"
+            )

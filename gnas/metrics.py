@@ -1,0 +1,265 @@
+"""Metrics by name, each with its direction: what a network is judged by.
+
+=========  ======  ============================================================================================
+accuracy   higher  share of items whose highest score is their class's
+micro_f1   higher  F1 over all decisions together: of classes (where it is the accuracy), or of labels
+roc_auc    higher  area under the ROC curve; of several labels the mean, labels without both values left out
+ap         higher  average precision, likewise
+hits@K     higher  share of true pairs that score above the K-th best of the false ones
+mrr        higher  mean of one over the rank of a true pair among all false ones
+mae        lower   mean absolute error
+rmse       lower   root of the mean squared error
+=========  ======  ============================================================================================
+
+Accuracy, F1, ROC-AUC and average precision are torchmetrics'. Its hit rate and reciprocal rank are for retrieval,
+where each query has candidates of its own; those of link prediction rank against all false pairs and are written
+here. ``ogb:<data set>`` is OGB's own evaluator of that data set.
+
+A missing label is NaN, and every metric leaves it out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gnas.scale import Scale
+
+Function = Callable[[Tensor, Tensor], float]
+"""From scores ``[items, out_channels]`` and labels ``[items]`` or ``[items, labels]`` to a number."""
+
+CLASSIFICATION, MULTILABEL, REGRESSION, LINK = "classification", "multilabel", "regression", "link"
+KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, LINK)
+"""What labels are: one class of several; yes or no for each of several labels; numbers; whether a pair is an edge."""
+
+
+@dataclass(frozen=True)
+class Metric(Scale):
+    """A metric: call it with scores and labels.
+
+    Args:
+        name, higher_is_better, percent: See :class:`~gnas.scale.Scale`.
+        function: Scores ``[items, out_channels]`` and labels to a number.
+        kinds: The kinds of labels that it is defined for.
+        key: The name by which :func:`find` gives it again; None for a function of the user's own.
+    """
+
+    function: Function = lambda output, y: math.nan
+    kinds: tuple[str, ...] = KINDS
+    key: str | None = None
+
+    def __call__(self, output: Tensor, y: Tensor) -> float:
+        return float(self.function(output, y))
+
+
+def accuracy(output: Tensor, y: Tensor) -> float:
+    """Share of rows whose highest score is at their class."""
+    from torchmetrics.functional.classification import multiclass_accuracy
+
+    return float(multiclass_accuracy(output, y, output.size(1), average="micro", validate_args=False))
+
+
+def micro_f1(output: Tensor, y: Tensor) -> float:
+    """F1 over all decisions; a label is given where its score (a logit) is positive."""
+    if not y.is_floating_point():
+        return accuracy(output, y)
+    from torchmetrics.functional.classification import binary_f1_score
+
+    known = ~y.isnan()
+    return float(binary_f1_score((output[known] > 0).long(), y[known].long(), validate_args=False))
+
+
+def roc_auc(output: Tensor, y: Tensor) -> float:
+    """Area under the ROC curve, the mean over labels."""
+    from torchmetrics.functional.classification import binary_auroc
+
+    return _mean(binary_auroc, output, y)
+
+
+def average_precision(output: Tensor, y: Tensor) -> float:
+    """Average precision, the mean over labels."""
+    from torchmetrics.functional.classification import binary_average_precision
+
+    return _mean(binary_average_precision, output, y)
+
+
+def mae(output: Tensor, y: Tensor) -> float:
+    """Mean absolute error."""
+    known = ~y.isnan()
+    return float((output[known] - y[known]).abs().mean())
+
+
+def rmse(output: Tensor, y: Tensor) -> float:
+    """Root of the mean squared error."""
+    known = ~y.isnan()
+    return float((output[known] - y[known]).square().mean().sqrt())
+
+
+def hits(k: int) -> Function:
+    """Share of true pairs that score higher than the k-th best false one; all of them if there are fewer than k."""
+
+    def function(output: Tensor, y: Tensor) -> float:
+        true, false = _sides(output, y)
+        if false.numel() < k:
+            return 1.0
+        return float((true > false.topk(k).values[-1]).double().mean())
+
+    return function
+
+
+def mrr(output: Tensor, y: Tensor) -> float:
+    """Mean reciprocal rank of the true pairs among all false ones; between equals the mean of best and worst rank."""
+    true, false = _sides(output, y)
+    false = false.sort().values
+    above = false.numel() - torch.searchsorted(false, true, right=True)
+    equal = torch.searchsorted(false, true, right=True) - torch.searchsorted(false, true)
+    return float((1 / (1 + above + equal / 2)).mean())
+
+
+def scores(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """One score for each label, and the labels, both ``[items, labels]``: of two classes, the second one's lead."""
+    if not y.is_floating_point():
+        return (output[:, 1] - output[:, 0]).unsqueeze(1), y.unsqueeze(1).to(output.dtype)
+    return output.view(y.size(0), -1), y.view(y.size(0), -1)
+
+
+def _mean(function: Callable[..., Tensor], output: Tensor, y: Tensor) -> float:
+    found = []
+    for score, label in zip(*(part.t() for part in scores(output, y)), strict=True):
+        known = ~label.isnan()
+        score, label = score[known], label[known].long()
+        if 0 < int(label.sum()) < label.numel():
+            # torchmetrics puts scores outside of [0, 1] through a sigmoid, which in float32 makes high ones equal.
+            found.append(float(function(_ranks(score), label, validate_args=False)))
+    return sum(found) / len(found) if found else math.nan
+
+
+def _ranks(score: Tensor) -> Tensor:
+    """Scores by their order alone, in ``[0, 1]`` and float64, equal ones equal."""
+    if bool(score.isnan().any()):
+        return torch.full_like(score, math.nan, dtype=torch.float64)
+    values, ranks = score.unique(return_inverse=True)
+    return ranks.double() / max(values.numel() - 1, 1)
+
+
+def _sides(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    score, label = output.view(-1).double(), y.view(-1)
+    return score[label > 0], score[label == 0]
+
+
+_SHARES = (CLASSIFICATION, MULTILABEL)
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", True, True, accuracy, (CLASSIFICATION,), "accuracy"),
+        Metric("micro_f1", True, True, micro_f1, _SHARES, "micro_f1"),
+        Metric("roc_auc", True, True, roc_auc, (*_SHARES, LINK), "roc_auc"),
+        Metric("ap", True, True, average_precision, (*_SHARES, LINK), "ap"),
+        Metric("mrr", True, True, mrr, (LINK,), "mrr"),
+        Metric("mae", False, False, mae, (REGRESSION,), "mae"),
+        Metric("rmse", False, False, rmse, (REGRESSION,), "rmse"),
+    )
+}
+"""The metrics by name, but for ``hits@K`` and OGB's."""
+KNOWN = (*METRICS, "hits@K", "ogb:<data set>")
+
+
+def find(name: str) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if match := re.fullmatch(r"hits@([1-9]\d*)", name):
+        return Metric(name, True, True, hits(int(match[1])), (LINK,), name)
+    if name.startswith("ogb:"):
+        return _ogb(name.removeprefix("ogb:"))
+    raise ValueError(
+        f"got the metric {name!r}; expected one of {list(KNOWN)}, or a function of scores and labels with "
+        "higher_is_better=True or False"
+    )
+
+
+def own(function: Function, higher_is_better: bool | None) -> Metric:
+    """A function of the user's own as a metric."""
+    if not isinstance(higher_is_better, bool):
+        raise ValueError(
+            f"got a function as the metric and higher_is_better={higher_is_better!r}; expected True or False with it, "
+            "such as metric=function, higher_is_better=False for an error"
+        )
+    name = getattr(function, "__name__", type(function).__name__)
+    return Metric("own metric" if name == "<lambda>" else name, higher_is_better, False, function)
+
+
+# ------------------------------------------------------------------------------------------------ OGB's own evaluators
+
+_OGB = {
+    "rocauc": ("roc_auc", _SHARES),
+    "ap": ("ap", _SHARES),
+    "acc": ("accuracy", (CLASSIFICATION,)),
+    "rmse": ("rmse", (REGRESSION,)),
+    "mae": ("mae", (REGRESSION,)),
+    "mrr": ("mrr", (LINK,)),
+}
+_FOLDERS = {"ogbn": "nodeproppred", "ogbg": "graphproppred", "ogbl": "linkproppred"}
+
+
+def _ogb(name: str) -> Metric:
+    """OGB's evaluator of a data set as a metric."""
+    folder = _FOLDERS.get(name.split("-")[0])
+    if folder is None:
+        raise ValueError(f"got the metric 'ogb:{name}'; expected 'ogb:' and the name of an OGB data set, ogbg-molhiv")
+    with _quiet_ogb():
+        evaluator = importlib.import_module(f"ogb.{folder}.evaluate").Evaluator(name)
+    given = str(evaluator.eval_metric)
+    shown, kinds = _OGB.get(given, (given, (LINK,)))
+    function = _of_pairs if folder == "linkproppred" else _of_rows
+    higher = shown not in ("rmse", "mae")
+    return Metric(shown, higher, higher, lambda output, y: function(evaluator, output, y), kinds, f"ogb:{name}")
+
+
+def _of_rows(evaluator: Any, output: Tensor, y: Tensor) -> float:
+    if evaluator.eval_metric == "acc":
+        label, score = y.unsqueeze(1), output.argmax(dim=1, keepdim=True)
+    elif y.is_floating_point():
+        label, score = y.view(y.size(0), -1), output.view(y.size(0), -1)
+    else:
+        score, label = scores(output, y)
+    if bool(score.double().isnan().any()):
+        return math.nan
+    (value,) = evaluator.eval({"y_true": label.cpu().numpy(), "y_pred": score.cpu().numpy()}).values()
+    return float(value)
+
+
+def _of_pairs(evaluator: Any, output: Tensor, y: Tensor) -> float:
+    true, false = _sides(output, y)
+    if evaluator.eval_metric == "mrr":
+        ranked = evaluator.eval({"y_pred_pos": true, "y_pred_neg": false.expand(true.numel(), -1)})
+        return float(torch.as_tensor(ranked["mrr_list"]).double().mean())
+    (value,) = evaluator.eval({"y_pred_pos": true, "y_pred_neg": false}).values()
+    return float(value)
+
+
+@contextmanager
+def _quiet_ogb() -> Iterator[None]:
+    """Within, importing ogb asks no package index for its newest version: what it would ask with isn't found."""
+    before = sys.modules.get("outdated")
+    sys.modules["outdated"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules["outdated"]
+        else:
+            sys.modules["outdated"] = before

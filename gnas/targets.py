@@ -1,0 +1,196 @@
+"""Labels: what their items are (the level), what they say (the kind), and the loss that goes with them.
+
+Both are inferred where the data leave no doubt, and noted; where they don't, the error shows the call to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gnas import metrics
+from gnas.intake import dtype_name
+from gnas.metrics import CLASSIFICATION, LINK, MULTILABEL, REGRESSION, Metric
+
+NODE, EDGE, PAIR, GRAPH = "node", "edge", "link", "graph"
+LEVELS = (NODE, EDGE, PAIR, GRAPH)
+"""What a label belongs to: a node, an edge, a pair of nodes that may be an edge, a graph."""
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Checked labels.
+
+    Args:
+        y: int64 ``[items]`` classes, or float32 ``[items, labels]`` with NaN where one is missing.
+        kind: One of :data:`gnas.metrics.KINDS`.
+        out_channels: Columns of a network's output.
+        metric: What is measured.
+    """
+
+    y: Tensor
+    kind: str
+    out_channels: int
+    metric: Metric
+
+
+def targets_of(
+    y: Tensor,
+    items: int,
+    what: str,
+    classes: int | None,
+    kind: str | None,
+    metric: Metric | None,
+    notes: list[str],
+) -> Targets:
+    """Check labels and say what they are.
+
+    Args:
+        y: As they came.
+        items: Their number.
+        what: What an item is called in errors: ``"node"``.
+        classes: Number of classes that the data state, or None.
+        kind: The kind that the caller states, or None to infer it.
+        metric: The metric that the caller states, or None for the kind's own.
+        notes: Gets a sentence for each decision.
+    """
+    if kind is not None and kind not in metrics.KINDS[:3]:
+        raise ValueError(f"got kind={kind!r}; expected one of {list(metrics.KINDS[:3])}, or None to infer it from y")
+    if y.is_complex():
+        raise TypeError(f"y has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
+    kind = kind or _kind(y, items, what, metric)
+    if kind == CLASSIFICATION:
+        y, count = _classes_of(y, items, what, classes, notes)
+    else:
+        y, count = _columns_of(y, items, what, kind, notes)
+    metric = metric or _metric(kind, what, notes)
+    check_metric(metric, kind)
+    if kind == CLASSIFICATION and count > 2 and metric.name in ("roc_auc", "ap"):
+        raise ValueError(f"got the metric {metric.name!r} with {count} classes; expected two classes, try 'accuracy'")
+    if metric.key is not None and metric.key.startswith("ogb:") and kind == CLASSIFICATION and metric.name == "roc_auc":
+        notes.append("of the two classes' scores the evaluator gets the difference")
+    return Targets(y, kind, count, metric)
+
+
+def check_metric(metric: Metric, kind: str) -> None:
+    """Refuse a metric that is not defined for a kind of labels."""
+    if kind not in metric.kinds:
+        fitting = [name for name, other in metrics.METRICS.items() if kind in other.kinds]
+        raise ValueError(f"got the metric {metric.name!r} for {kind}; expected one that is defined for it: {fitting}")
+
+
+def _kind(y: Tensor, items: int, what: str, metric: Metric | None) -> str:
+    """What the labels are, if their type, their values and the metric leave no doubt."""
+    wide = y.dim() == 2 and y.size(0) == items and y.size(1) > 1
+    if not y.is_floating_point():
+        return MULTILABEL if wide and y.dtype == torch.bool else CLASSIFICATION
+    known = y[~y.isnan()]
+    binary = bool(((known == 0) | (known == 1)).all())
+    if metric is not None and len(metric.kinds) < len(metrics.KINDS):
+        if REGRESSION in metric.kinds:
+            return REGRESSION
+        if MULTILABEL in metric.kinds and binary:
+            return MULTILABEL
+    elif wide and binary:
+        return MULTILABEL
+    if bool((known != known.round()).any()) or (wide and not binary):
+        return REGRESSION
+    raise TypeError(
+        f"y has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what "
+        "these whole numbers are: if they are class numbers, try data.y = data.y.long(), for a regression try "
+        "metric='mae' or metric='rmse', for labels that are 0 or 1 metric='roc_auc'"
+    )
+
+
+def _metric(kind: str, what: str, notes: list[str]) -> Metric:
+    name = {CLASSIFICATION: "accuracy", REGRESSION: "mae", LINK: "roc_auc"}.get(kind)
+    if name is None:
+        name = "roc_auc" if what == GRAPH else "micro_f1"
+    if kind == REGRESSION:
+        notes.append("y holds numbers, so this is a regression, measured by the mean absolute error (metric='mae')")
+    elif kind == MULTILABEL:
+        notes.append(f"y says yes or no to several labels, measured by {name}")
+    return metrics.find(name)
+
+
+def _classes_of(y: Tensor, items: int, what: str, stated: int | None, notes: list[str]) -> tuple[Tensor, int]:
+    """Labels ``[items]`` in int64, and the number of classes."""
+    if y.is_floating_point():
+        if bool(y.isnan().any()) or bool((y != y.round()).any()):
+            raise ValueError(
+                f"y has dtype {dtype_name(y)} and entries that are no whole numbers; expected class numbers"
+            )
+        y = y.long()
+    if y.dim() == 2 and y.size(1) == 1 and items == y.size(0):
+        y = y.squeeze(1)
+        notes.append(f"labels came with shape [{items}, 1] and were squeezed")
+    if tuple(y.shape) != (items,):
+        hint = ""
+        if y.dim() == 2 and y.size(0) == items:
+            hint = ", for one-hot labels try y.argmax(dim=1), for several labels at once y.float()"
+        raise ValueError(f"y has shape {list(y.shape)}; expected one class for each {what}, [{items}]{hint}")
+    y = y.to(torch.long, copy=True)
+    return y, _count(y, stated, what)
+
+
+def _count(y: Tensor, stated: int | None, what: str) -> int:
+    """Number of classes: the one that the data state, otherwise the highest label and one more."""
+    low, high, distinct = int(y.min()), int(y.max()), int(torch.count_nonzero(y.sort().values.diff())) + 1
+    if low < 0:
+        raise ValueError(
+            f"y holds the label {low}; expected 0 or more (a {what} without a label may have 0 and be in no mask)"
+        )
+    if stated is not None and high >= stated:
+        raise ValueError(f"y holds the label {high} but num_classes is {stated}; expected 0 to {stated - 1}")
+    classes = high + 1 if stated is None else stated
+    # A label that is a slip would cost a network thousands of outputs; a few classes may well be missing in a part.
+    if stated is None and classes > 2 * distinct:
+        raise ValueError(
+            f"y holds the label {high} but only {distinct} different labels; expected 0 to {distinct - 1}, try "
+            f"data.y = data.y.unique(return_inverse=True)[1], or data.num_classes = {classes} if that is meant"
+        )
+    if classes < 2:
+        raise ValueError(f"y holds the label {high} alone; expected at least two classes")
+    return classes
+
+
+def _columns_of(y: Tensor, items: int, what: str, kind: str, notes: list[str]) -> tuple[Tensor, int]:
+    """Labels ``[items, labels]`` in float32; NaN where one is missing."""
+    y = y.unsqueeze(1) if y.dim() == 1 else y
+    if y.dim() != 2 or y.size(0) != items or y.size(1) == 0:
+        raise ValueError(f"y has shape {list(y.shape)}; expected a row of labels for each {what}, [{items}, labels]")
+    y = y.to(torch.float32, copy=True)
+    known = ~y.isnan()
+    if bool(y.isinf().any()):
+        raise ValueError("y holds infinite numbers; expected finite ones, or NaN where a label is missing")
+    if kind == MULTILABEL and bool(((y != 0) & (y != 1) & known).any()):
+        raise ValueError("y holds labels other than 0, 1 and NaN; expected only these, try kind='regression'")
+    if not bool(known.any(dim=0).all()):
+        empty = int((~known.any(dim=0)).nonzero()[0])
+        raise ValueError(f"column {empty} of y holds no label at all; expected one, try leaving that column out")
+    missing = y.numel() - int(known.sum())
+    if missing:
+        notes.append(f"{missing} of {y.numel()} labels are missing (NaN) and count for nothing")
+    return y, y.size(1)
+
+
+def loss_of(kind: str, metric: Metric) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean loss over labels: cross entropy; binary cross entropy; the absolute error for MAE, else the squared."""
+    if kind == CLASSIFICATION:
+        return F.cross_entropy
+    if kind in (MULTILABEL, LINK):
+        return lambda output, y: _known(F.binary_cross_entropy_with_logits, output.view_as(y), y)
+    error = F.l1_loss if metric.name == "mae" else F.mse_loss
+    return lambda output, y: _known(error, output.view_as(y), y)
+
+
+def _known(loss: Callable[..., Tensor], output: Tensor, y: Tensor) -> Tensor:
+    """The mean over the labels that are there; zero, with a gradient of zeros, where there is none."""
+    known = ~y.isnan()
+    if bool(known.all()):
+        return loss(output, y)
+    return loss(output[known], y[known]) if bool(known.any()) else output[known].sum()

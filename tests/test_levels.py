@@ -1,0 +1,467 @@
+"""Tasks of every level and kind: what is inferred, what a batch holds, and that batching changes no number."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import global_add_pool
+from torch_geometric.typing import WITH_METIS, WITH_PYG_LIB, WITH_TORCH_SPARSE
+
+from gnas.graphs import GraphSet
+from gnas.split import ROLES
+from gnas.task import Task
+
+GRAPHS = 40
+
+
+class Sums(nn.Module):
+    """Each node's neighbours' and own features, then for graphs their sum, for pairs their ends' sum."""
+
+    def __init__(self, channels: int = 3, outputs: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lin = nn.Linear(channels, outputs).double()
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
+        pool: bool = False,
+    ) -> Tensor:
+        x = x.to_dense().double() if x.layout != torch.strided else x.double()
+        x = x.index_add(0, edge_index[1], x[edge_index[0]])
+        if edge_label_index is not None:
+            x = x[edge_label_index[0]] + x[edge_label_index[1]]
+        return self.lin(x)
+
+
+class Pooled(Sums):
+    def forward(self, x: Tensor, edge_index: Tensor, *others: Any, **more: Any) -> Tensor:
+        return global_add_pool(super().forward(x, edge_index), more.get("batch"))
+
+
+def molecules(label: Callable[[int, torch.Generator], Tensor], count: int = GRAPHS, **more: Any) -> GraphSet:
+    """Small graphs of 2 to 7 nodes, with labels of one's own."""
+    generator = torch.Generator().manual_seed(0)
+    graphs = []
+    for i in range(count):
+        nodes = 2 + i % 6
+        edges = torch.randint(nodes, (2, 2 * nodes), generator=generator)
+        x = torch.randn(nodes, 3, generator=generator)
+        attr = torch.randn(2 * nodes, 2, generator=generator)
+        graphs.append(Data(x=x, edge_index=edges, edge_attr=attr, y=label(i, generator)))
+    part = torch.arange(count)
+    split = {"weights": part[part % 4 < 2], "architecture": part[part % 4 == 2], "test": part[part % 4 == 3]}
+    return GraphSet(tuple(graphs), split, **more)
+
+
+def classes(i: int, generator: torch.Generator) -> Tensor:
+    return torch.tensor([i // 2 % 2])
+
+
+def tasks(i: int, generator: torch.Generator) -> Tensor:
+    y = torch.randint(2, (1, 3), generator=generator).float()
+    y[0, i % 3] = math.nan
+    return y
+
+
+def number(i: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(1, generator=generator)
+
+
+LABELS = {"classes": classes, "tasks": tasks, "number": number}
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "metric", "outputs", "shape"),
+    [
+        ("classes", "classification", "accuracy", 2, [GRAPHS]),
+        ("tasks", "multilabel", "roc_auc", 3, [GRAPHS, 3]),
+        ("number", "regression", "mae", 1, [GRAPHS, 1]),
+    ],
+)
+def test_graph_tasks_are_inferred_and_told(labels: str, kind: str, metric: str, outputs: int, shape: list[int]) -> None:
+    task = Task.from_data(molecules(LABELS[labels]), name="mol")
+    assert (task.level, task.kind, task.metric.name, task.out_channels) == ("graph", kind, metric, outputs)
+    assert list(task.y.shape) == shape and task.num_graphs == GRAPHS
+    assert [task.index(role).numel() for role in ROLES] == [20, 10, 10]
+    assert task.inputs == {"edge_channels": 2}
+    described = task.describe()
+    assert json.loads(json.dumps(described)) == described
+    assert (described["level"], described["metric"], described["graphs"]) == ("graph", metric, GRAPHS)
+    assert described["higher_is_better"] == (metric != "mae")
+    if kind != "classification":
+        assert any(metric in note or "mean absolute error" in note for note in task.notes)
+
+
+@given(size=st.integers(1, 25), labels=st.sampled_from(list(LABELS)))
+def test_loss_and_metric_do_not_depend_on_the_batching(size: int, labels: str) -> None:
+    data = molecules(LABELS[labels])
+    whole, parted = Task.from_data(data), Task.from_data(data, batch_size=size)
+    model = Pooled(outputs=whole.out_channels)
+    assert whole.digest() == parted.digest()
+    found, expected = parted.measure(model), whole.measure(model)
+    for role in ("weights", "architecture"):
+        assert found[role] == pytest.approx(expected[role])
+        batches = list(parted.batches(role))
+        assert len(batches) == -(-parted.index(role).numel() // size)
+        assert sum(batch.index[role].numel() for batch in batches) == parted.index(role).numel()
+    assert parted.test(model) == pytest.approx(whole.test(model))
+
+
+def test_missing_labels_change_nothing() -> None:
+    given_graphs = molecules(tasks)
+    task = Task.from_data(given_graphs)
+    (batch,) = task.batches("weights")
+    output = task.forward(Pooled(outputs=3), batch)
+    known = ~batch.y.isnan()
+    expected = nn.functional.binary_cross_entropy_with_logits(output[known], batch.y[known].double())
+    assert torch.allclose(task.loss(output, batch, "weights").double(), expected)
+    output = output.detach().requires_grad_()
+    task.loss(output, batch, "weights").backward()
+    assert output.grad is not None and bool((output.grad[~known] == 0).all()) and bool((output.grad[known] != 0).all())
+    assert any("labels are missing (NaN)" in note for note in task.notes)
+
+
+@pytest.mark.parametrize(("metric", "loss"), [("mae", nn.functional.l1_loss), ("rmse", nn.functional.mse_loss)])
+def test_the_loss_of_a_regression_goes_with_its_metric(metric: str, loss: Any) -> None:
+    task = Task.from_data(molecules(number), metric=metric)
+    (batch,) = task.batches("weights")
+    output = task.forward(Pooled(outputs=1), batch)
+    assert torch.allclose(task.loss(output, batch, "weights"), loss(output, batch.y))
+    measured = task.measure(Pooled(outputs=1), ("weights",))["weights"]
+    assert measured[1] == pytest.approx(measured[0] if metric == "mae" else math.sqrt(measured[0]))
+    assert not task.higher_is_better
+
+
+def test_an_epoch_sees_each_graph_of_the_weights_once_and_no_test_graph() -> None:
+    task = Task.from_data(molecules(number), batch_size=6)
+    named = {float(value): i for i, value in enumerate(task.y)}
+    orders = []
+    for seed in (0, 0, 1):
+        steps = list(task.steps(torch.Generator().manual_seed(seed)))
+        assert len(steps) == 4
+        seen = [[named[float(v)] for v in step["weights"].y] for step in steps]
+        assert sorted(i for part in seen for i in part) == task.index("weights").tolist()
+        others = {named[float(v)] for step in steps for v in step["architecture"].y}
+        assert others <= set(task.index("architecture").tolist())
+        orders.append(seen)
+    assert orders[0] == orders[1] != orders[2]
+    small = Task.from_data(molecules(number))
+    (first,), (second,) = list(small.steps(torch.Generator())), list(small.steps(torch.Generator()))
+    assert first["weights"] is second["weights"], "a small set is one batch, made once"
+
+
+def ppi(masks: bool = False) -> GraphSet:
+    """Graphs with labels of their nodes; the split is by graph, or by node in each graph."""
+    generator = torch.Generator().manual_seed(1)
+    graphs = []
+    for i in range(6):
+        nodes = 8 + i
+        data = Data(
+            x=torch.randn(nodes, 3, generator=generator),
+            edge_index=torch.randint(nodes, (2, 20), generator=generator),
+            y=torch.randint(2, (nodes, 4), generator=generator).float(),
+        )
+        if masks:
+            part = torch.arange(nodes) % 4
+            data.train_mask, data.val_mask, data.test_mask = part < 2, part == 2, part == 3
+        graphs.append(data)
+    split = {"weights": torch.tensor([0, 1, 3]), "architecture": torch.tensor([2]), "test": torch.tensor([4, 5])}
+    return GraphSet(tuple(graphs), None if masks else split)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_several_graphs_with_labels_of_their_nodes(masks: bool, size: int) -> None:
+    data = ppi(masks)
+    task = Task.from_data(data, batch_size=size)
+    assert (task.level, task.kind, task.metric.name, task.out_channels) == ("node", "multilabel", "micro_f1", 4)
+    model = Sums(outputs=4)
+    outputs = torch.cat([model(graph.x, graph.edge_index) for graph in data.graphs])
+    y = torch.cat([graph.y for graph in data.graphs])
+    for role, (loss, metric) in task.measure(model).items():
+        index = task.index(role)
+        expected = nn.functional.binary_cross_entropy_with_logits(outputs[index], y[index].double())
+        assert loss == pytest.approx(float(expected))
+        assert metric == pytest.approx(task.metric(outputs[index], y[index]))
+    seen = torch.cat([step["weights"].y[step["weights"].index["weights"]] for step in task.steps(torch.Generator())])
+    assert seen.shape == (task.index("weights").numel(), 4)
+
+
+def node_graph(**changes: Any) -> Data:
+    generator = torch.Generator().manual_seed(0)
+    part = torch.arange(60) % 5
+    data = Data(
+        x=torch.randn(60, 3, generator=generator),
+        edge_index=torch.randint(60, (2, 240), generator=generator),
+        y=torch.arange(60) % 2,
+        train_mask=part < 2,
+        val_mask=part == 2,
+        test_mask=part > 2,
+    )
+    for key, value in changes.items():
+        data[key] = value
+    return data
+
+
+def test_a_whole_graph_is_one_batch_for_both_roles_and_draws_nothing() -> None:
+    task, generator = Task.from_data(node_graph()), torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    (step,) = task.steps(generator)
+    assert step["weights"] is step["architecture"] is next(task.batches("weights"))
+    assert torch.equal(generator.get_state(), before)
+    runs = []
+
+    class Counted(Sums):
+        def forward(self, *inputs: Any, **more: Any) -> Tensor:
+            runs.append(1)
+            return super().forward(*inputs, **more)
+
+    task.measure(Counted())
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize("parts", [1, 3, 7])
+def test_parts_of_a_graph_are_its_induced_subgraphs(parts: int) -> None:
+    data = node_graph(edge_attr=torch.arange(240), edge_weight=torch.arange(240) + 1.0)
+    data.x[:, 0] = torch.arange(60)
+    task = Task.from_data(data, loader="random", parts=parts)
+    steps = list(task.steps(torch.Generator().manual_seed(0)))
+    seen: list[int] = []
+    for step in steps:
+        batch = step["weights"]
+        nodes = batch.x[:, 0].long()
+        index = batch.index["weights"]
+        seen += nodes[index].tolist()
+        assert torch.equal(batch.y, data.y[nodes]) and bool(data.train_mask[nodes[index]].all())
+        edges = nodes[batch.edge_index]
+        among = torch.isin(data.edge_index, nodes).all(dim=0)
+        assert batch.edge_attr is not None and batch.edge_weight is not None
+        kept = batch.edge_attr.view(-1).long()
+        assert sorted(kept.tolist()) == among.nonzero().view(-1).tolist()
+        assert torch.equal(edges, data.edge_index[:, kept]) and torch.equal(batch.edge_weight, kept + 1.0)
+        other = step["architecture"]
+        assert bool(data.val_mask[other.x[:, 0].long()[other.index["architecture"]]].all())
+    assert sorted(seen) == data.train_mask.nonzero().view(-1).tolist()
+    again = [step["weights"].x for step in task.steps(torch.Generator().manual_seed(0))]
+    assert all(torch.equal(step["weights"].x, x) for step, x in zip(steps, again, strict=True))
+
+
+def test_one_part_is_the_whole_graph_and_measuring_is_whole_unless_asked() -> None:
+    data = node_graph()
+    whole = Task.from_data(data).measure(Sums())
+    assert Task.from_data(data, loader="random", parts=4).measure(Sums()) == whole
+    one = Task.from_data(data, loader="random", parts=1, measure="parts")
+    assert one.measure(Sums())["weights"] == pytest.approx(whole["weights"])
+    parted = Task.from_data(data, loader="random", parts=4, measure="parts")
+    drawn = torch.get_rng_state()
+    found = parted.measure(Sums())
+    assert found == parted.measure(Sums()) != whole and torch.equal(torch.get_rng_state(), drawn)
+    (step,) = one.steps(torch.Generator())
+    model, (batch,) = Sums(), Task.from_data(data).batches("weights")
+    loss = one.loss(one.forward(model, step["weights"]), step["weights"], "weights")
+    assert torch.allclose(loss, one.loss(one.forward(model, batch), batch, "weights"))
+
+
+def test_sparse_features_stay_sparse_in_parts() -> None:
+    x = (torch.rand(60, 100, generator=torch.Generator().manual_seed(0)) < 0.03).float()
+    task = Task.from_data(node_graph(x=x), loader="random", parts=3)
+    for step in task.steps(torch.Generator()):
+        assert step["weights"].x.layout == torch.sparse_csr
+        assert task.forward(Sums(100), step["weights"]).size(1) == 2
+
+
+@pytest.mark.skipif(WITH_METIS or WITH_PYG_LIB or WITH_TORCH_SPARSE, reason="what these loaders need is installed")
+@pytest.mark.parametrize("loader", ["cluster", "neighbor"])
+def test_loaders_that_need_more_say_so(loader: str) -> None:
+    with pytest.raises(ValueError, match=r"needs pyg-lib or torch-sparse, .* try loader='random'"):
+        Task.from_data(node_graph(), loader=loader)
+
+
+def test_clusters_are_read_as_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch_geometric.loader import ClusterData
+
+    def metis(self: Any, edge_index: Tensor, num_nodes: int) -> Tensor:
+        return torch.arange(num_nodes) % self.num_parts
+
+    monkeypatch.setattr("torch_geometric.typing.WITH_METIS", True)
+    monkeypatch.setattr(ClusterData, "_metis", metis)
+    data = node_graph()
+    data.x[:, 0] = torch.arange(60)
+    task = Task.from_data(data, loader="cluster", parts=6, batch_size=2)
+    steps = list(task.steps(torch.Generator().manual_seed(0)))
+    assert len(steps) == 3
+    seen = torch.cat([step["weights"].x[:, 0].long()[step["weights"].index["weights"]] for step in steps])
+    assert sorted(seen.tolist()) == data.train_mask.nonzero().view(-1).tolist()
+    for step in steps:
+        nodes = step["weights"].x[:, 0].long()
+        assert len({int(node) % 6 for node in nodes}) == 2
+        among = torch.isin(data.edge_index, nodes).all(dim=0)
+        assert step["weights"].edge_index.size(1) == int(among.sum())
+
+
+def test_labels_of_edges() -> None:
+    generator = torch.Generator().manual_seed(0)
+    half = torch.randint(50, (2, 80), generator=generator)
+    edge_index = torch.cat([half, half.flip(0)], dim=1)
+    y = (half.sum(dim=0) % 3).repeat(2)
+    data = Data(x=torch.randn(50, 3, generator=generator), edge_index=edge_index, y=y)
+    task = Task.from_data(data)
+    assert (task.level, task.kind, task.out_channels) == ("edge", "classification", 3)
+    assert any("one row for each edge" in note for note in task.notes)
+    roles = torch.full((160,), -1)
+    for number_, role in enumerate(ROLES):
+        roles[task.index(role)] = number_
+    assert bool((roles[:80] == roles[80:]).all()), "an edge and its reverse have the same role"
+    (batch,) = task.batches("weights")
+    output = task.forward(Sums(outputs=3), batch)
+    assert output.shape == (160, 3) and torch.isfinite(task.loss(output, batch, "weights"))
+    numbers = Data(x=data.x, edge_index=edge_index, y=torch.randn(160, generator=generator))
+    assert Task.from_data(numbers, metric="rmse").kind == "regression"
+
+
+def test_numbers_and_several_labels_of_nodes() -> None:
+    numbers = Task.from_data(node_graph(y=torch.randn(60)))
+    assert (numbers.kind, numbers.metric.name, numbers.y.shape) == ("regression", "mae", (60, 1))
+    labels = Task.from_data(node_graph(y=torch.randint(2, (60, 4)).bool()))
+    assert (labels.kind, labels.metric.name, labels.out_channels) == ("multilabel", "micro_f1", 4)
+    named = Task.from_data(node_graph(metric="roc_auc"))
+    assert (named.kind, named.metric.name, named.out_channels) == ("classification", "roc_auc", 2)
+    whole = Task.from_data(node_graph(y=torch.arange(60).float()), metric="mae")
+    assert whole.kind == "regression"
+    assert Task.from_data(node_graph(y=torch.arange(60).float()), kind="regression").metric.name == "mae"
+
+
+def test_a_metric_of_ones_own() -> None:
+    def worst(output: Tensor, y: Tensor) -> float:
+        return float((output - y).abs().max())
+
+    task = Task.from_data(node_graph(y=torch.randn(60)), metric=worst, higher_is_better=False)
+    assert not task.higher_is_better and task.describe()["metric_key"] is None
+    model = Sums(outputs=1)
+    (batch,) = task.batches("weights")
+    index = task.index("weights")
+    expected = float((task.forward(model, batch)[index] - task.y[index]).abs().max())
+    assert task.measure(model)["weights"][1] == pytest.approx(expected)
+
+
+def test_codes_of_categories_stay_codes() -> None:
+    data = molecules(number)
+    for i, graph in enumerate(data.graphs):
+        graph.x = torch.stack([torch.arange(graph.num_nodes) % 5, torch.full((graph.num_nodes,), i % 3)], dim=1)
+        graph.edge_attr = torch.arange(graph.num_edges) % 4
+    task = Task.from_data(data)
+    assert task.x.dtype == torch.long and task.edge_attr is not None and task.edge_attr.dtype == torch.long
+    assert task.inputs == {"edge_channels": 1, "categories": (5, 3), "edge_categories": (4,)}
+    stated = GraphSet(data.graphs, data.split, categories=(10, 3), edge_categories=(7,))
+    assert Task.from_data(stated).categories == (10, 3)
+    floats = Task.from_data(data, features="none")
+    assert floats.x.dtype == torch.float32 and floats.categories is None
+    with pytest.raises(ValueError, match=r"less than \[4, 3\]"):
+        Task.from_data(GraphSet(data.graphs, data.split, categories=(4, 3)))
+
+
+def broken(change: Callable[[Data], None], which: int = 3) -> GraphSet:
+    data = molecules(classes)
+    change(data.graphs[which])
+    return data
+
+
+def no_edges(graph: Data) -> None:
+    del graph.edge_attr
+
+
+BAD: dict[str, tuple[Callable[[], Any], str]] = {
+    "one graph": (lambda: Task.from_data(node_graph(), level="graph"), "one graph and level='graph'; expected several"),
+    "level": (lambda: Task.from_data(node_graph(), level="nodes"), "level='nodes'; expected one of"),
+    "kind": (lambda: Task.from_data(node_graph(), kind="classes"), "kind='classes'; expected one of"),
+    "metric": (lambda: Task.from_data(node_graph(), metric="mae"), "metric 'mae' for classification; expected one"),
+    "three classes": (
+        lambda: Task.from_data(node_graph(y=torch.arange(60) % 3), metric="roc_auc"),
+        "'roc_auc' with 3 classes; expected two",
+    ),
+    "empty": (lambda: Task.from_data([]), "a set of 0 graphs"),
+    "lacks": (lambda: Task.from_data(broken(no_edges)), "graph 3 has no edge_attr, and graph 0 has"),
+    "beyond": (
+        lambda: Task.from_data(broken(lambda g: g.edge_index.fill_(99))),
+        "edge_index of graph 3 holds the edge 99 to 99; expected nodes from 0 to 4",
+    ),
+    "features": (
+        lambda: Task.from_data(broken(lambda g: setattr(g, "x", g.x[:, :2]))),
+        r"graph 3 has x of shape \[5, 2\]; expected \[nodes, 3\]",
+    ),
+    "labels": (
+        lambda: Task.from_data(broken(lambda g: setattr(g, "y", torch.zeros(4).long()))),
+        r"the labels of the graphs have the shapes \[1\] for 2 nodes",
+    ),
+    "node labels": (lambda: Task.from_data(molecules(classes), level="node"), "expected level='graph'"),
+    "links of sets": (lambda: Task.from_data(molecules(classes), level="link"), "set of graphs and level='link'"),
+    "loader of sets": (lambda: Task.from_data(molecules(classes), loader="random"), "for a set of graphs; expected"),
+    "loader of links": (lambda: Task.from_data(node_graph(), level="link", loader="random"), "one graph at link level"),
+    "no use": (lambda: Task.from_data(node_graph(), batch_size=3), "has no use for it; expected None"),
+    "parts to measure": (lambda: Task.from_data(node_graph(), measure="parts"), "expected 'random' or 'cluster'"),
+    "loader": (lambda: Task.from_data(node_graph(), loader="all"), "loader='all'; expected one of"),
+    "parts": (lambda: Task.from_data(node_graph(), loader="random", parts=0), "parts=0; expected a whole number"),
+    "one value": (
+        lambda: Task.from_data(node_graph(y=torch.where(node_graph().val_mask, 0, node_graph().y), metric="roc_auc")),
+        "the architecture split has no label with both values",
+    ),
+    "no label": (
+        lambda: Task.from_data(node_graph(y=torch.cat([torch.rand(60, 1), torch.full((60, 1), math.nan)], dim=1))),
+        "column 1 of y holds no label at all",
+    ),
+    "split beyond": (
+        lambda: Task.from_data(
+            GraphSet(molecules(classes).graphs, {"weights": torch.arange(9), "test": torch.tensor([40])})
+        ),
+        "the role 'test' of the split holds positions from 40 to 40; expected different ones from 0 to 39",
+    ),
+    "split shared": (
+        lambda: Task.from_data(
+            GraphSet(molecules(classes).graphs, {"weights": torch.arange(9), "test": torch.arange(8, 9)})
+        ),
+        "share 1 graphs; expected none",
+    ),
+    "split roles": (
+        lambda: Task.from_data(GraphSet(molecules(classes).graphs, {"train": torch.arange(9)})),
+        r"has the roles \['train'\]; expected",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_does_not_fit_is_refused_in_one_sentence(bad: str) -> None:
+    make, message = BAD[bad]
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_sets_without_a_split_get_a_seeded_one() -> None:
+    graphs = molecules(classes).graphs
+    task = Task.from_data(list(graphs), seed=2)
+    assert [task.index(role).numel() for role in ROLES] == [32, 4, 4]
+    assert any("the set had no split" in note for note in task.notes)
+    assert task.digest() == Task.from_data(list(graphs), seed=2).digest() != Task.from_data(list(graphs)).digest()
+    carved = GraphSet(graphs, {"weights": torch.arange(20), "test": torch.arange(20, 40)})
+    assert [Task.from_data(carved).index(role).numel() for role in ROLES] == [15, 5, 20]
+
+
+def test_to_moves_everything_of_a_set() -> None:
+    task = Task.from_data(molecules(number)).to("meta")
+    tensors = [task.x, task.edge_index, task.edge_attr, task.y, task.pointers, *task.roles.values()]
+    assert all(tensor is not None and tensor.device.type == "meta" for tensor in tensors)
