@@ -47,6 +47,7 @@ LAYERS = (
     "split",
     "intake",
     "data",
+    "graphs",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}
 
