@@ -8,12 +8,10 @@ are allowed while it reads.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import difflib
 import sys
 import warnings
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +22,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from gnas.data.cache import Raw, fetch
-from gnas.data.saved import SAFE_CLASSES, quiet_sparse
+from gnas.data.saved import graphs_allowed
 from gnas.data.splits import numbered
 from gnas.graphs import GraphSet
 
@@ -70,11 +68,6 @@ def quiet_import(module: str) -> ModuleType:
         sys.modules.update(held)  # type: ignore[arg-type]
 
 
-def evaluator(name: str) -> Any:
-    """OGB's evaluator of a data set; ``evaluator.eval({"y_true": ..., "y_pred": ...})``, both ``[items, tasks]``."""
-    return quiet_import(_home(name)).Evaluator(_proper(name))
-
-
 def information(name: str) -> dict[str, str]:
     """What OGB's own table says of a data set: ``"eval metric"``, ``"task type"``, ``"num tasks"`` and more."""
     home = Path(str(quiet_import(_home(name)).__file__)).parent
@@ -116,7 +109,8 @@ def _nodes(name: str) -> Raw[Data]:
     def read(root: Path) -> Data:
         dataset, split = _dataset(name, root, "PygNodePropPredDataset")
         data = dataset[0]
-        data.y = data.y.view(-1) if data.y.size(1) == 1 else data.y
+        # Several tasks are several labels of yes or no, whatever their type; some may be missing.
+        data.y = data.y.view(-1) if data.y.size(1) == 1 else data.y.float()
         if name == "ogbn-papers100m":  # a paper without a class has NaN, and is in no part of the split
             data.y = data.y.nan_to_num(0).long()
         _homogeneous(name, data)
@@ -145,8 +139,11 @@ def _molecules(name: str) -> Raw[GraphSet]:
     def read(root: Path) -> GraphSet:
         dataset, split = _dataset(name, root, "PygGraphPropPredDataset")
         features = quiet_import("ogb.utils.features")
+        graphs = tuple(dataset[i] for i in range(len(dataset)))
+        for graph in graphs:
+            graph.y = graph.y if graph.y.size(1) == 1 else graph.y.float()
         return GraphSet(
-            graphs=tuple(dataset[i] for i in range(len(dataset))),
+            graphs=graphs,
             split={role: split[word].long().sort().values for word, role in ROLES.items()},
             metric=f"ogb:{name}",
             name=name,
@@ -170,16 +167,16 @@ def _dataset(name: str, root: Path, kind: str) -> tuple[Any, dict[str, Tensor]]:
     if folder.is_dir() and not (folder / f"RELEASE_v{about['version']}.txt").exists():
         # Where it is missing ogb asks whether to download everything anew.
         (folder / f"RELEASE_v{about['version']}.txt").touch()
-    with _readable():
-        dataset = Unasked(_proper(name), root=str(root))
+    with graphs_allowed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = Unasked(_proper(name), root=str(root), pre_transform=_plain)
         return dataset, dataset.get_idx_split()
 
 
-@contextlib.contextmanager
-def _readable() -> Iterator[None]:
-    with quiet_sparse(), torch.serialization.safe_globals(SAFE_CLASSES):
-        warnings.simplefilter("ignore")
-        yield
+def _plain(data: Data) -> Data:
+    """Without the NumPy number that ogb counts the nodes of its largest graph by, which torch would refuse."""
+    data.num_nodes = int(data.num_nodes)
+    return data
 
 
 def _download(name: str, url: str, unpacked: str, folder: Path) -> None:

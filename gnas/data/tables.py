@@ -207,14 +207,14 @@ def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
             f"{edges.path} has the columns {labels}, but gnas reads no labels of edges from CSV; save a Data with "
             "edge_label_index and edge_label instead"
         )
-    weight = edges.number("weight").unsqueeze(1) if "weight" in edges.columns else None
-    attr = edges.numbers()
+    weight = edges.number("weight") if "weight" in edges.columns else None
+    of_edges = {"edge_weight": weight, "edge_attr": edges.numbers()}
     if both_ways:
-        ends, (weight, attr) = to_undirected(ends, [weight, attr], nodes.rows, reduce="mean")
-    weight = None if weight is None else weight.squeeze(1)
+        present = {key: value for key, value in of_edges.items() if value is not None}
+        ends, values = to_undirected(ends, list(present.values()), nodes.rows, reduce="mean")
+        of_edges = dict(zip(present, values))
     masks = {MASKS[role]: mask for role, mask in roles.items()}
-    given = {"x": x, "y": y, "edge_index": ends, "edge_weight": weight, "edge_attr": attr, **masks}
-    for key, value in given.items():
+    for key, value in {"x": x, "y": y, "edge_index": ends, **of_edges, **masks}.items():
         if value is not None:
             data[key] = value
     return data
