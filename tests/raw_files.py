@@ -45,7 +45,10 @@ def masks(folder: Path, name: str, nodes: int) -> None:
     """Ten splits in Geom-GCN's form; in split i the first i + 1 nodes train."""
     for i in range(10):
         train, val = np.arange(nodes) <= i, np.arange(nodes) == i + 1
-        np.savez(folder / f"{name}_split_0.6_0.2_{i}.npz", train_mask=train, val_mask=val, test_mask=~(train | val))
+        parts = {"train_mask": train, "val_mask": val, "test_mask": ~(train | val)}
+        np.savez(
+            folder / f"{name}_split_0.6_0.2_{i}.npz", **{key: part.astype(np.uint8) for key, part in parts.items()}
+        )
 
 
 def geom_gcn(folder: Path, name: str, nodes: int = 20) -> Path:

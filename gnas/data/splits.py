@@ -48,7 +48,7 @@ def column(data: Data, split: int, name: str) -> Data:
             "folder with a split"
         )
     for key, mask in masks.items():
-        data[key] = mask[:, numbered(split, mask.size(1), name)].contiguous()
+        data[key] = mask[:, numbered(split, mask.size(1), name)].bool()
     return data
 
 

@@ -36,6 +36,7 @@ def test_geom_gcn_counts(name: str, sizes: list[int], data_root: Path) -> None:
     assert [int(splits[0][f"{part}_mask"].sum()) for part in ("train", "val", "test")] == sizes
     assert len({tuple(data.test_mask.tolist()) for data in splits}) == 10
     assert torch.equal(splits[9].edge_index, load(name, data_root).edge_index)
+    assert splits[0].train_mask.dtype == torch.bool, "the files hold bytes"
 
 
 def test_the_ten_splits_take_the_graph_from_the_public_folder(tmp_path: Path, cache: Path) -> None:
