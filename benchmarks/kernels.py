@@ -59,10 +59,13 @@ class Case:
 def cora() -> Case:
     """Cora with its bag-of-words features, or a graph of its size."""
     if os.environ.get("GNAS_DATA"):
+        from torch_geometric.data import Data
+
         import gnas
         from gnas.data import quiet_sparse
 
         data = gnas.load("cora")
+        assert isinstance(data, Data)
         with quiet_sparse():
             words = data.x.to_sparse_csr()
         return Case("cora", data.edge_index, data.num_nodes, 64, words)

@@ -40,6 +40,7 @@ def networks(data: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
 def measure(data: str, root: str | None) -> None:
     """Train each network that has no result yet, and measure it on the nodes without a role."""
     import torch
+    from torch_geometric.data import Data
 
     import gnas
     from gnas.baselines import BASELINES
@@ -48,6 +49,7 @@ def measure(data: str, root: str | None) -> None:
 
     torch.set_num_threads(1)
     graph = gnas.load(data, root=root)
+    assert isinstance(graph, Data)
     graph.test_mask = ~(graph.train_mask | graph.val_mask | graph.test_mask)
     task = gnas.Task.from_data(graph, name=data)
     for name, row, result in networks(data):

@@ -1,0 +1,289 @@
+"""A user's own graphs from a folder of CSV files, each with a header.
+
+``nodes.csv``, a row for each node:
+
+* ``id``: any text, each once;
+* ``graph``: in which graph it is, where there are several;
+* ``label``, or several columns ``label_...``: what is to be predicted of the node;
+* ``split``: ``train``, ``val`` or ``test``, or nothing for a node in no part;
+* every other column is a feature, a number. Nodes without features get their degrees, one-hot.
+
+``edges.csv``, a row for each edge: ``source`` and ``target``, ids of nodes (``u`` and ``v`` instead for edges without a
+direction, of which each becomes two), ``graph`` where an id may stand in several graphs, ``weight``; every other column
+is an edge attribute, a number.
+
+``graphs.csv``, for labels of whole graphs: ``graph``, ``label`` or ``label_...``, ``split``.
+
+Labels that are whole numbers are classes as they stand; text is a class, numbered in the order of the alphabet; other
+numbers (write 3.0, not 3) are values to predict. Several label columns are several tasks, with empty fields where a
+label is not known. In a single one a field may be empty only if its row is in no part of the split.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from gnas.data.cache import brief
+from gnas.data.splits import MASKS, WORDS
+from gnas.data.tu import degrees
+from gnas.graphs import GraphSet
+
+LAYOUT = (
+    "expected nodes.csv (id, features, label, split) and edges.csv (source, target, weight, attributes); for several "
+    "graphs a column graph, and graphs.csv (graph, label, split) where the graphs have labels"
+)
+MISSING = float("nan")
+
+
+@dataclass
+class Table:
+    """A CSV file: texts by column. A column that is taken is gone, so those that are left in the end are features."""
+
+    path: Path
+    columns: dict[str, list[str]]
+    lines: list[int]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows below the header."""
+        return len(self.lines)
+
+    def take(self, name: str) -> list[str]:
+        """The texts of a column that has to be there."""
+        if name not in self.columns:
+            raise ValueError(f"{self.path} has no column {name!r}, only {list(self.columns)}; {LAYOUT}")
+        return self.columns.pop(name)
+
+    def roles(self) -> dict[str, Tensor]:
+        """The rows of each role, bool ``[rows]``, from the column ``split``; empty without it."""
+        if "split" not in self.columns:
+            return {}
+        texts = [text.lower() for text in self.take("split")]
+        for row, text in enumerate(texts):
+            if text and text not in WORDS:
+                raise self.wrong(row, "split", text, f"one of {list(WORDS)}, or nothing")
+        masks = {role: torch.tensor([WORDS.get(text) == role for text in texts]) for role in MASKS}
+        return {role: mask for role, mask in masks.items() if mask.any()}
+
+    def labels(self, roles: dict[str, Tensor]) -> Tensor | None:
+        """``[rows]`` from the column ``label``, ``[rows, tasks]`` from columns ``label_...``, None without them."""
+        several = [name for name in self.columns if name.startswith("label_")]
+        if "label" not in self.columns:
+            return torch.stack([self._label(name)[0].float() for name in several], dim=1) if several else None
+        if several:
+            raise ValueError(f"{self.path} has the columns label and {several}; expected the one or the others")
+        unknown = [row for row, text in enumerate(self.columns["label"]) if not text]
+        if unknown and not roles:
+            raise self.wrong(unknown[0], "label", "", "a label, or a column split that leaves this row out")
+        for row in unknown:
+            if any(bool(mask[row]) for mask in roles.values()):
+                raise self.wrong(row, "label", "", "a label, because the row is in a part of the split")
+        y, classes = self._label("label")
+        # A row without a label is in no part, so what stands there is never read.
+        return y.nan_to_num(0.0).to(torch.long if classes else torch.float)
+
+    def _label(self, name: str) -> tuple[Tensor, bool]:
+        """A column of labels as float64 with NaN where the field is empty, and whether they are classes."""
+        texts = self.take(name)
+        known = [text for text in texts if text]
+        if not known:
+            raise ValueError(f"the column {name!r} of {self.path} is empty; expected labels")
+        if all(map(_numeric, known)):
+            numbers = [float(text) if text else MISSING for text in texts]
+            return torch.tensor(numbers, dtype=torch.float64), all(map(_whole, known))
+        classes = {text: float(number) for number, text in enumerate(sorted(set(known)))}
+        return torch.tensor([classes.get(text, MISSING) for text in texts], dtype=torch.float64), True
+
+    def number(self, name: str) -> Tensor:
+        """A column of finite numbers, float32 ``[rows]``."""
+        texts = self.take(name)
+        try:
+            values = np.array(texts, dtype=np.float64)
+        except ValueError:
+            values = np.array([float(text) if _numeric(text) else MISSING for text in texts])
+        for row in np.flatnonzero(~np.isfinite(values))[:1].tolist():
+            raise self.wrong(row, name, texts[row], "a finite number (a text can become a column of 0 and 1 a value)")
+        return torch.from_numpy(values).float()
+
+    def numbers(self) -> Tensor | None:
+        """All columns that are left, float32 ``[rows, columns]``, or None where there are none."""
+        names = list(self.columns)
+        return torch.stack([self.number(name) for name in names], dim=1) if names else None
+
+    def wrong(self, row: int, column: str, got: str, expected: str) -> ValueError:
+        """The error of one field, with its line."""
+        return ValueError(f"line {self.lines[row]} of {self.path} has the {column} {got!r}; expected {expected}")
+
+
+def read(folder: Path) -> Data | GraphSet:
+    """One graph, or several where ``nodes.csv`` has a column ``graph``.
+
+    Raises:
+        ValueError: A file or column is missing, or a field holds something else; the sentence says where.
+    """
+    nodes, edges = _table(folder / "nodes.csv"), _table(folder / "edges.csv")
+    groups = nodes.take("graph") if "graph" in nodes.columns else None
+    if groups is None and (folder / "graphs.csv").exists():
+        raise ValueError(f"{str(folder)!r} has a graphs.csv, but nodes.csv has no column 'graph'; {LAYOUT}")
+    ends, both_ways = _ends(nodes, edges, groups)
+    data = _joined(nodes, edges, ends, both_ways)
+    if groups is not None:
+        return _cut(data, groups, folder)
+    if data.x is None:
+        degrees([data])
+    return data
+
+
+def _table(path: Path) -> Table:
+    if not path.is_file():
+        raise ValueError(f"{str(path.parent)!r} has no {path.name}; {LAYOUT}")
+    lines, rows = [], []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = [name.strip().lower() for name in next(reader, [])]
+            for row in filter(None, reader):
+                lines.append(reader.line_num)
+                rows.append([text.strip() for text in row])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} could not be read as CSV in UTF-8 ({brief(error)}); {LAYOUT}") from error
+    if not header or len(set(header)) < len(header) or "" in header:
+        raise ValueError(f"{path} begins with {header}; expected a header with another name for each column")
+    for line, row in zip(lines, rows):
+        if len(row) != len(header):
+            raise ValueError(f"line {line} of {path} has {len(row)} fields; expected {len(header)}: {header}")
+    if not rows and path.name != "edges.csv":
+        raise ValueError(f"{path} has no rows; {LAYOUT}")
+    return Table(path, {name: [row[i] for row in rows] for i, name in enumerate(header)}, lines)
+
+
+def _ends(nodes: Table, edges: Table, groups: list[str] | None) -> tuple[Tensor, bool]:
+    """Rows of ``nodes`` that the edges join ``[2, edges]``, and whether each edge goes both ways."""
+    names: Sequence[Hashable] = nodes.take("id")
+    both_ways = "u" in edges.columns
+    sides = ("u", "v") if both_ways else ("source", "target")
+    texts = {side: edges.take(side) for side in sides}
+    wanted: dict[str, Sequence[Hashable]] = dict(texts)
+    unique = "an id that no other row has"
+    if groups is not None:
+        unique = "an id that no other row has, or a column graph in edges.csv"
+        if "graph" in edges.columns:
+            unique = "an id that no other row of its graph has"
+            of = edges.take("graph")
+            names, wanted = list(zip(groups, names)), {side: list(zip(of, texts[side])) for side in sides}
+    rows: dict[Hashable, int] = {}
+    for row, name in enumerate(names):
+        if rows.setdefault(name, row) != row:
+            raise nodes.wrong(row, "id", str(name[-1] if isinstance(name, tuple) else name), unique)
+    for side in sides:
+        for row, name in enumerate(wanted[side]):
+            if name not in rows:
+                raise edges.wrong(row, side, texts[side][row], f"the id of a node in {nodes.path.name}")
+    ends = torch.tensor([[rows[name] for name in wanted[side]] for side in sides], dtype=torch.long).view(2, -1)
+    if groups is not None:
+        for row, (a, b) in enumerate(ends.t().tolist()):
+            if groups[a] != groups[b]:
+                raise edges.wrong(row, sides[1], texts[sides[1]][row], f"a node of the same graph, {groups[a]!r}")
+    return ends, both_ways
+
+
+def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
+    """All nodes and edges as one graph."""
+    from torch_geometric.utils import to_undirected
+
+    data = Data(num_nodes=nodes.rows)
+    roles = nodes.roles()
+    y, x = nodes.labels(roles), nodes.numbers()
+    if labels := [name for name in edges.columns if name == "label" or name.startswith("label_")]:
+        raise ValueError(
+            f"{edges.path} has the columns {labels}, but gnas reads no labels of edges from CSV; save a Data with "
+            "edge_label_index and edge_label instead"
+        )
+    weight = edges.number("weight") if "weight" in edges.columns else None
+    of_edges = {"edge_weight": weight, "edge_attr": edges.numbers()}
+    if both_ways:
+        present = {key: value for key, value in of_edges.items() if value is not None}
+        ends, values = to_undirected(ends, list(present.values()), nodes.rows, reduce="mean")
+        of_edges = dict(zip(present, values))
+    masks = {MASKS[role]: mask for role, mask in roles.items()}
+    for key, value in {"x": x, "y": y, "edge_index": ends, **of_edges, **masks}.items():
+        if value is not None:
+            data[key] = value
+    return data
+
+
+def _cut(data: Data, groups: list[str], folder: Path) -> GraphSet:
+    """The graphs of a joined one, in the order of ``graphs.csv``, else in that of their first nodes."""
+    listed = _table(folder / "graphs.csv") if (folder / "graphs.csv").exists() else None
+    names = list(dict.fromkeys(groups)) if listed is None else listed.take("graph")
+    if listed is not None:
+        for row, name in enumerate(names):
+            if names.index(name) != row or name not in groups:
+                raise listed.wrong(row, "graph", name, "a graph of nodes.csv, each once")
+        if unlisted := sorted(set(groups) - set(names)):
+            raise ValueError(f"{listed.path} has no row for the graph {unlisted[0]!r} of nodes.csv; expected one")
+    number = {name: i for i, name in enumerate(names)}
+    graphs = _parts(data, torch.tensor([number[name] for name in groups]), len(names))
+    if "x" not in data:
+        degrees(graphs)
+    if listed is None:
+        return GraphSet(tuple(graphs), None, name=folder.name)
+    roles = listed.roles()
+    y = listed.labels(roles)
+    if listed.columns:
+        raise ValueError(f"{listed.path} has the columns {list(listed.columns)}, too; {LAYOUT}")
+    if y is not None and "y" in data:
+        raise ValueError(f"both nodes.csv and {listed.path} have labels; expected those of nodes or those of graphs")
+    if y is not None:
+        for graph, label in zip(graphs, y.split(1)):
+            graph.y = label
+    split = {role: mask.nonzero().view(-1) for role, mask in roles.items()}
+    if split and len(split) < len(MASKS):
+        raise ValueError(
+            f"the split in {listed.path} names only {sorted(split)}; expected train, val and test, or none"
+        )
+    return GraphSet(tuple(graphs), split or None, name=folder.name)
+
+
+def _parts(data: Data, group: Tensor, count: int) -> list[Data]:
+    """A joined graph cut by the group of each node ``[nodes]``."""
+    order = group.argsort(stable=True)
+    sizes = group.bincount(minlength=count)
+    inside = torch.empty_like(group)
+    inside[order] = torch.arange(group.numel()) - torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    of_edge = group[data.edge_index[0]]
+    edges = of_edge.argsort(stable=True)
+    degree = of_edge.bincount(minlength=count).tolist()
+    graphs = [Data(num_nodes=size) for size in sizes.tolist()]
+    for key, value in data.to_dict().items():
+        if key == "num_nodes":
+            continue
+        if key == "edge_index":
+            parts = inside[value][:, edges].split(degree, dim=1)
+        elif key.startswith("edge_"):
+            parts = value[edges].split(degree)
+        else:
+            parts = value[order].split(sizes.tolist())
+        for graph, part in zip(graphs, parts):
+            graph[key] = part.contiguous()
+    return graphs
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(text: str) -> bool:
+    return text.lstrip("-+").isdecimal()

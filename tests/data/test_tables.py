@@ -1,0 +1,193 @@
+"""A folder of CSV files: what each column becomes, and what is refused, with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch_geometric.data import Data
+
+from gnas.data import load
+from gnas.graphs import GraphSet
+
+NODES = "id,age,tall,label,split\nann,31,1,red,train\nbob,40,0,blue,train\ncem,25,1,red,val\ndee,52,0,green,test\n"
+EDGES = "source,target,weight,kind\nann,bob,1,0.5\nbob,cem,2,1.5\ndee,ann,3,2.5\n"
+
+
+def folder(path: Path, nodes: str = NODES, edges: str = EDGES, graphs: str | None = None) -> Path:
+    path.mkdir(exist_ok=True)
+    (path / "nodes.csv").write_text(nodes)
+    (path / "edges.csv").write_text(edges)
+    if graphs is not None:
+        (path / "graphs.csv").write_text(graphs)
+    return path
+
+
+def test_one_graph(tmp_path: Path) -> None:
+    data = load(folder(tmp_path / "club"))
+    assert isinstance(data, Data)
+    assert data.x.tolist() == [[31, 1], [40, 0], [25, 1], [52, 0]] and data.x.dtype == torch.float
+    assert data.y.tolist() == [2, 0, 2, 1] and data.y.dtype == torch.long
+    assert data.edge_index.tolist() == [[0, 1, 3], [1, 2, 0]]
+    assert data.edge_weight.tolist() == [1, 2, 3] and data.edge_attr.tolist() == [[0.5], [1.5], [2.5]]
+    assert data.train_mask.tolist() == [True, True, False, False]
+    assert data.val_mask.nonzero().item() == 2 and data.test_mask.nonzero().item() == 3
+
+
+def test_edges_without_a_direction_go_both_ways(tmp_path: Path) -> None:
+    data = load(folder(tmp_path, edges="u,v,weight,kind\nann,bob,1,4\nbob,ann,3,6\ncem,dee,5,7\n"))
+    assert data.edge_index.tolist() == [[0, 1, 2, 3], [1, 0, 3, 2]]
+    assert data.edge_weight.tolist() == [2, 2, 5, 5] and data.edge_attr.view(-1).tolist() == [5, 5, 7, 7]
+    data = load(folder(tmp_path, edges="u,v\nann,bob\ncem,dee\n"))
+    assert data.edge_index.tolist() == [[0, 1, 2, 3], [1, 0, 3, 2]] and "edge_attr" not in data
+
+
+def test_only_ids_and_ends_are_needed(tmp_path: Path) -> None:
+    data = load(folder(tmp_path, "ID\na\nb\nc\n", "Source, Target\na, b\na, c\n"))
+    assert data.x.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]], "degrees, one-hot"
+    assert set(data.keys()) == {"num_nodes", "x", "edge_index"}
+    data = load(folder(tmp_path, "id,x\na,1\nb,2\n", "source,target\n"))
+    assert data.edge_index.shape == (2, 0) and data.edge_index.dtype == torch.long
+
+
+@pytest.mark.parametrize(
+    ("labels", "y"),
+    [
+        (["0", "2", "2"], torch.tensor([0, 2, 2])),
+        (["1.0", "2", "2"], torch.tensor([1.0, 2.0, 2.0])),
+        (["b", "1", "a"], torch.tensor([2, 0, 1])),
+        (["-1.5", "1e3", "0"], torch.tensor([-1.5, 1000.0, 0.0])),
+    ],
+)
+def test_labels(labels: list[str], y: torch.Tensor, tmp_path: Path) -> None:
+    rows = "".join(f"{i},1,{label}\n" for i, label in enumerate(labels))
+    found = load(folder(tmp_path, "id,x,label\n" + rows, "source,target\n0,1\n")).y
+    assert found.dtype == y.dtype and torch.equal(found, y)
+
+
+def test_several_tasks_may_have_gaps_and_one_only_outside_of_the_split(tmp_path: Path) -> None:
+    y = load(folder(tmp_path, "id,x,label_a,label_b\n0,1,1,\n1,1,0,1\n", "source,target\n0,1\n")).y
+    assert y.shape == (2, 2) and y.isnan().tolist() == [[False, True], [False, False]] and y[1].tolist() == [0, 1]
+    rows = "0,1,7,train\n1,1,8,val\n2,1,7,test\n3,1,,{}\n"
+    nodes = "id,x,label,split\n" + rows
+    data = load(folder(tmp_path, nodes.format(""), "source,target\n0,1\n"))
+    assert data.y.tolist() == [7, 8, 7, 0] and data.y.dtype == torch.long
+    with pytest.raises(ValueError, match=r"line 5 of .*nodes.csv has the label ''; expected a label, because"):
+        load(folder(tmp_path, nodes.format("test"), "source,target\n0,1\n"))
+    with pytest.raises(
+        ValueError, match=r"line 3 of .*nodes.csv has the label ''; expected a label, or a column split"
+    ):
+        load(folder(tmp_path, "id,x,label\n0,1,1\n1,1,\n", "source,target\n0,1\n"))
+
+
+SEVERAL = "graph,id,f\np,a,1\nq,a,2\np,b,3\nq,b,4\nq,c,5\n"
+WITHIN = "graph,source,target,weight\nq,b,c,1\np,a,b,2\nq,a,b,3\n"
+
+
+def test_several_graphs_in_the_order_of_their_table(tmp_path: Path) -> None:
+    found = load(folder(tmp_path / "pair", SEVERAL, WITHIN, "graph,label\nq,yes\np,no\n"))
+    assert isinstance(found, GraphSet) and found.name == "pair" and found.split is None
+    q, p = found.graphs
+    assert q.x.tolist() == [[2], [4], [5]] and p.x.tolist() == [[1], [3]]
+    assert q.edge_index.tolist() == [[1, 0], [2, 1]] and p.edge_index.tolist() == [[0], [1]]
+    assert q.edge_weight.tolist() == [1, 3] and p.edge_weight.tolist() == [2]
+    assert q.y.tolist() == [1] and p.y.tolist() == [0] and (q.num_nodes, p.num_nodes) == (3, 2)
+
+
+def test_several_graphs_without_a_table_come_in_the_order_of_their_nodes(tmp_path: Path) -> None:
+    nodes = "graph,id,label,split\ng,0,1,train\nh,1,0,\ng,2,1,test\n"
+    found = load(folder(tmp_path, nodes, "source,target\n2,0\n"))
+    g, h = found.graphs
+    assert g.y.tolist() == [1, 1] and h.y.tolist() == [0] and h.edge_index.shape == (2, 0)
+    assert g.train_mask.tolist() == [True, False] and h.test_mask.tolist() == [False]
+    assert g.x.tolist() == [[1, 0], [0, 1]] and h.x.tolist() == [[1, 0]], "as many columns in each"
+
+
+def test_the_split_of_graphs(tmp_path: Path) -> None:
+    nodes = "graph,id,f\n" + "".join(f"{g},{i},1\n" for g in "abcd" for i in "01")
+    edges = "graph,source,target\n" + "".join(f"{g},0,1\n" for g in "abcd")
+    table = "graph,label_x,label_y,split\na,1,,train\nb,0,1,val\nc,1,1,test\nd,0,0,train\n"
+    found = load(folder(tmp_path, nodes, edges, table))
+    assert {role: part.tolist() for role, part in found.split.items()} == {
+        "weights": [0, 3],
+        "architecture": [1],
+        "test": [2],
+    }
+    assert found.graphs[0].y.shape == (1, 2) and found.graphs[0].y.isnan().tolist() == [[False, True]]
+    with pytest.raises(
+        ValueError, match=r"the split in .*graphs.csv names only \['weights'\]; expected train, val and"
+    ):
+        load(folder(tmp_path, nodes, edges, "graph,label,split\na,1,train\nb,0,\nc,1,\nd,0,\n"))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "edges", "graphs", "said"),
+    [
+        ("x\n1\n", EDGES, None, r"nodes.csv has no column 'id', only \['x'\]; expected nodes.csv \(id, features"),
+        ("", EDGES, None, r"nodes.csv begins with \[\]; expected a header"),
+        ("id,id\n1,2\n", EDGES, None, r"nodes.csv begins with \['id', 'id'\]"),
+        ("id,x\n", EDGES, None, r"nodes.csv has no rows"),
+        ("id,x\n1,2\n1\n", EDGES, None, r"line 3 of .*nodes.csv has 1 fields; expected 2: \['id', 'x'\]"),
+        ("id,x\n1,2\n\n1,3\n", EDGES, None, r"line 4 of .*nodes.csv has the id '1'; expected an id that no other row"),
+        ("id,x\n1,red\n", "source,target\n", None, r"line 2 of .*nodes.csv has the x 'red'; expected a finite number"),
+        ("id,x\n1,2\n2,\n", "source,target\n", None, r"line 3 of .*nodes.csv has the x ''; expected a finite number"),
+        ("id,x\n1,nan\n", "source,target\n", None, r"has the x 'nan'"),
+        ("id,label\n1,\n", "source,target\n", None, r"has the label ''"),
+        ("id,label_a\n1,\n", "source,target\n", None, r"the column 'label_a' of .* is empty"),
+        ("id,label,label_a\n1,1,1\n", "source,target\n", None, r"columns label and \['label_a'\]; expected the one"),
+        ("id,split\n1,trian\n", "source,target\n", None, r"line 2 .* split 'trian'; expected one of \['train', 'val'"),
+        (NODES, "from,to\nann,bob\n", None, r"edges.csv has no column 'source', only \['from', 'to'\]"),
+        (NODES, "source,target\nann,eve\n", None, r"line 2 of .*edges.csv has the target 'eve'; expected the id of a"),
+        (NODES, "source,target,label\nann,bob,1\n", None, r"gnas reads no labels of edges from CSV; save a Data"),
+        (NODES, EDGES, "graph,label\n1,2\n", r"has a graphs.csv, but nodes.csv has no column 'graph'"),
+        (SEVERAL, "source,target\na,b\n", None, r"has the id 'a'; .* or a column graph in edges.csv"),
+        (SEVERAL, WITHIN, "graph,label\nq,1\nq,2\n", r"line 3 of .*graphs.csv has the graph 'q'; .* each once"),
+        (SEVERAL, WITHIN, "graph,label\nq,1\np,1\nr,2\n", r"line 4 of .*graphs.csv has the graph 'r'"),
+        (SEVERAL, WITHIN, "graph,label\nq,1\n", r"no row for the graph 'p' of nodes.csv"),
+        (SEVERAL, WITHIN, "graph,size\nq,1\np,1\n", r"graphs.csv has the columns \['size'\], too"),
+        (
+            SEVERAL.replace("f\n", "label\n"),
+            WITHIN,
+            "graph,label\nq,1\np,2\n",
+            r"both nodes.csv and .*graphs.csv have labels",
+        ),
+        ("graph,id,f\np,a,1\nq,b,2\n", "source,target\na,b\n", None, r"target 'b'; expected a node of the same graph"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_line(
+    nodes: str, edges: str, graphs: str | None, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        load(folder(tmp_path, nodes, edges, graphs))
+
+
+def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no nodes.csv; expected nodes.csv .* and edges.csv"):
+        load(tmp_path)
+    (tmp_path / "nodes.csv").write_bytes(b"id\n\xff\n")
+    (tmp_path / "edges.csv").write_text("source,target\n")
+    with pytest.raises(ValueError, match="nodes.csv could not be read as CSV in UTF-8"):
+        load(tmp_path)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(groups=st.lists(st.integers(0, 3), min_size=1, max_size=12), seed=st.integers(0, 999), both_ways=st.booleans())
+def test_graphs_cut_apart_are_the_graphs_written_one_by_one(
+    groups: list[int], seed: int, both_ways: bool, tmp_path: Path
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    sides = "u,v" if both_ways else "source,target"
+    pairs = torch.randint(len(groups), (20, 2), generator=generator).tolist()
+    pairs = [(a, b) for a, b in pairs if groups[a] == groups[b]]
+    nodes = "graph,id,f\n" + "".join(f"{g},{i},{i}\n" for i, g in enumerate(groups))
+    edges = f"{sides},kind\n" + "".join(f"{a},{b},{a}\n" for a, b in pairs)
+    found = load(folder(tmp_path / "all", nodes, edges))
+    for graph, group in zip(found.graphs, dict.fromkeys(groups)):
+        own = [i for i, g in enumerate(groups) if g == group]
+        nodes = "id,f\n" + "".join(f"{i},{i}\n" for i in own)
+        edges = f"{sides},kind\n" + "".join(f"{a},{b},{a}\n" for a, b in pairs if a in own)
+        alone = load(folder(tmp_path / "one", nodes, edges))
+        assert all(torch.equal(graph[key], alone[key]) for key in ("x", "edge_index", "edge_attr"))
