@@ -147,10 +147,12 @@ def search(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="digits, cora, citeseer, pubmed, or a file written by torch.save(data, path)."
+            metavar="DATA",
+            help="A data set by name (digits, cora, ogbg-molhiv, tu:MUTAG, ...; docs/data.md has them all), a file "
+            "written by torch.save(data, path), or a folder of CSV files.",
         ),
     ],
-    space: Annotated[str, typer.Option(help="What to search: layered or gap.")] = "layered",
+    space: Annotated[str, typer.Option(help="What to search: layered, gap, pooling or relational.")] = "layered",
     strategy: Annotated[str, typer.Option(help="How to search: darts or random.")] = "darts",
     order: Annotated[int | None, typer.Option(help="Of darts: 1 is faster, 2 unrolls one step. [default: 1]")] = None,
     budget: Annotated[
@@ -167,6 +169,13 @@ def search(
         typer.Option(help="Where to write; never overwritten. [default: runs/DATA-SPACE-STRATEGY-sSEED]"),
     ] = None,
     root: Root = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Number of a published split or fold (docs/data.md), or a file or folder of your own. [default: the "
+            "public or first one]"
+        ),
+    ] = None,
     max_depth: Annotated[
         int | None, typer.Option(min=1, help="Largest number of layers. [default: the space's]")
     ] = None,
@@ -193,22 +202,23 @@ def search(
     Ctrl-C stops after the present step and hands over what was found so far. A run that was stopped or killed goes
     on with --resume.
     """
-    from gnas.data import NAMES, load
+    from gnas.data import known, load, split_of
     from gnas.search import search as run_search
     from gnas.task import Task
 
     _set_threads(threads)
     chosen = _strategy(strategy, order)
-    graph = load(data, root)
-    named = data.lower() in NAMES
+    named, own_split = known(data), split_of(split)
+    graph = load(data, root, own_split)
     source = {
-        "name": data.lower() if named else None,
+        "name": named,
         "path": None if named else os.path.abspath(os.path.expanduser(data)),
         "root": None if root is None else os.path.abspath(root),
+        "split": os.path.abspath(own_split) if isinstance(own_split, str) else split,
     }
     task = Task.from_data(
         graph,
-        name=data.lower() if named else Path(data).stem,
+        name=(named or Path(data).stem) + (f"-{own_split}" if isinstance(own_split, int) else ""),
         level=level,
         metric=metric,
         loader=loader,

@@ -165,7 +165,7 @@ def search(
         seed=seed,
         journal=Journal(folder),
         display=display(progress),
-        source=dict(source or {"name": None, "path": None, "root": None}),
+        source=dict(source or {"name": None, "path": None, "root": None, "split": None}),
     )
     job.display.scale = task.metric
     # What is drawn here neither depends on nor disturbs what the caller draws.

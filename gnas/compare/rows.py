@@ -22,7 +22,7 @@ from gnas import __version__
 from gnas.compare.crew import Crew, Job, Network
 from gnas.compare.runs import FORMAT, VERSION
 from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, spread, verdict
-from gnas.data import load
+from gnas.data import load, split_of
 from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.headed import hand_made
@@ -300,7 +300,7 @@ def _task(
                 f"{journal.folder} was searched on data that were given in memory, so they can't be loaded again; "
                 "give them: evaluate(folder, data=data)"
             )
-        data = load(where, root or source.get("root"))
+        data = load(where, root or source.get("root"), split_of(source.get("split")))
     if isinstance(data, Task):
         task = data
     else:

@@ -17,13 +17,13 @@ from torch_geometric.data import Data
 from gnas.data import benchmarking, digits, geom_gcn, heterophilous, ogb, planetoid, saved, shchur, tables, tu
 from gnas.data.cache import cache_folder
 from gnas.data.saved import quiet_sparse
-from gnas.data.splits import column, with_split
+from gnas.data.splits import column, split_of, with_split
 from gnas.graphs import GraphSet
 
 FAMILIES = (digits, planetoid, shchur, heterophilous, geom_gcn, tu, ogb, benchmarking)
 NAMES: tuple[str, ...] = tuple(name for family in FAMILIES for name in family.NAMES)
 
-__all__ = ["NAMES", "cache_folder", "known", "load", "quiet_sparse"]
+__all__ = ["NAMES", "cache_folder", "known", "load", "quiet_sparse", "split_of"]
 
 
 def load(

@@ -22,6 +22,11 @@ LAYOUT = (
 )
 
 
+def split_of(text: str | None) -> int | str | None:
+    """A split as a command line or a run's folder names it: a number, or a path."""
+    return int(text) if text is not None and text.isdecimal() else text
+
+
 def numbered(split: int | None, count: int, name: str) -> int:
     """The number of a split, 0 if none is named."""
     if split is None:
