@@ -181,8 +181,7 @@ class GraphSupernet(Network):
                 return value(place)
             mix = mixes[place.name]
             parts = [value(str(place.options[i])) for i in mix.active]
-            none = contexts[self._kinds[place.name]].zeros
-            return kernels.combine(mix.weights[list(mix.active)], parts) if parts else none
+            return _chosen(mix, parts, contexts[self._kinds[place.name]])
 
         out = self.end(value(self.space.output))
         # The closures refer to the values and to each other; emptied, they free them now and not at some collection.
@@ -233,3 +232,9 @@ class GraphSupernet(Network):
                 layer = model.get_submodule(name + ending)
                 layer.load_state_dict(tensors)
         return model.train(self.training)
+
+
+@torch.compiler.disable
+def _chosen(mix: Mix, parts: Sequence[Tensor], context: Context) -> Tensor:
+    """A chosen input: the mixture of the options that have a weight."""
+    return kernels.combine(mix.weights[list(mix.active)], parts) if parts else context.zeros
