@@ -77,6 +77,8 @@ class GraphSupernet(Network):
             }
         )
         self._nodes = {node.name: node for node in space.nodes}
+        inputs = [read for node in space.nodes for read in node.inputs if isinstance(read, Choice)]
+        self._kinds = {choice.name: space.kind(str(choice.options[0])) for choice in inputs}
         self._fixed: dict[str, int] | None = None
         self._tracking = True
 
@@ -179,9 +181,7 @@ class GraphSupernet(Network):
                 return value(place)
             mix = mixes[place.name]
             parts = [value(str(place.options[i])) for i in mix.active]
-            if parts:
-                return kernels.combine(mix.weights[list(mix.active)], parts)
-            return contexts[self.space.kind(str(place.options[0]))].zeros
+            return _chosen(mix, parts, contexts[self._kinds[place.name]])
 
         out = self.end(value(self.space.output))
         # The closures refer to the values and to each other; emptied, they free them now and not at some collection.
@@ -232,3 +232,9 @@ class GraphSupernet(Network):
                 layer = model.get_submodule(name + ending)
                 layer.load_state_dict(tensors)
         return model.train(self.training)
+
+
+@torch.compiler.disable
+def _chosen(mix: Mix, parts: Sequence[Tensor], context: Context) -> Tensor:
+    """A chosen input: the mixture of the options that have a weight."""
+    return kernels.combine(mix.weights[list(mix.active)], parts) if parts else context.zeros

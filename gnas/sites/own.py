@@ -90,6 +90,8 @@ class OwnSite(nn.Module):
             self.layers.append(layers_of(op, self.arity, settings, hidden))
         self.inner = any(op.coefficients(self.arity, settings) is None for _, op, settings in self.candidates)
 
+    # Compiled a second time, for other options, its list comes out empty (torch 2.13).
+    @torch.compiler.disable
     def _chosen(self, positions: tuple[int, ...], mixes: Mixes) -> list[Tensor] | None:
         """Weights of a candidate's options, ``None`` where one of them is not active."""
         places = zip(self.places, positions, strict=True)

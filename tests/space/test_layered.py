@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnas.space import SPACES, Choice, Space, layered, sane
-from gnas.space.layered import JUMPS, TIES
+from gnas.space.layered import JUMPS, NORMS, TIES
 
 seeds = st.integers(0, 10_000).map(random.Random)
 EVERY = layered(3, jumps=JUMPS, skips=True, tie=())
@@ -92,3 +92,16 @@ def test_a_skip_is_read_or_not() -> None:
 def test_wrong_settings_are_refused(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=f"layered got {says}"):
         layered(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_normalisation_is_one_choice_for_all_layers() -> None:
+    space = layered(16, norms=NORMS)
+    assert space.choices["norm"].options == NORMS and space.size == len(NORMS) * layered(16).size
+    assert {start["norm"] for start in space.starts} == {"identity"}
+    settled = layered(2, norms=("pair_norm",))
+    assert "norm" not in settled.choices and [n.name for n in settled.nodes if n.op == "pair_norm"] == [
+        "norm1",
+        "norm2",
+    ]
+    with pytest.raises(ValueError, match="layered got 'batch' among its norms; expected some of"):
+        layered(2, norms=("batch",))
