@@ -111,7 +111,7 @@ def test_search_without_options_is_the_python_call_without_arguments(searched, s
         "folder": None,
         "resume": False,
         "progress": None,
-        "source": {"name": None, "path": str(saved), "root": None},
+        "source": {"name": None, "path": str(saved), "root": None, "split": None},
     }
 
 
@@ -129,7 +129,7 @@ def test_options_become_objects(searched, tmp_path):
         "folder": tmp_path / "run",
         "resume": True,
         "progress": False,
-        "source": {"name": "digits", "path": None, "root": str(tmp_path)},
+        "source": {"name": "digits", "path": None, "root": str(tmp_path), "split": None},
     }
     assert call("search", "digits", "--strategy", "random").exit_code == 0
     assert searched[1][0][2] == Random()
