@@ -85,8 +85,11 @@ class Sets:
     """
 
     def __init__(self, store: Store, y: Tensor, roles: Mapping[str, Tensor], by_graph: bool, size: int) -> None:
-        self.store, self.y, self.roles, self.by_graph, self.size = store, y, roles, by_graph, size
+        self.store, self.y, self.by_graph, self.size = store, y, by_graph, size
         self.graphs = {role: index if by_graph else self._graphs(index) for role, index in roles.items()}
+        self.member = {role: torch.zeros(len(y), dtype=torch.bool, device=y.device) for role in roles}
+        for role, index in roles.items():
+            self.member[role][index] = True
         self._kept: dict[str, Batch] = {}
 
     def _graphs(self, nodes: Tensor) -> Tensor:
@@ -124,7 +127,7 @@ class Sets:
     def _batch(self, role: str, graphs: Tensor) -> Batch:
         part = of_graphs(self.store, graphs)
         items = graphs if self.by_graph else part.nodes
-        own = torch.isin(items, self.roles[role]).nonzero().view(-1)
+        own = self.member[role][items].nonzero().view(-1)
         return batch_of(self.store, part, self.y[items], {role: own})
 
 

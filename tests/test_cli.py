@@ -115,6 +115,26 @@ def test_search_without_options_is_the_python_call_without_arguments(searched, s
     }
 
 
+def test_a_split_is_named_by_its_number_or_by_a_file(searched, tmp_path):
+    masks = {}
+    for i, key in enumerate(("train_mask", "val_mask", "test_mask")):
+        masks[key] = torch.stack([torch.arange(60) // 20 == i, torch.arange(60) % 3 == i], dim=1)
+    torch.save(graph(**masks), tmp_path / "many.pt")
+    assert call("search", tmp_path / "many.pt", "--split", "1").exit_code == 0
+    (data, *_), settings = searched[0]
+    assert data.name == "many-1" and data.roles["weights"].tolist() == list(range(0, 60, 3))
+    assert settings["source"]["split"] == "1"
+
+    own = tmp_path / "own.csv"
+    roles = ("train", "val", "test")
+    own.write_text("index,split\n" + "".join(f"{i},{roles[i % 3]}\n" for i in range(60)), encoding="utf-8")
+    torch.save(graph(), tmp_path / "one.pt")
+    assert call("search", tmp_path / "one.pt", "--split", own).exit_code == 0
+    (data, *_), settings = searched[1]
+    assert data.name == "one" and data.roles["test"].tolist() == list(range(2, 60, 3))
+    assert settings["source"]["split"] == str(own)
+
+
 def test_options_become_objects(searched, tmp_path):
     options = "--space GAP --max-depth 2 --strategy darts --order 2 --budget 2min --seed 7 --resume --quiet"
     result = call("search", "Digits", *options.split(), "--folder", tmp_path / "run", "--root", tmp_path)
