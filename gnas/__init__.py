@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gnas.model import GraphModel
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.search import Run, search
-    from gnas.space import Choice, Genotype, Node, Space, gap, layered, sane
+    from gnas.space import Choice, Genotype, Node, Space, for_level, gap, layered, pooling, relational, sane
     from gnas.strategy import Darts, Random
     from gnas.supernet import GraphSupernet
     from gnas.task import Task
@@ -46,9 +46,12 @@ __all__ = [
     "Task",
     "TrainFromScratch",
     "TwoPaths",
+    "for_level",
     "gap",
     "layered",
     "load",
+    "pooling",
+    "relational",
     "sane",
     "search",
 ]
@@ -61,7 +64,7 @@ _HOMES = {
     "model": ("GraphModel",),
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "search": ("Run", "search"),
-    "space": ("Choice", "Genotype", "Node", "Space", "gap", "layered", "sane"),
+    "space": ("Choice", "Genotype", "Node", "Space", "for_level", "gap", "layered", "pooling", "relational", "sane"),
     "strategy": ("Darts", "Random"),
     "supernet": ("GraphSupernet",),
     "task": ("Task",),

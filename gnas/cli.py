@@ -184,7 +184,9 @@ def search(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="accuracy, micro_f1, roc_auc, ap, mae, rmse, mrr or hits@K. [default: the data's own]"),
+        typer.Option(
+            help="accuracy, balanced_accuracy, micro_f1, roc_auc, ap, mae, rmse, mrr, hits@K. [default: the data's own]"
+        ),
     ] = None,
     loader: Annotated[str, typer.Option(help="Of one big graph's nodes: full, random, cluster or neighbor.")] = "full",
     batch_size: Annotated[

@@ -1,15 +1,16 @@
 """Metrics by name, each with its direction: what a network is judged by.
 
-=========  ======  ============================================================================================
-accuracy   higher  share of items whose highest score is their class's
-micro_f1   higher  F1 over all decisions together: of classes (where it is the accuracy), or of labels
-roc_auc    higher  area under the ROC curve; of several labels the mean, labels without both values left out
-ap         higher  average precision, likewise
-hits@K     higher  share of true pairs that score above the K-th best of the false ones
-mrr        higher  mean of one over the rank of a true pair among all false ones
-mae        lower   mean absolute error
-rmse       lower   root of the mean squared error
-=========  ======  ============================================================================================
+=================  ======  ===========================================================================================
+accuracy           higher  share of items whose highest score is their class's
+balanced_accuracy  higher  the mean of that over the classes
+micro_f1           higher  F1 over all decisions together: of classes (where it is the accuracy), or of labels
+roc_auc            higher  area under the ROC curve; of several labels the mean, labels without both values left out
+ap                 higher  average precision, likewise
+hits@K             higher  share of true pairs that score above the K-th best of the false ones
+mrr                higher  mean of one over the rank of a true pair among all false ones
+mae                lower   mean absolute error
+rmse               lower   root of the mean squared error
+=================  ======  ===========================================================================================
 
 Accuracy, F1, ROC-AUC and average precision are torchmetrics'. Its hit rate and reciprocal rank are for retrieval,
 where each query has candidates of its own; those of link prediction rank against all false pairs and are written
@@ -20,18 +21,16 @@ A missing label is NaN, and every metric leaves it out.
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gnas.data.ogb import quiet_import
 from gnas.scale import Scale
 
 Function = Callable[[Tensor, Tensor], float]
@@ -66,6 +65,13 @@ def accuracy(output: Tensor, y: Tensor) -> float:
     from torchmetrics.functional.classification import multiclass_accuracy
 
     return float(multiclass_accuracy(output, y, output.size(1), average="micro", validate_args=False))
+
+
+def balanced_accuracy(output: Tensor, y: Tensor) -> float:
+    """Mean over the classes of the share of their rows whose highest score is theirs."""
+    from torchmetrics.functional.classification import multiclass_recall
+
+    return float(multiclass_recall(output.argmax(dim=1), y, output.size(1), average="macro", validate_args=False))
 
 
 def micro_f1(output: Tensor, y: Tensor) -> float:
@@ -161,6 +167,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", True, True, accuracy, (CLASSIFICATION,), "accuracy"),
+        Metric("balanced_accuracy", True, True, balanced_accuracy, (CLASSIFICATION,), "balanced_accuracy"),
         Metric("micro_f1", True, True, micro_f1, _SHARES, "micro_f1"),
         Metric("roc_auc", True, True, roc_auc, (*_SHARES, LINK), "roc_auc"),
         Metric("ap", True, True, average_precision, (*_SHARES, LINK), "ap"),
@@ -220,8 +227,7 @@ def _ogb(name: str) -> Metric:
     folder = _FOLDERS.get(name.split("-")[0])
     if folder is None:
         raise ValueError(f"got the metric 'ogb:{name}'; expected 'ogb:' and the name of an OGB data set, ogbg-molhiv")
-    with _quiet_ogb():
-        evaluator = importlib.import_module(f"ogb.{folder}.evaluate").Evaluator(name)
+    evaluator: Any = quiet_import(f"ogb.{folder}.evaluate").Evaluator(name)
     given = str(evaluator.eval_metric)
     shown, kinds = _OGB.get(given, (given, (LINK,)))
     function = _of_pairs if folder == "linkproppred" else _of_rows
@@ -249,17 +255,3 @@ def _of_pairs(evaluator: Any, output: Tensor, y: Tensor) -> float:
         return float(torch.as_tensor(ranked["mrr_list"]).double().mean())
     (value,) = evaluator.eval({"y_pred_pos": true, "y_pred_neg": false}).values()
     return float(value)
-
-
-@contextmanager
-def _quiet_ogb() -> Iterator[None]:
-    """Within, importing ogb asks no package index for its newest version: what it would ask with isn't found."""
-    before = sys.modules.get("outdated")
-    sys.modules["outdated"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if before is None:
-            del sys.modules["outdated"]
-        else:
-            sys.modules["outdated"] = before

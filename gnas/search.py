@@ -33,6 +33,7 @@ from gnas.graphs import GraphSet
 from gnas.journal import Journal
 from gnas.making import Wish
 from gnas.model import GraphModel
+from gnas.ops import unread
 from gnas.progress import Display, Interrupt, display, duration, words
 from gnas.space import Genotype, Space, layered
 from gnas.space.heads import for_level
@@ -209,7 +210,8 @@ class _Search:
         else:
             self.journal.create({**settings, "seconds": self.seconds})
         self.restore()
-        for note in self.task.notes:
+        features = {"edge_attr": self.task.edge_attr is not None, "edge_weight": self.task.edge_weight is not None}
+        for note in (*self.task.notes, *unread(self.space, **features)):
             self.display.note(note)
         if self.phase == "search":
             self.explore(interrupt)

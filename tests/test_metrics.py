@@ -59,6 +59,9 @@ def test_micro_f1_counts_all_decisions_together() -> None:
     assert find("micro_f1")(output, y) == pytest.approx(expected)
     classes = torch.arange(60) % 3
     assert find("micro_f1")(output, classes) == find("accuracy")(output, classes)
+    hits = (output.argmax(dim=1) == classes).double()
+    by_class = [float(hits[classes == c].mean()) for c in classes.unique()]
+    assert find("balanced_accuracy")(output, classes) == pytest.approx(sum(by_class) / len(by_class))
 
 
 def test_errors_leave_missing_labels_out() -> None:
