@@ -26,7 +26,7 @@ from gnas.export import LINE, source
 from gnas.model import GraphModel
 from gnas.ops import OPS
 from gnas.ops.convolution import Convolution
-from gnas.space import Node, Space, gap, layered, sane
+from gnas.space import Node, Space, gap, layered, relational, sane
 from gnas.supernet import GraphSupernet
 
 SPACES = {
@@ -110,6 +110,20 @@ def test_the_source_computes_what_the_model_computes(
     bound = SPACES[name].bind(genotype)
     model = supernets[name].model(genotype) if inherit else GraphModel(bound, 5, 16, 3, 0.3).double()
     check(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gap", "layered", "untied", "relational"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_torch_export_takes_the_source(name: str, seed: int, tmp_path: Path) -> None:
+    space = {**SPACES, "relational": relational(2)}[name]
+    bound = space.bind(space.sample(random.Random(seed)))
+    torch.manual_seed(seed)
+    model = GraphModel(bound, 5, 16, 3).eval()
+    network = written(source(model), tmp_path).Network(5, 16, 3).eval()
+    network.load_state_dict(model.state_dict())
+    x, edge_index = torch.randn(9, 5), torch.randint(9, (2, 25))
+    taken = torch.export.export(network, (x, edge_index)).module()
+    torch.testing.assert_close(taken(x, edge_index), model(x, edge_index), atol=1e-5, rtol=1e-4)
 
 
 def program(op: str, transform: bool) -> Space:
