@@ -134,10 +134,11 @@ def sure(words: Sequence[str], moved: int) -> str:
         return ""
     open_words = [word for word in words if word != "measured"]
     if len(open_words) < len(words):
+        settled = len(words) - len(open_words)
         text = (
-            f"Of the {count(len(words), 'site')} that the network reads, {len(words) - len(open_words)} were settled "
+            f"Of the {count(len(words), 'site')} that the network reads, {settled} {'was' if settled == 1 else 'were'}"
         )
-        text += "by training every option"
+        text += " settled by training every option"
     else:
         text = f"The network reads {count(len(words), 'site')}"
     if open_words:

@@ -74,7 +74,8 @@ def headline(run: Run) -> dict[str, Any]:
     alone = prose.finite(run.derived.get("derived_metric"))
     task, name = run.meta.get("task") or {}, run.scale.name
     counts = ("graphs", "nodes", "edges", "features", "classes", "outputs")
-    facts = [(key, task[key]) for key in counts if isinstance(task.get(key), int)]
+    known = [(key, task[key]) for key in counts if isinstance(task.get(key), int)]
+    facts = [("output" if (key, value) == ("outputs", 1) else key, value) for key, value in known]
     big: tuple[str, str] | None = None
     if row is not None:
         mean = charts.value(prose.finite(row.get("test_mean")), run.scale)
