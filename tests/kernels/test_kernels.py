@@ -80,7 +80,9 @@ def calls(structure: Structure, width: int, split: tuple[int, int], dtype: torch
 
 def mixtures(graph: Graph, width: int, dtype: torch.dtype) -> dict[str, Call]:
     """Some mixtures of aggregations: of one, of sums, with the largest, and of all; with as many weights."""
-    graph = Graph(graph.edge_index, graph.num_nodes, torch.rand(graph.edge_index.size(1), dtype=dtype) + 0.5)
+    edges, generator = graph.edge_index.size(1), torch.Generator().manual_seed(0)
+    edge_weight = torch.rand(edges, dtype=dtype, generator=generator) + 0.5
+    graph = Graph(graph.edge_index, graph.num_nodes, edge_weight)
     x = normal(graph.num_nodes, width, dtype=dtype)
     sets = [("min",), ("sum", "mean"), ("gcn", "identity"), ("mean", "gcn", "max"), ("identity", "std", "sum")]
 
