@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gnas.model import GraphModel
-from gnas.space import Space
+from gnas.space import Genotype, Space
 from gnas.task import Task
 
 
@@ -100,6 +100,10 @@ class TrainFromScratch:
         """Train one network. The seed decides everything; the global generator is left as it was."""
         with seeded(seed):
             return self.train(build(task, self.recipe), task, test=test)
+
+    def evaluate(self, space: Space, genotype: Genotype, task: Task, seed: int) -> Result:
+        """Train the network of a genotype."""
+        return self(builder(space.bind(genotype)), task, seed)
 
     def train(self, model: nn.Module, task: Task, *, test: bool = False) -> Result:
         """Train a network that already has weights."""

@@ -38,7 +38,8 @@ from gnas.progress import Display, Interrupt, display, duration, words
 from gnas.space import Genotype, Space, layered
 from gnas.space.heads import for_level
 from gnas.strategy import Darts
-from gnas.strategy.base import BlackBox, Strategy
+from gnas.strategy.base import Strategy
+from gnas.strategy.black_box import BlackBox
 from gnas.task import Task
 
 # A wall-clock budget is for the whole run. Derivation and the last training get this share of it.
@@ -301,9 +302,8 @@ class _Search:
         """Train the chosen network from scratch and write down all that the run hands over."""
         self.display.start("training")
         began = time.monotonic()
-        build = builder(self.space.bind(genotype))
         torch.manual_seed(self.seed)
-        result = self.evaluator(build, self.task, self.seed)
+        result = self.evaluator.evaluate(self.space, genotype, self.task, self.seed)
         model = self.trained(genotype, result.state)
         event = {
             "event": "derived",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gnas.strategy.base import BlackBox, BlackBoxState, OneShot, OneShotState, Strategy
+from gnas.strategy.base import Strategy
+from gnas.strategy.black_box import BlackBox, BlackBoxState
 from gnas.strategy.darts import Darts
+from gnas.strategy.one_shot import OneShot, OneShotState
 from gnas.strategy.random import Random
 
 STRATEGIES: dict[str, type[Strategy]] = {"darts": Darts, "random": Random}

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Space
-from gnas.strategy.base import Batches, OneShot, OneShotState, Task
+from gnas.strategy.base import Batches, Task
 from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.hypergradient import PRODUCTS, first_order, second_order
+from gnas.strategy.one_shot import OneShot, OneShotState
 from gnas.supernet import GraphSupernet
 
 
@@ -50,7 +51,7 @@ class Darts(OneShot):
         checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
             rest again: less memory, more time, the same search.
         epochs, warmup, arch_lr, arch_weight_decay, optimizer, lr, weight_decay, momentum, grad_clip: See
-            :class:`~gnas.strategy.base.OneShot`.
+            :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     name: ClassVar[str] = "darts"

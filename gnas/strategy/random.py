@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gnas.space import Genotype
-from gnas.strategy.base import BlackBox, BlackBoxState
+from gnas.strategy.black_box import BlackBox, BlackBoxState
 
 ATTEMPTS = 1000
 

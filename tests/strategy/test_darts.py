@@ -14,8 +14,8 @@ from strategy_fakes import TinyDarts, TinyTask, batches_of, tiny_space
 from gnas.relaxation import Softmax
 from gnas.space import Choice, Node, Space
 from gnas.strategy import STRATEGIES, Darts, OneShotState
-from gnas.strategy.base import entropy
 from gnas.strategy.hypergradient import gradients
+from gnas.strategy.one_shot import entropy
 
 SETTINGS: list[dict[str, Any]] = [
     {"order": 1},

@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
 from strategy_fakes import TinyTask, tiny_space
-from torch import nn
 
 from gnas.evaluate import Result, TrainFromScratch
 from gnas.space import Choice, Genotype, Node, Space
@@ -31,7 +29,7 @@ class Seeds:
 
     seen: tuple[list[int], ...] = ()
 
-    def __call__(self, build: Callable[[Any, Any], nn.Module], task: Any, seed: int, /) -> Result:
+    def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int, /) -> Result:
         for seeds in self.seen:
             seeds.append(seed)
         return result((seed * 7919 % 101) / 101)
@@ -122,7 +120,7 @@ def test_ties_go_to_the_lower_loss_and_nan_never_wins(higher: bool, winner: int)
         higher_is_better = higher
 
     task, strategy = Directed(), Random(evaluations=6)
-    state = start(strategy)
+    state = strategy.init(tiny_space(), task, torch.Generator().manual_seed(0))
     told: list[Genotype] = []
     for metric, loss in [(math.nan, 0.1), (0.8, 2.0), (0.8, 1.0), (0.2, 1.0), (0.8, math.nan)]:
         told.append(strategy.ask(state))

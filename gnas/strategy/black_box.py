@@ -1,0 +1,176 @@
+"""Black-box strategies: ask, evaluate, tell; a candidate is trained by itself, or looked up."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from gnas.evaluate import Result, TrainFromScratch
+from gnas.space import Genotype, Space
+from gnas.strategy.base import Event, Strategy, Task
+from gnas.strategy.checks import check_count, check_keys
+
+
+class Evaluator(Protocol):
+    """What says how good a genotype is, such as :class:`gnas.evaluate.TrainFromScratch`; a frozen dataclass."""
+
+    def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int, /) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A genotype and how it did; ``network`` is the digest of the bound space."""
+
+    genotype: Genotype
+    network: str
+    metric: float
+    loss: float
+    epochs: int
+    parameters: int
+
+
+@dataclass
+class BlackBoxState:
+    """What was asked and told so far, and the generator that the next candidates are drawn from.
+
+    Args:
+        space: What is searched.
+        higher_is_better: Whether a higher metric is a better one.
+        seed: Number the search started from; candidate ``i`` is trained with the seed ``seed + i``.
+        random: What proposals are drawn with.
+        trials: What was told, in order.
+        memory: What else a strategy keeps from one proposal to the next: tensors and plain values.
+        pending: What was asked and is not told yet.
+    """
+
+    space: Space
+    higher_is_better: bool
+    seed: int
+    random: random.Random
+    trials: list[Trial] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
+    pending: Genotype | None = None
+
+    def rank(self, trial: Trial) -> tuple[float, float]:
+        """What trials are sorted by, the best first: their metric, among equals their loss."""
+        metric = -trial.metric if self.higher_is_better else trial.metric
+        # Every comparison with NaN is false, so a candidate that diverged could come out first.
+        return (math.inf if math.isnan(metric) else metric, math.inf if math.isnan(trial.loss) else trial.loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        def plain(trial: Trial) -> dict[str, Any]:
+            values = {entry.name: getattr(trial, entry.name) for entry in dataclasses.fields(trial)}
+            return {**values, "genotype": dict(trial.genotype.choices)}
+
+        return {
+            "space": self.space.digest(),
+            "seed": self.seed,
+            "random": self.random.getstate(),
+            "trials": [plain(trial) for trial in self.trials],
+            "memory": self.memory,
+            "pending": None if self.pending is None else dict(self.pending.choices),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        check_keys(state, ("space", "seed", "random", "trials", "memory", "pending"))
+        if state["space"] != self.space.digest():
+            raise ValueError(
+                f"got the state of a search in space {state['space'][:12]}, expected one in {self.space.name!r} "
+                f"({self.space.digest()[:12]}); build the space with the settings it was searched with"
+            )
+        self.seed = int(state["seed"])
+        version, numbers, rest = state["random"]
+        self.random.setstate((version, tuple(numbers), rest))
+        self.trials = [
+            Trial(**{**trial, "genotype": self.space.genotype(trial["genotype"])}) for trial in state["trials"]
+        ]
+        self.memory = dict(state["memory"])
+        self.pending = None if state["pending"] is None else self.space.genotype(state["pending"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlackBox(Strategy[BlackBoxState]):
+    """Candidates that are trained by themselves: a step is ask, evaluate, tell.
+
+    A subclass says in :meth:`propose` what comes next. ``ask`` and ``tell`` are public, so candidates may also be
+    evaluated elsewhere.
+
+    Args:
+        evaluations: After how many candidates the search is done.
+        evaluator: What trains a candidate and measures it on the architecture split.
+    """
+
+    evaluations: int = 20
+    evaluator: Evaluator = field(default_factory=TrainFromScratch)
+
+    def __post_init__(self) -> None:
+        check_count(self, "evaluations", 1)
+        if not callable(getattr(self.evaluator, "evaluate", None)):
+            raise TypeError(f"{self.name} got evaluator={self.evaluator!r}; expected one such as TrainFromScratch()")
+
+    @abstractmethod
+    def propose(self, state: BlackBoxState) -> Genotype | None:
+        """The next candidate, or ``None`` if there is no other; may draw from ``state.random``."""
+
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
+        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+        state = BlackBoxState(space, task.higher_is_better, seed, random.Random(seed))
+        state.pending = self.propose(state)
+        return state
+
+    def step(self, task: Task, state: BlackBoxState) -> Event:
+        genotype = self.ask(state)
+        result = self.evaluator.evaluate(state.space, genotype, task, state.seed + len(state.trials))
+        return self.tell(task, state, genotype, result)
+
+    def ask(self, state: BlackBoxState) -> Genotype:
+        """The genotype to evaluate next: the same one until it has been told."""
+        if state.pending is None:
+            raise ValueError(
+                f"{self.name} has nothing left to ask after {len(state.trials)} candidates: stop when done(state), "
+                f"or give more evaluations than {self.evaluations} or a larger space"
+            )
+        return state.pending
+
+    def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
+        """Take in how a genotype did, and make up the next question. Candidates count from 1."""
+        trial = Trial(
+            genotype,
+            state.space.bind(genotype).digest(),
+            float(result.metric_architecture),
+            float(result.loss_architecture),
+            int(result.epochs),
+            int(result.parameters),
+        )
+        state.trials.append(trial)
+        state.pending = self.propose(state) if len(state.trials) < self.evaluations else None
+        return {
+            "event": "candidate",
+            "index": len(state.trials),
+            "genotype": dict(genotype.choices),
+            "metric_architecture": trial.metric,
+            # JSON has no word for a loss that is not finite.
+            "loss_architecture": trial.loss if math.isfinite(trial.loss) else None,
+            "epochs": trial.epochs,
+            "parameters": trial.parameters,
+            "best": self.best(state).metric,
+        }
+
+    def best(self, state: BlackBoxState) -> Trial:
+        """The best trial by the architecture split; ties go to the lower loss, then to the earlier trial."""
+        if not state.trials:
+            raise ValueError(f"{self.name} has evaluated no candidate yet; expected a step before derive")
+        return min(state.trials, key=state.rank)
+
+    def derive(self, task: Task, state: BlackBoxState) -> Genotype:
+        return self.best(state).genotype
+
+    def done(self, state: BlackBoxState) -> bool:
+        return state.pending is None
