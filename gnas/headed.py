@@ -9,36 +9,20 @@ arXiv 1611.07308). Edge features are read by GIN (as GINE, Hu and others, arXiv 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, GINEConv, SAGEConv, global_add_pool, global_mean_pool
 
 from gnas.baselines import BASELINES, Builder, Settings
 from gnas.ops.base import dropout
+from gnas.ops.encoder import encoder_of
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.targets import EDGE, GRAPH, NODE, PAIR
 from gnas.task import Task
 
 HEADS = 4
 LAYERS = {NODE: 4, GRAPH: 4, EDGE: 2, PAIR: 2}
-
-
-class Codes(nn.Module):
-    """The sum of an embedding a column: OGB's encoder of atoms and bonds."""
-
-    def __init__(self, counts: Sequence[int], channels: int) -> None:
-        super().__init__()
-        columns = [nn.Embedding(count, channels) for count in counts]
-        for column in columns:
-            nn.init.xavier_uniform_(column.weight)
-        self.columns = nn.ModuleList(columns)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Codes ``[rows, columns]`` to states ``[rows, channels]``."""
-        return torch.stack([column(x[:, i]) for i, column in enumerate(self.columns)]).sum(dim=0)
 
 
 class Headed(nn.Module):
@@ -55,20 +39,14 @@ class Headed(nn.Module):
         super().__init__()
         self.name, self.level, self.dropout = name, task.level, dropout
         width = -(-hidden_channels // HEADS) * HEADS if name == "GAT" else hidden_channels
-        self.encoder = Codes(task.categories, width) if task.categories else nn.Linear(task.in_channels, width)
-        self.edge_encoder = self._edges(task, width) if name in ("GIN", "GAT") else None
+        self.encoder = encoder_of(task.in_channels, task.categories, width)
+        self.edge_encoder: nn.Module | None = None
+        if name in ("GIN", "GAT") and task.edge_attr is not None:
+            self.edge_encoder = encoder_of(task.edge_attr.size(1), task.edge_categories, width)
         layers = LAYERS[task.level]
         self.convs = nn.ModuleList(self._layer(width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
         self.decoder = nn.Linear(width, task.out_channels)
-
-    @staticmethod
-    def _edges(task: Task, width: int) -> nn.Module | None:
-        if task.edge_attr is None:
-            return None
-        if task.edge_categories:
-            return Codes(task.edge_categories, width)
-        return nn.Linear(task.edge_attr.size(1), width)
 
     def _layer(self, width: int) -> nn.Module:
         if self.name == "GIN":

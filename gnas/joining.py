@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gnas.data.splits import MASKS
 from gnas.graphs import GraphSet
 from gnas.intake import check_kind, dtype_name, tensor_of
-from gnas.split import MASKS
 from gnas.targets import GRAPH, NODE
 
 NODE_KEYS = ("x", *MASKS.values())

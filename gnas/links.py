@@ -15,8 +15,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
 
+from gnas.data.splits import MASKS
 from gnas.intake import tensor_of
-from gnas.split import MASKS, ROLES, masked, roles_of
+from gnas.split import ROLES, masked, roles_of
 
 ARCHITECTURE_SHARE, TEST_SHARE = 0.05, 0.1
 """Shares of the edges that are asked for by the two roles where the data bring no pairs; the weights' get the rest."""

@@ -108,14 +108,23 @@ def _own_metric(data: Data | GraphSet) -> str | None:
     return own if isinstance(own, str) else None
 
 
-def _fitting(targets: Callable[[Metric | None], Targets], wish: Metric | None, asked: bool) -> Targets:
+def _fitting(
+    targets: Callable[[Metric | None], Targets], wish: Metric | None, asked: bool, notes: list[str]
+) -> Targets:
     """The targets; a metric that only the data name gives way to the kind's own where it is not defined."""
     if wish is None or asked:
         return targets(wish)
+    known = len(notes)
     try:
         return targets(wish)
     except ValueError:
-        return targets(None)
+        del notes[known:]
+        found = targets(None)
+        notes.append(
+            f"the data name the metric {wish.name}, which is not defined for their {found.kind}, so "
+            f"{found.metric.name} is measured"
+        )
+        return found
 
 
 def _inputs(
@@ -176,7 +185,7 @@ def _of_set(
     notes.append(f"{len(given.graphs)} graphs with labels of {'their nodes' if level == NODE else 'each graph'}")
     fields = _inputs(data, features, (given.categories, given.edge_categories), True, notes)
     items = fields["x"].size(0) if level == NODE else len(given.graphs)
-    targets = _fitting(lambda metric: targets_of(y, items, str(level), None, kind, metric, notes), wish, asked)
+    targets = _fitting(lambda metric: targets_of(y, items, str(level), None, kind, metric, notes), wish, asked, notes)
     classes = targets.y if targets.kind == CLASSIFICATION else None
     if level == GRAPH:
         roles = roles_of_graphs(given.split, items, classes, seed, notes)
@@ -224,7 +233,9 @@ def _of_graph(
             f"int64 of shape [{level}s], or level='link' to predict its edges"
         )
     labels, count = y, stated(data, "num_classes")
-    targets = _fitting(lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes), wish, asked)
+    targets = _fitting(
+        lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes), wish, asked, notes
+    )
     classes = targets.y if targets.kind == CLASSIFICATION else None
     if level == EDGE and not masked(data):
         fields["roles"] = roles_of_pairs(fields["pairs"], nodes, classes, seed, notes)

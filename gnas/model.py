@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.ops import CategoryEncoder, Context, Op, find, options, settled, sparse_dropout_linear
+from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear
 from gnas.space import Choice, Node, Space
 from gnas.space.program import INPUTS
 
@@ -92,12 +92,12 @@ class Network(nn.Module):
         edge_channels = edge_channels or len(edge_categories or ())
         self.edge_categories = _codes("edge_channels", edge_channels, "edge_categories", edge_categories)
         self.edge_channels = edge_channels
-        self.encoder = _encoder(self.in_channels, self.categories, self.hidden_channels)
+        self.encoder = encoder_of(self.in_channels, self.categories, self.hidden_channels)
         reads = any(op.edges for node in space.nodes for op in options(node))
         reads = reads or any("edge_attr" in node.reads() for node in space.nodes)
         self.edge_encoder = None
         if edge_channels and reads:
-            self.edge_encoder = _encoder(edge_channels, self.edge_categories, self.hidden_channels)
+            self.edge_encoder = encoder_of(edge_channels, self.edge_categories, self.hidden_channels)
         self.kinds = {node.kind for node in space.nodes}
 
     def begin(
@@ -153,10 +153,6 @@ def _codes(sizes: str, columns: int, name: str, categories: Sequence[int] | None
             f"{sizes}={len(categories)}"
         )
     return None if categories is None else tuple(int(count) for count in categories)
-
-
-def _encoder(channels: int, categories: tuple[int, ...] | None, hidden: int) -> nn.Module:
-    return nn.Linear(channels, hidden) if categories is None else CategoryEncoder(list(categories), hidden)
 
 
 class GraphModel(Network):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from gnas.data.splits import MASKS
 from gnas.intake import dtype_name, tensor_of
 
 ROLES = ("weights", "architecture", "test")
-MASKS = {"weights": "train_mask", "architecture": "val_mask", "test": "test_mask"}
 GRAPHS_SHARE = 0.8
 """Share of the graphs of a set that becomes the weights split where there is none."""
 WEIGHTS_SHARE = 0.6

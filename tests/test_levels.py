@@ -341,6 +341,12 @@ def test_numbers_and_several_labels_of_nodes() -> None:
     assert (labels.kind, labels.metric.name, labels.out_channels) == ("multilabel", "micro_f1", 4)
     named = Task.from_data(node_graph(metric="roc_auc"))
     assert (named.kind, named.metric.name, named.out_channels) == ("classification", "roc_auc", 2)
+    ill = Task.from_data(node_graph(y=torch.arange(60) % 3, metric="roc_auc"))
+    assert ill.metric.name == "accuracy"
+    assert (
+        "the data name the metric roc_auc, which is not defined for their classification, so accuracy is measured"
+        in (ill.notes)
+    )
     whole = Task.from_data(node_graph(y=torch.arange(60).float()), metric="mae")
     assert whole.kind == "regression"
     assert Task.from_data(node_graph(y=torch.arange(60).float()), kind="regression").metric.name == "mae"

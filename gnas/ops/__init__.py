@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from gnas.ops import cell, combine, convolution, message_conv, norm, pair, pooling, readout, relation
 from gnas.ops.base import Call, Context, Op, Settings, activate, dropout
-from gnas.ops.encoder import CategoryEncoder
+from gnas.ops.encoder import CategoryEncoder, encoder_of
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.space import Choice, Node, Space
 
@@ -18,6 +18,7 @@ __all__ = [
     "Op",
     "activate",
     "dropout",
+    "encoder_of",
     "find",
     "options",
     "settled",

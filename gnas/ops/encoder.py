@@ -5,6 +5,8 @@ The class imports torch only, because :mod:`gnas.export` prints it as it stands.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -26,3 +28,10 @@ class CategoryEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         codes = x.long().unbind(dim=1)
         return torch.stack([column(code) for column, code in zip(self.columns, codes, strict=True)]).sum(dim=0)
+
+
+def encoder_of(channels: int, categories: Sequence[int] | None, hidden_channels: int) -> nn.Module:
+    """The first layer of a network: linear, or for columns of codes a :class:`CategoryEncoder`."""
+    if categories is None:
+        return nn.Linear(channels, hidden_channels)
+    return CategoryEncoder(list(categories), hidden_channels)
