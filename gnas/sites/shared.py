@@ -71,27 +71,26 @@ class SharedSite(nn.Module):
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)
-        ops = [str(self.op.options[k]) for k in positions]
-        folded = [n for n, op in enumerate(ops) if op in FOLDED]
-        others = [n for n, op in enumerate(ops) if op not in FOLDED]
         # Those that fold come first, in the order of their weights and measures, too.
-        positions = [positions[n] for n in (*folded, *others)]
+        positions = sorted(positions, key=lambda k: self.op.options[k] not in FOLDED)
+        ops = [str(self.op.options[k]) for k in positions]
+        folded = sum(op in FOLDED for op in ops)
         weights = _part(weights, positions)
         scales = weights * _part(self._scales(), positions)
         factors: list[Tensor] = []
         values: list[Tensor] = []
         squares = scales[:0]
         if folded:
-            aggrs = [FOLDED[ops[n]] for n in folded]
-            value, squares = kernels.mix_aggregate(mixed.z(), context.graph, scales[: len(folded)], aggrs, squares=True)
+            aggrs = [FOLDED[op] for op in ops[:folded]]
+            value, squares = kernels.mix_aggregate(mixed.z(), context.graph, scales[:folded], aggrs, squares=True)
             factors.append(scales.new_ones(1))
             values.append(value)
-        candidates = [mixed.candidate(ops[n]) for n in others]
-        if others:
-            factors.append(scales[len(folded) :])
+        candidates = [mixed.candidate(op) for op in ops[folded:]]
+        if candidates:
+            factors.append(scales[folded:])
             values += candidates
         self._track([*positions, -1], squares, [*candidates, mixed.z()])
-        sage = [k for k, n in enumerate((*folded, *others)) if ops[n].startswith("sage_")]
+        sage = [n for n, op in enumerate(ops) if op.startswith("sage_")]
         if sage and project is not None:
             factors.append((_part(weights, sage).sum() * project).view(1))
             values.append(cast(nn.Linear, self.root)(active))
@@ -99,7 +98,7 @@ class SharedSite(nn.Module):
             return context.zeros
         # What folded has its weights already.
         out = values[0] if folded and len(values) == 1 else kernels.combine(torch.cat(factors), values)
-        biased = [k for k, n in enumerate((*folded, *others)) if ops[n] in self.folding]
+        biased = [n for n, op in enumerate(ops) if op in self.folding]
         return out if project is None or not biased else out + (_part(weights, biased).sum() * project) * self.bias
 
     def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
