@@ -206,6 +206,7 @@ class GraphModel(Network):
                     )
                 setattr(self, node.name + ending, call.build(hidden_channels))
             self._layers[node.name] = tuple(calls)
+        self._last = last_readers(space)
         self.decoder = nn.Linear(hidden_channels, out_channels)
 
     def settings(self, node: Node) -> Mapping[str, object]:
@@ -243,11 +244,24 @@ class GraphModel(Network):
             inputs = [values[str(node.inputs[i])] for i in op.reads(len(node.inputs), settings)]
             value = op.forward(self.layers(node), inputs, settings, contexts[node.kind])
             values[node.name] = scaled(value, node.settings)
+            # Measuring a big graph, no more states are kept than are still to be read.
+            for name in self._last.get(node.name, ()):
+                del values[name]
         return self.end(values[self.space.output])
 
     def __repr__(self) -> str:
         sizes = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"
         return f"GraphModel({sizes})\n{self.space!r}"
+
+
+def last_readers(space: Space) -> dict[str, list[str]]:
+    """For a bound space, by node: the values that it is the last to read."""
+    readers = {str(name): node.name for node in space.nodes for name in node.inputs}
+    last: dict[str, list[str]] = {}
+    for name, reader in readers.items():
+        if name != space.output:
+            last.setdefault(reader, []).append(name)
+    return last
 
 
 def scaled(value: Tensor, settings: Mapping[str, object]) -> Tensor:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.nn import APPNP
 
-from gnas.model import GraphModel
+from gnas.model import GraphModel, last_readers
 from gnas.space import Choice, Node, Space, gap, layered, sane
 
 SPACES = [layered(3), gap(2, extended=True), sane()]
@@ -154,3 +154,16 @@ def test_a_choice_with_one_option_must_be_bound_too() -> None:
     with pytest.raises(ValueError, match="1 open choices"):
         GraphModel(space, 5, 8, 3)
     assert GraphModel(space.bind(space.genotype({"op": "gcn"})), 5, 8, 3) is not None
+
+
+@pytest.mark.parametrize("space", [layered(max_depth=4), gap(), sane()], ids=lambda space: space.name)
+def test_a_value_is_kept_until_its_last_reader(space: Space) -> None:
+    for seed in range(20):
+        bound = space.bind(space.sample(random.Random(seed)))
+        last, nodes = last_readers(bound), list(bound.nodes)
+        released = [name for names in last.values() for name in names]
+        assert len(released) == len(set(released)) and bound.output not in released
+        assert {*released, bound.output} >= {node.name for node in nodes}
+        for position, node in enumerate(nodes):
+            later = {str(name) for other in nodes[position + 1 :] for name in other.inputs}
+            assert not later.intersection(last.get(node.name, ()))
