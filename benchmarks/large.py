@@ -96,9 +96,8 @@ def table() -> str:
     ]
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
     for row in sorted(results, key=lambda row: (row["measure"], row["nodes"])):
-        lines.append(
-            f"| {row['measure']} | {row['nodes']:,} | {row['edges']:,} | {row['data_mib']:,.0f} | {row['beyond_mib']:,.0f} |"
-        )
+        sizes = (f"{row[key]:,.0f}" for key in ("nodes", "edges", "data_mib", "beyond_mib"))
+        lines.append(f"| {' | '.join([row['measure'], *sizes])} |")
     return "\n".join(lines)
 
 
