@@ -286,11 +286,23 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="File to write; printed if not given. An existing file is not overwritten.")
     ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(help="Write the trained network as this ONNX file instead: pip install 'gnas[onnx]'.")
+    ] = None,
 ) -> None:
     """Print the found network as one PyG source file that runs without gnas.
 
     The trained weights for it lie in RUN/weights.pt: model.load_state_dict(torch.load("weights.pt")).
     """
+    if onnx is not None:
+        if output is not None:
+            raise ValueError("got --output, a source file, and --onnx; expected one of them")
+        from gnas.model import GraphModel
+        from gnas.onnx import write
+
+        _file(run, "weights.pt")
+        print(write(GraphModel.from_run(run), onnx))
+        return
     source = _file(run, "model.py").read_text(encoding="utf-8")
     if output is None:
         print(source, end="")

@@ -75,6 +75,10 @@ def _scaled(expression: str, scale: object) -> str:
 
 def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]:
     body = "\n".join(steps)
+    if re.search(r"\bgraphs\b", body):
+        # With one graph a constant, which torch.export can trace.
+        steps = ["graphs = 1 if batch is None else int(batch.max()) + 1", *steps]
+        body = "\n".join(steps)
     read = {name for name in OPTIONAL if re.search(rf"\b{name}\b", body)}
     sizes = [] if model.categories else [f"in_channels: int = {model.in_channels}"]
     sizes += [f"edge_channels: int = {model.edge_channels}"] if isinstance(model.edge_encoder, nn.Linear) else []

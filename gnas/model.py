@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from gnas import kernels
+from gnas.journal import Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear
-from gnas.space import Choice, Node, Space
+from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.program import INPUTS
 
 OWN = (
@@ -27,8 +29,8 @@ OWN = (
     "out_channels",
     "space",
 )
-TAKEN = frozenset({*OWN, "begin", "end", "kinds", "settings", *dir(nn.ModuleDict())})
-"""Names that a node can't have, because networks have attributes of these names."""
+TAKEN = frozenset({*OWN, "begin", "end", "graphs", "kinds", "settings", *dir(nn.ModuleDict())})
+"""Names that a node can't have, because networks have attributes of these names, or their source a variable."""
 
 
 def check_program(space: Space) -> None:
@@ -209,6 +211,34 @@ class GraphModel(Network):
         self._last = last_readers(space)
         self.decoder = nn.Linear(hidden_channels, out_channels)
 
+    @classmethod
+    def from_run(cls, folder: str | Path) -> GraphModel:
+        """The network that a search found and trained, from the run's folder, in evaluation mode.
+
+        Raises:
+            FileNotFoundError, ValueError: The folder holds no run that has come to its end.
+        """
+        journal = Journal(folder)
+        recipe = journal.run()["recipe"]
+        space = Space.from_json(journal.path("space.json").read_text(encoding="utf-8"))
+        genotype = Genotype.from_json(journal.path("genotype.json").read_text(encoding="utf-8"))
+        state = journal.load("weights.pt")
+        out_channels, hidden_channels = state["decoder.weight"].shape
+        channels, categories = _read(state, "encoder")
+        edge_channels, edge_categories = _read(state, "edge_encoder")
+        model = cls(
+            space.bind(genotype),
+            channels,
+            hidden_channels,
+            out_channels,
+            recipe["dropout"],
+            edge_channels=edge_channels,
+            categories=categories,
+            edge_categories=edge_categories,
+        )
+        model.load_state_dict(state)
+        return model.eval()
+
     def settings(self, node: Node) -> Mapping[str, object]:
         """A node's settings as they are in this network."""
         return settled(find(str(node.op), node.name), node.settings, self.edge_encoder is not None)
@@ -252,6 +282,14 @@ class GraphModel(Network):
     def __repr__(self) -> str:
         sizes = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"
         return f"GraphModel({sizes})\n{self.space!r}"
+
+
+def _read(state: Mapping[str, Tensor], encoder: str) -> tuple[int, tuple[int, ...] | None]:
+    """Columns that an encoder of a state dict reads, and the number of codes of each if it reads codes."""
+    if f"{encoder}.weight" in state:
+        return state[f"{encoder}.weight"].size(1), None
+    keys = [key for key in state if key.startswith(f"{encoder}.columns.")]
+    return len(keys), tuple(state[key].size(0) for key in keys) or None
 
 
 def last_readers(space: Space) -> dict[str, list[str]]:

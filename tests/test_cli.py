@@ -355,6 +355,10 @@ def test_a_whole_run_from_the_shell(saved, tmp_path):
     assert light("report", tmp_path / "run") == "False"
     assert (tmp_path / "run" / "report.html").is_file()
     assert "class " in call("export", tmp_path / "run").stdout
+    pytest.importorskip("onnxscript", reason="the extra gnas[onnx] is not installed")
+    written = tmp_path / "network.onnx"
+    assert call("export", tmp_path / "run", "--onnx", written).stdout == f"{written}\n" and written.is_file()
+    assert "expected one of them" in refused("export", tmp_path / "run", "--onnx", written, "--output", written)
 
     file = tmp_path / "run" / EVENTS
     content = file.read_bytes()

@@ -30,6 +30,7 @@ LAYERS = (
     "supernet",
     "sites",
     "checkpointing",
+    "onnx",
     "export",
     "model",
     "report",

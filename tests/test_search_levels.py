@@ -17,6 +17,7 @@ from gnas.compare import evaluate, markdown
 from gnas.derive import Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.graphs import GraphSet
+from gnas.model import GraphModel
 from gnas.search import Run, search
 from gnas.space import layered
 from gnas.strategy import Darts, Random
@@ -85,6 +86,8 @@ def test_a_search_ends_with_a_network_and_repeats(name: str, tmp_path: Path) -> 
     found = run(task, tmp_path / "a")
     assert found.status == "done" and task.test_reads == 0
     assert task.measure(found.model)["architecture"][1] == found.metric == events(found)[-1]["derived_metric"]
+    loaded = GraphModel.from_run(found.folder)
+    assert task.measure(loaded)["architecture"][1] == found.metric
     again = run(TASKS[name](), tmp_path / "b")
     assert events(again) == events(found)
     told = json.loads((found.folder / "run.json").read_text())["task"]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import JumpingKnowledge, global_mean_pool
+from torch_geometric.nn import JumpingKnowledge
 
 from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, times
 
@@ -15,7 +15,7 @@ ZEROS = {
     "node": "torch.zeros_like(x)",
     "edge": "x.new_zeros(edge_index.size(1), x.size(1))",
     "pair": "x.new_zeros(edge_label_index.size(1), x.size(1))",
-    "graph": "torch.zeros_like(global_mean_pool(x, batch))",
+    "graph": "x.new_zeros(graphs, x.size(1))",
 }
 
 
@@ -23,7 +23,6 @@ class Zero(Op):
     """Nothing: zeros that don't depend on any input, so that an infinity upstream stays upstream."""
 
     name = "zero"
-    functions = (global_mean_pool,)
 
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(0)

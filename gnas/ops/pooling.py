@@ -95,8 +95,9 @@ class VirtualNode(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, channels), norm, nn.ReLU(), nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, batch: Tensor | None, keep: Tensor | None = None) -> Tensor:
+        graphs = 1 if batch is None else int(batch.max()) + 1
         batch = x.new_zeros(x.size(0), dtype=torch.long) if batch is None else batch
-        total = x.new_zeros(int(batch.max()) + 1, x.size(1)).index_add(0, batch, x)
+        total = x.new_zeros(graphs, x.size(1)).index_add(0, batch, x)
         seen = self.mlp(total)[batch]
         return x + (seen if keep is None else keep[:, :1] * seen)
 

@@ -62,7 +62,7 @@ class Readout(Op):
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
         nodes = f"{inputs[0]}, batch" if len(inputs) == 1 else f"*kept_nodes({inputs[0]}, batch, {inputs[1]})"
-        out = f"{layers['']}({nodes})"
+        out = f"{layers['']}({nodes}, dim_size=graphs)"
         return f"{layers['_out']}({out})" if "_out" in layers else out
 
 
