@@ -42,6 +42,10 @@ Root = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Trainings side by side, of one thread each; one a core, up to 8, if not given."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all cores if not given.")]
 
 
@@ -196,6 +200,7 @@ def search(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")
     ] = False,
+    workers: Workers = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -236,6 +241,7 @@ def search(
         folder=folder,
         resume=resume,
         progress=False if quiet else None,
+        workers=workers or min(os.cpu_count() or 1, 8),
         source=source,
     )
     print(f"report: {run.report}")
@@ -252,9 +258,7 @@ def search(
 def evaluate(
     run: RunFolder,
     seeds: Annotated[int, typer.Option(min=2, help="Number of trainings of each network.")] = 10,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trainings side by side, each with one thread; one a core if not given.")
-    ] = None,
+    workers: Workers = None,
     root: Root = None,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -272,7 +276,7 @@ def evaluate(
 
     _set_threads(threads)
     result = compare.evaluate(
-        run, seeds=seeds, workers=workers or os.cpu_count() or 1, root=root, progress=False if quiet else None
+        run, seeds=seeds, workers=workers or min(os.cpu_count() or 1, 8), root=root, progress=False if quiet else None
     )
     page.write(run)
     Console().print(compare.table(result))

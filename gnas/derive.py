@@ -16,13 +16,14 @@ after another:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import inf
 from statistics import fmean
 from typing import Any
 
-from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
+from gnas.crew import Training
+from gnas.evaluate import Recipe, Result, TrainFromScratch, seeded
 from gnas.scale import Scale
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space
@@ -148,19 +149,22 @@ class Derivation:
                 return left
         return []
 
-    def run(self, job: Job, task: Task, supernet: GraphSupernet, recipe: Recipe, seed: int = 0) -> dict[str, Any]:
-        """Train what a job names, and say what came out as an event for the journal.
+    def training(self, job: Job, supernet: GraphSupernet, recipe: Recipe, seed: int = 0) -> Training:
+        """The training that a job asks for.
 
         The search's ``seed`` decides on that of the training: two searches must not agree because they were lucky
         in the same way.
         """
-        train = TrainFromScratch(recipe, self.epochs, self.patience)
-        own = FIRST_SEED + 1000 * seed + job.seed
-        if job.inherit:
-            with seeded(own):
-                result = train.train(supernet.model(job.genotype), task)
-        else:
-            result = train(builder(supernet.space.bind(job.genotype)), task, own)
+        evaluator, own = TrainFromScratch(recipe, self.epochs, self.patience), FIRST_SEED + 1000 * seed + job.seed
+        if not job.inherit:
+            return Training(supernet.space.bind(job.genotype), evaluator, own)
+        with seeded(own):
+            model = supernet.model(job.genotype)
+        sizes = replace(recipe, hidden_channels=model.hidden_channels, dropout=model.dropout)
+        return Training(model.space, replace(evaluator, recipe=sizes), own, state=model.state_dict())
+
+    def event(self, job: Job, result: Result) -> dict[str, Any]:
+        """What came out, for the journal."""
         return {
             "event": job.kind,
             "depth": job.depth,

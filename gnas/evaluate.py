@@ -109,6 +109,7 @@ class TrainFromScratch:
         """Train a network that already has weights."""
         start = time.perf_counter()
         recipe = self.recipe
+        model.to(task.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         best, epoch, since = (-float("inf"), -float("inf")), 0, 0
         state: dict[str, Tensor] = {}

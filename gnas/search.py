@@ -15,6 +15,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +27,7 @@ from torch_geometric.data import Data, Dataset
 
 from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
+from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
@@ -102,6 +104,7 @@ def search(
     name: str | None = None,
     level: str | None = None,
     metric: Wish = None,
+    workers: int = 1,
     source: Mapping[str, str | None] | None = None,
 ) -> Run:
     """Search a network for a graph, or for a set of graphs.
@@ -139,6 +142,8 @@ def search(
         name: What the data is called.
         level: What has labels, ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``; inferred where the data tell.
         metric: What networks are judged by; the data's own or the usual one if not given.
+        workers: Short trainings of the derivation that run side by side, each in a process with one thread; a script
+            that asks for more than one guards its start with ``if __name__ == "__main__":``.
         source: Where the data can be loaded from again: ``{"name": ..., "root": ...}`` or ``{"path": ...}``; the
             command line knows it.
 
@@ -167,6 +172,7 @@ def search(
         seed=seed,
         journal=Journal(folder),
         display=display(progress),
+        crew=Crew(task, workers),
         source=dict(source or {"name": None, "path": None, "root": None, "split": None}),
     )
     job.display.scale = task.metric
@@ -175,6 +181,7 @@ def search(
         try:
             return job.run(resume, interrupt)
         finally:
+            job.crew.close()
             job.display.close()
 
 
@@ -191,6 +198,7 @@ class _Search:
     seed: int
     journal: Journal
     display: Display
+    crew: Crew
     source: dict[str, str | None]
     seconds: dict[str, float] = field(default_factory=lambda: {"search": 0.0, "derivation": 0.0, "training": 0.0})
     state: Any = None
@@ -261,7 +269,7 @@ class _Search:
         done = [event for event in events if event["event"] in KINDS]
         began, before = time.monotonic(), self.seconds["derivation"]
         supernet: Any = getattr(self.state, "supernet", None)
-        derivation, left = self.fitted_derivation(weights) if self.timed else self.derivation, 0
+        derivation = self.fitted_derivation(weights) if self.timed else self.derivation
         if derivation.lists(listed):
             self.display.start("shortlist")
             recipe = self.evaluator.recipe
@@ -274,25 +282,32 @@ class _Search:
         self.display.start("derivation", done=len(done), unit="trainings")
         whole = list(done)
         while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better):
-            if interrupt.requested:
-                done = whole
-                break
-            # One seed after another. Of a seed's round, all options or none: those left out could not win.
+            # One seed after another. Of a seed's round, all options or none: those left out could not win. The first
+            # round is the exception: what was not tried in it is out.
             turn = min((job.inherit, job.seed) for job in jobs)
             due = [job for job in jobs if (job.inherit, job.seed) == turn]
-            if not left:
-                left = 1 if due[0].kind == "best_of" and not due[0].seed else len(due)
-                if self.late(len(done), left):
-                    self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
-                    break
-            left -= 1
-            event = derivation.run(due[0], self.task, supernet, self.evaluator.recipe, self.seed)
-            self.journal.append(event)
-            done.append(event)
-            whole = whole if left else list(done)
-            self.seconds["derivation"] = before + time.monotonic() - began
-            self.journal.update(seconds=self.rounded())
-            self.display.advance(event, len(done), len(done) + len(jobs) - 1)
+            first = due[0].kind == "best_of" and not due[0].seed
+            late = self.late(len(done), 1 if first else len(due))
+            if late:
+                self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
+            if late or interrupt.requested:
+                break
+            left = len(jobs)
+            trainings = [derivation.training(job, supernet, self.evaluator.recipe, self.seed) for job in due]
+            with closing(self.crew.each(trainings)) as results:
+                for job, result in zip(due, results, strict=True):
+                    event = derivation.event(job, result)
+                    self.journal.append(event)
+                    done.append(event)
+                    left -= 1
+                    if first or len(done) - len(whole) == len(due):
+                        whole = list(done)
+                    self.seconds["derivation"] = before + time.monotonic() - began
+                    self.journal.update(seconds=self.rounded())
+                    self.display.advance(event, len(done), len(done) + left)
+                    if interrupt.requested or (first and self.late(len(done), 1)):
+                        break
+        done = whole
         genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better)
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
@@ -387,6 +402,7 @@ class _Search:
             },
             "device": str(self.task.device),
             "threads": torch.get_num_threads(),
+            "workers": self.crew.workers,
             "kernels": kernels.backend(self.task.device),
         }
         # As it will be read back, so that the two can be compared.

@@ -111,6 +111,7 @@ def test_search_without_options_is_the_python_call_without_arguments(searched, s
         "folder": None,
         "resume": False,
         "progress": None,
+        "workers": min(os.cpu_count() or 1, 8),
         "source": {"name": None, "path": str(saved), "root": None, "split": None},
     }
 
@@ -136,7 +137,7 @@ def test_a_split_is_named_by_its_number_or_by_a_file(searched, tmp_path):
 
 
 def test_options_become_objects(searched, tmp_path):
-    options = "--space GAP --max-depth 2 --strategy darts --order 2 --budget 2min --seed 7 --resume --quiet"
+    options = "--space GAP --max-depth 2 --strategy darts --order 2 --budget 2min --seed 7 --resume --quiet --workers 3"
     result = call("search", "Digits", *options.split(), "--folder", tmp_path / "run", "--root", tmp_path)
     assert result.exit_code == 0, result.output
     (data, space, strategy), settings = searched[0]
@@ -149,6 +150,7 @@ def test_options_become_objects(searched, tmp_path):
         "folder": tmp_path / "run",
         "resume": True,
         "progress": False,
+        "workers": 3,
         "source": {"name": "digits", "path": None, "root": str(tmp_path), "split": None},
     }
     assert call("search", "digits", "--strategy", "random").exit_code == 0

@@ -17,13 +17,12 @@ from rich.console import Console
 from torch import nn
 from torch_geometric.data import Data
 
-from gnas import compare
+from gnas import compare, crew
 from gnas.baselines import BASELINES
-from gnas.compare import crew
-from gnas.compare.crew import Crew, Job
 from gnas.compare.rows import FIRST_TUNING_SEED
 from gnas.compare.statistics import probability
-from gnas.evaluate import Recipe, Result, TrainFromScratch
+from gnas.crew import Crew, Training
+from gnas.evaluate import Recipe, Result, TrainFromScratch, builder
 from gnas.journal import Journal
 from gnas.scale import Scale
 from gnas.space import Space, layered
@@ -198,15 +197,16 @@ def test_workers_give_the_same(tmp_path: Path) -> None:
     task = Task.from_data(graph(), name="tiny")
     searched = space()
     bound = searched.bind(searched.genotype({name: choice.options[0] for name, choice in searched.choices.items()}))
-    jobs = [Job(network, evaluator, seed, True) for network in ("GCN", bound) for seed in (0, 1)]
-    crew = Crew(task, workers=2)
-    told: list[Result] = []
+    trainings = [Training(network, evaluator, seed, True) for network in ("GCN", bound) for seed in (0, 1)]
+    state = builder(bound)(task, evaluator.recipe).state_dict()
+    trainings.append(Training(bound, evaluator, 0, state=state))
+    together = Crew(task, workers=2)
     try:
-        results = crew.run(jobs, told.append)
+        results = list(together.each(trainings))
     finally:
-        crew.close()
-    assert task.test_reads == 4 and len(told) == 4
-    alone = Crew(Task.from_data(graph(), name="tiny")).run(jobs, told.append)
+        together.close()
+    assert task.test_reads == 4
+    alone = Crew(Task.from_data(graph(), name="tiny")).each(trainings)
     assert [replace(result, seconds=0) for result in results] == [replace(result, seconds=0) for result in alone]
 
 

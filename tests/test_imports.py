@@ -24,6 +24,7 @@ LAYERS = (
     "strategy",
     "derive",
     "shortlist",
+    "crew",
     "evaluate",
     "headed",
     "baselines",

@@ -308,12 +308,12 @@ def test_an_interrupted_search_hands_over_what_it_found_and_can_go_on(finished, 
 
 
 class InterruptedDerivation(Derivation):
-    """Presses Ctrl-C in its second short training."""
+    """Presses Ctrl-C when its second short training has ended."""
 
-    def run(self, *args, **kwargs):
+    def event(self, *args, **kwargs):
         if len(events(self.folder)) == EPOCHS + 2:  # type: ignore[attr-defined]
             signal.raise_signal(signal.SIGINT)
-        return super().run(*args, **kwargs)
+        return super().event(*args, **kwargs)
 
 
 def test_an_interrupted_derivation_takes_the_best_so_far_and_can_go_on(first, tmp_path):
@@ -491,3 +491,9 @@ def test_the_live_display_survives_a_whole_run(tmp_path, capfd):
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "training: " in shown.err and "architecture" in shown.err
+
+
+def test_workers_find_the_same(tmp_path, first):
+    together = found(tmp_path / "run", workers=2)
+    assert together.journal.events() == first.journal.events()
+    assert together.journal.run()["workers"] == 2

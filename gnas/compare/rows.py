@@ -8,7 +8,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -19,9 +19,9 @@ import torch
 from torch_geometric.data import Data, Dataset
 
 from gnas import __version__
-from gnas.compare.crew import Crew, Job, Network
 from gnas.compare.runs import FORMAT, VERSION
 from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, spread, verdict
+from gnas.crew import Crew, Network, Training
 from gnas.data import load, split_of
 from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
 from gnas.graphs import GraphSet
@@ -90,7 +90,7 @@ def evaluate(
         journal=journal,
         reuse=tuple(Path(other) for other in reuse),
         shown=_shown(progress, task),
-        crew=Crew(task, _count("workers", workers)),
+        crew=Crew(task, workers),
     )
     if not plan.recipes:
         raise ValueError("evaluate got no recipes; expected at least one, try gnas.evaluate.RECIPES")
@@ -168,22 +168,25 @@ class _Plan:
     def train(self, network: Network) -> Row:
         done = 0
 
-        def tell(result: Result) -> None:
+        def told(trainings: list[Training]) -> Iterator[Result]:
             nonlocal done
-            done += 1
-            self.shown.advance({"event": "training", "metric_architecture": result.metric_architecture}, done)
+            for result in self.crew.each(trainings):
+                done += 1
+                self.shown.advance({"event": "training", "metric_architecture": result.metric_architecture}, done)
+                yield result
 
-        jobs = [
-            Job(network, replace(self.evaluator, recipe=recipe), seed, False)
+        trainings = [
+            Training(network, replace(self.evaluator, recipe=recipe), seed)
             for recipe in self.recipes
             for seed in self.tuning
         ]
-        results = self.crew.run(jobs, tell)
+        results = list(told(trainings))
         size = len(self.tuning)
         tuned = [results[i : i + size] for i in range(0, len(results), size)]
         best = self.recipes[max(range(len(tuned)), key=lambda i: self.merit(tuned[i]))]
-        jobs = [Job(network, replace(self.evaluator, recipe=best), seed, True) for seed in self.seeds]
-        results = self.crew.run(jobs, tell)
+        results = list(
+            told([Training(network, replace(self.evaluator, recipe=best), seed, True) for seed in self.seeds])
+        )
         test = [result.test for result in results if result.test is not None]
         assert len(test) == len(self.seeds)
         return {

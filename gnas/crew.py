@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from gnas import kernels
 from gnas.data import quiet_sparse
-from gnas.evaluate import Result, TrainFromScratch, builder
+from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.headed import hand_made
 from gnas.metrics import Metric, find
 from gnas.space import Space
@@ -29,25 +32,36 @@ Network: TypeAlias = str | Space
 
 
 @dataclass(frozen=True)
-class Job:
-    """One training."""
+class Training:
+    """One training, from scratch or from a state that is handed over."""
 
     network: Network
     evaluator: TrainFromScratch
     seed: int
-    test: bool
+    test: bool = False
+    state: Mapping[str, Tensor] | None = None
 
     def run(self, task: Task) -> Result:
         """Train on the task."""
         build = hand_made(task)[self.network] if isinstance(self.network, str) else builder(self.network)
+        if self.state is None:
+            result = self.evaluator(build, task, self.seed, test=self.test)
+        else:
+            with seeded(self.seed):
+                model = build(task, self.evaluator.recipe)
+            model.load_state_dict(self.state)
+            with seeded(self.seed):
+                result = self.evaluator.train(model, task, test=self.test)
         # The weights are not kept: a comparison needs the numbers only.
-        return replace(self.evaluator(build, task, self.seed, test=self.test), state={})
+        return replace(result, state={})
 
 
 class Crew:
-    """Runs jobs on one task, here or in ``workers`` processes, which start with the first job."""
+    """Trains on one task, here or in ``workers`` processes, which start with the first training."""
 
     def __init__(self, task: Task, workers: int = 1) -> None:
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+            raise ValueError(f"got workers={workers!r}; expected a whole number, at least 1")
         if workers > 1 and task.device.type != "cpu":
             raise ValueError(f"got workers={workers} and a task on {task.device}; expected workers=1 there")
         function = task.metric.function
@@ -60,14 +74,23 @@ class Crew:
         self.workers = workers
         self.pool: ProcessPoolExecutor | None = None
 
-    def run(self, jobs: Sequence[Job], tell: Callable[[Result], None]) -> list[Result]:
-        """Results in the order of the jobs; each is told as it comes."""
+    def each(self, trainings: Sequence[Training]) -> Generator[Result, None, None]:
+        """Results in the order of the trainings, as they come. Closed early, it drops those that have not begun."""
         if self.workers == 1:
-            results = []
-            for job in jobs:
-                results.append(job.run(self.task))
-                tell(results[-1])
-            return results
+            for training in trainings:
+                yield training.run(self.task)
+            return
+        futures = [self._started().submit(_work, training) for training in trainings]
+        try:
+            for future in futures:
+                result, reads = future.result()
+                self.task.test_reads += reads
+                yield result
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _started(self) -> ProcessPoolExecutor:
         if self.pool is None:
             self.pool = ProcessPoolExecutor(
                 self.workers,
@@ -76,15 +99,10 @@ class Crew:
                 initializer=_begin,
                 initargs=_pack(self.task),
             )
-        futures: list[Future[tuple[Result, int]]] = [self.pool.submit(_work, job) for job in jobs]
-        for future in as_completed(futures):
-            result, reads = future.result()
-            self.task.test_reads += reads
-            tell(result)
-        return [future.result()[0] for future in futures]
+        return self.pool
 
     def close(self) -> None:
-        """End the processes; jobs that have not begun are dropped."""
+        """End the processes; trainings that have not begun are dropped."""
         if self.pool is not None:
             self.pool.shutdown(wait=True, cancel_futures=True)
             self.pool = None
@@ -111,12 +129,21 @@ _TASKS: list[Task] = []  # in a worker: the one task, unpacked once
 def _begin(packed: bytes, metric: Metric | None) -> None:
     # Ctrl-C is for the process that waits; it ends this one in an orderly way.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
     torch.set_num_threads(1)
     kernels.retain()
     _TASKS.append(_unpack(packed, metric))
 
 
-def _work(job: Job) -> tuple[Result, int]:
+def _follow() -> None:
+    """End this process when the one that waits is killed, which cannot say so."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(training: Training) -> tuple[Result, int]:
     (task,) = _TASKS
     before = task.test_reads
-    return job.run(task), task.test_reads - before
+    return training.run(task), task.test_reads - before
