@@ -236,8 +236,11 @@ class Derivation:
         return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
 
     def _winner(self, space: Space, genotype: Genotype, name: str, done: Sequence[Event]) -> Genotype:
-        """The genotype with the option of one choice that did best from scratch; as it is, if that did as well."""
-        scores = {_key(choices): values for choices, values in _scores(done, "evidence")}
+        """The genotype with the option of one choice that did best from scratch; as it is, if that did as well.
+
+        All options are compared on the same seeds: some are kinder than others, and what stands has had more of them.
+        """
+        scores = {_key(choices): values[: self.seeds] for choices, values in _scores(done, "evidence")}
         best, score = genotype, fmean(scores.get(_key(dict(genotype.choices))) or [-inf])
         for option in space.choices[name].options:
             other = genotype.replace(**{name: option})

@@ -198,6 +198,19 @@ def test_a_lucky_seed_of_a_depth_does_not_win_over_many_of_another() -> None:
     assert derivation.choose(space, weights, lucky) == first
 
 
+def test_options_are_compared_on_the_same_seeds() -> None:
+    space = tower(2)
+    weights = weights_of(space)
+    derivation = Derivation(best_of=4, rounds=3, seeds=2, evidence=("depth",))
+
+    def score(genotype: Genotype, seed: int, _: bool) -> float:
+        # The seeds that only the best of n has had are hard ones.
+        return (0.6 if genotype == first else 0.55) - 0.2 * (seed >= 2)
+
+    first = derivation.jobs(space, weights, [])[0].genotype
+    assert derivation.choose(space, weights, carried_out(derivation, space, weights, score)) == first
+
+
 def test_half_of_the_candidates_may_be_the_spaces_own_starts() -> None:
     space = layered(4)
     weights = weights_of(space)
