@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.search import Run, search
     from gnas.space import Choice, Genotype, Node, Space, for_level, gap, layered, pooling, relational, sane
-    from gnas.strategy import Darts, Random
+    from gnas.strategy import Darts, Evolution, Local, Random
     from gnas.supernet import GraphSupernet
     from gnas.task import Task
 
@@ -30,11 +30,13 @@ __all__ = [
     "Choice",
     "Darts",
     "Derivation",
+    "Evolution",
     "Genotype",
     "GraphModel",
     "GraphSet",
     "GraphSupernet",
     "Gumbel",
+    "Local",
     "Node",
     "OnePath",
     "Random",
@@ -65,7 +67,7 @@ _HOMES = {
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "search": ("Run", "search"),
     "space": ("Choice", "Genotype", "Node", "Space", "for_level", "gap", "layered", "pooling", "relational", "sane"),
-    "strategy": ("Darts", "Random"),
+    "strategy": ("Darts", "Evolution", "Local", "Random"),
     "supernet": ("GraphSupernet",),
     "task": ("Task",),
 }
