@@ -20,6 +20,7 @@ LAYERS = (
     "__main__",
     "cli",
     "search",
+    "testing",
     "compare",
     "strategy",
     "derive",

@@ -182,7 +182,7 @@ class Surrogate:
         # Motifs that were never seen have no column, but they make a network less like the others.
         norms = np.array([math.sqrt(sum(n * n for c in m[: self.height + 1] for n in c.values())) for m in networks])
         kernel = (counts / np.maximum(norms, 1e-12)[:, None]) @ self.rows.T
-        variance = self.scale * (1 - np.einsum("ij,jk,ik->i", kernel, self.inverse, kernel)).clip(1e-12)
+        variance = (self.scale * (1 - np.einsum("ij,jk,ik->i", kernel, self.inverse, kernel))).clip(1e-12)
         return self.mean + self.std * kernel @ self.weights, self.std * np.sqrt(variance)
 
     def gradient(self) -> np.ndarray:
