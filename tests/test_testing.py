@@ -280,7 +280,8 @@ def test_a_suite_without_its_fixture_says_so() -> None:
 
 
 def test_a_space_that_comes_back_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Space, "to_json", lambda self: layered(max_depth=3).to_json())
+    other = layered(max_depth=3).to_json()
+    monkeypatch.setattr(Space, "to_json", lambda self: other)
     with pytest.raises(AssertionError, match="comes back from JSON as another space"):
         SpaceSuite().test_it_comes_back_from_json(SMALL)
 
@@ -302,7 +303,8 @@ def test_a_supernet_that_is_not_the_single_network_is_found(monkeypatch: pytest.
 
 def test_networks_that_give_nonsense_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     own = GraphModel.forward
-    for fault, message in ((lambda out: out[:3], "expected"), (lambda out: out / 0, "not finite")):
+    faults = ((lambda out: out[:3], "expected"), (lambda out: out / 0, "not finite"), (lambda out: 0 * out, "gradient"))
+    for fault, message in faults:
         monkeypatch.setattr(GraphModel, "forward", lambda self, *a, fault=fault, **k: fault(own(self, *a, **k)))
         with pytest.raises(AssertionError, match=message):
             SpaceSuite().test_networks_of_their_own_run_and_learn(SMALL)

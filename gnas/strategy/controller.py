@@ -98,7 +98,7 @@ class Learner:
         controller: Who decides.
         lr: Learning rate of Adam.
         decay: Of the moving average.
-        entropy: Weight of the entropy in the reward.
+        entropy: Weight of the entropies of the decisions.
         baseline: The moving average so far.
     """
 
@@ -118,9 +118,9 @@ class Learner:
         _, logs, entropies = self.controller(options, decide)
         old = reward if self.baseline is None else self.baseline
         self.baseline = self.decay * old + (1 - self.decay) * reward
-        advantage = reward + self.entropy * entropies.detach() - self.baseline
+        objective = (reward - self.baseline) * logs.sum() + self.entropy * entropies.sum()
         self.optimizer.zero_grad()
-        (-logs * advantage).sum().backward()
+        (-objective).backward()
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Controlled(BlackBox):
         hidden_channels: Channels of the controller's LSTM.
         lr: Learning rate of its Adam.
         decay: Of the moving average of rewards, the baseline.
-        entropy: Weight of the entropy in the reward.
+        entropy: Weight of the entropies of the decisions, which keep it from settling.
         temperature: Divides the logits.
         bound: Bounds them.
         evaluations: How many networks are trained.
@@ -74,8 +74,8 @@ class Reinforce(Controlled):
     r"""Draw a network from the controller, and make what was better than usual more probable.
 
     .. math::
-        \theta \leftarrow \theta + \eta \sum_t \nabla_\theta \log p(a_t \mid a_{<t}; \theta)
-        \, \big(R + \beta H_t - b\big), \qquad b \leftarrow \gamma \, b + (1 - \gamma) R
+        \theta \leftarrow \theta + \eta \sum_t \nabla_\theta \big( (R - b) \log p(a_t \mid a_{<t}; \theta)
+        + \beta H_t \big), \qquad b \leftarrow \gamma \, b + (1 - \gamma) R
 
     with Adam, where R is the metric on the architecture split, :math:`H_t` the entropy over the options of choice t,
     and b the moving average of rewards. The settings' defaults are those of its code.
@@ -87,7 +87,8 @@ class Reinforce(Controlled):
       the rule holds for its own draws only.
     * The paper's code trains a thousand networks with this learning rate. With two hundred the controller has hardly
       moved; a larger ``lr`` learns in time and settles early.
-    * One controller step follows each network; the entropies are not part of the baseline.
+    * The paper's code adds the entropies to the rewards. That of a choice depends on the choices before it only, so there
+      it is one more baseline and changes nothing in expectation; here its own gradient is followed.
 
     Args:
         hidden_channels, lr, decay, entropy, temperature, bound, evaluations, evaluator: See :class:`Controlled`.
