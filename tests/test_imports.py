@@ -21,6 +21,7 @@ LAYERS = (
     "cli",
     "search",
     "testing",
+    "citation",
     "compare",
     "strategy",
     "derive",

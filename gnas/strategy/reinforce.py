@@ -87,8 +87,8 @@ class Reinforce(Controlled):
       the rule holds for its own draws only.
     * The paper's code trains a thousand networks with this learning rate. With two hundred the controller has hardly
       moved; a larger ``lr`` learns in time and settles early.
-    * The paper's code adds the entropies to the rewards. That of a choice depends on the choices before it only, so there
-      it is one more baseline and changes nothing in expectation; here its own gradient is followed.
+    * The paper's code adds the entropies to the rewards. That of a choice depends on the choices before it only, so
+      there it is one more baseline and changes nothing in expectation; here its own gradient is followed.
 
     Args:
         hidden_channels, lr, decay, entropy, temperature, bound, evaluations, evaluator: See :class:`Controlled`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise, product
+from itertools import product
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_what_is_drawn_has_the_probability_that_is_told(controller: Controller) 
     with seeded(1):
         drawn = [tuple(controller([None] * 3)[0]) for _ in range(800)]
     for options in product(range(2), range(3), range(2)):
-        p = float(controller(options)[1].sum().exp())
+        p = controller(options)[1].sum().exp().item()
         assert abs(drawn.count(options) / 800 - p) < 4 * math.sqrt(p * (1 - p) / 800)
 
 
@@ -42,7 +42,7 @@ def test_kept_options_are_kept_and_entropies_bounded(controller: Controller) -> 
     with seeded(0):
         options, logs, entropies = controller([1, None, 0], [1])
     assert options[0] == 1 and options[2] == 0 and len(logs) == len(entropies) == 1
-    assert 0 < float(entropies) <= math.log(3) + 1e-6
+    assert 0 < entropies.item() <= math.log(3) + 1e-6
     with pytest.raises(ValueError, match="got no option at choice 0"):
         controller([None, None, 0], [1])
 
@@ -67,9 +67,9 @@ def test_a_better_reward_makes_its_network_more_probable_and_a_worse_one_less(co
     learner = Learner(controller, lr=0.01, decay=0.95, entropy=0.0)
     learner.learn([0, 0, 0], 0.5)
     for reward, sign in ((0.9, 1), (0.1, -1)):
-        before = float(controller([1, 2, 1])[1].sum())
+        before = controller([1, 2, 1])[1].sum().item()
         learner.learn([1, 2, 1], reward)
-        assert sign * (float(controller([1, 2, 1])[1].sum()) - before) > 0
+        assert sign * (controller([1, 2, 1])[1].sum().item() - before) > 0
     assert learner.baseline == pytest.approx(0.95 * (0.95 * 0.5 + 0.05 * 0.9) + 0.05 * 0.1)
     kept = [p.detach().clone() for p in controller.parameters()]
     learner.learn([1, 2, 1], math.nan)
@@ -82,10 +82,10 @@ def test_the_entropy_bonus_flattens(controller: Controller) -> None:
     entropies = []
     with seeded(0):
         for _ in range(30):
-            entropies.append(controller([0, 0, 0])[2][0].item())
+            entropies.append(controller([0, 0, 0])[2].sum().item())
             learner.learn(controller([None] * 3)[0], 0.0)
-    assert all(after > before for before, after in pairwise(entropies))
-    assert entropies[-1] > entropies[0] + 0.1
+    largest = 2 * math.log(2) + math.log(3)
+    assert entropies[0] < 0.9 * largest and entropies[-1] > 0.97 * largest
 
 
 @pytest.mark.parametrize("higher", [True, False])
