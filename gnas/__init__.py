@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from gnas.citation import citation
     from gnas.data import load
     from gnas.derive import Derivation
     from gnas.evaluate import Recipe, TrainFromScratch
@@ -22,30 +23,40 @@ if TYPE_CHECKING:
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.search import Run, search
     from gnas.space import Choice, Genotype, Node, Space, for_level, gap, layered, pooling, relational, sane
-    from gnas.strategy import Darts, Random
+    from gnas.strategy import Agnn, CmaEs, Darts, Evolution, Gp, Local, NasBowl, Nsga2, Random, Reinforce, Tpe
     from gnas.supernet import GraphSupernet
     from gnas.task import Task
 
 __all__ = [
+    "Agnn",
     "Choice",
+    "CmaEs",
     "Darts",
     "Derivation",
+    "Evolution",
     "Genotype",
+    "Gp",
     "GraphModel",
     "GraphSet",
     "GraphSupernet",
     "Gumbel",
+    "Local",
+    "NasBowl",
     "Node",
+    "Nsga2",
     "OnePath",
     "Random",
     "Recipe",
+    "Reinforce",
     "Run",
     "Sigmoid",
     "Softmax",
     "Space",
     "Task",
+    "Tpe",
     "TrainFromScratch",
     "TwoPaths",
+    "citation",
     "for_level",
     "gap",
     "layered",
@@ -57,6 +68,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "citation": ("citation",),
     "data": ("load",),
     "derive": ("Derivation",),
     "evaluate": ("Recipe", "TrainFromScratch"),
@@ -65,7 +77,19 @@ _HOMES = {
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "search": ("Run", "search"),
     "space": ("Choice", "Genotype", "Node", "Space", "for_level", "gap", "layered", "pooling", "relational", "sane"),
-    "strategy": ("Darts", "Random"),
+    "strategy": (
+        "Agnn",
+        "CmaEs",
+        "Darts",
+        "Evolution",
+        "Gp",
+        "Local",
+        "NasBowl",
+        "Nsga2",
+        "Random",
+        "Reinforce",
+        "Tpe",
+    ),
     "supernet": ("GraphSupernet",),
     "task": ("Task",),
 }

@@ -20,6 +20,8 @@ LAYERS = (
     "__main__",
     "cli",
     "search",
+    "testing",
+    "citation",
     "compare",
     "strategy",
     "derive",

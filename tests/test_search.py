@@ -26,7 +26,7 @@ from gnas.journal import EVENTS, Journal
 from gnas.model import GraphModel
 from gnas.search import Run, search
 from gnas.space import layered
-from gnas.strategy import Darts, Random
+from gnas.strategy import BlackBox, Darts, Random, Reinforce
 from gnas.task import Task
 
 EPOCHS = 8
@@ -39,7 +39,9 @@ STRATEGIES: dict[str, Any] = {
     "first": Darts(order=1, epochs=EPOCHS, hidden_channels=8),
     "second": Darts(order=2, epochs=EPOCHS, hidden_channels=8),
     "random": Random(evaluations=EPOCHS, evaluator=EVALUATOR),
+    "reinforce": Reinforce(evaluations=EPOCHS, evaluator=EVALUATOR),
 }
+BLACK_BOX = [which for which, strategy in STRATEGIES.items() if isinstance(strategy, BlackBox)]
 
 
 def graph(seed: int = 0) -> Data:
@@ -111,10 +113,10 @@ def test_a_run_leaves_all_its_files(finished):
     expected = {"run.json", "events.jsonl", "state.pt", "genotype.json", "space.json", "model.py", "weights.pt"}
     assert names == expected | {"report.html"}
     kinds = [event["event"] for event in events(run.folder)]
-    step = "candidate" if which == "random" else "epoch"
+    step = "candidate" if which in BLACK_BOX else "epoch"
     assert kinds[:EPOCHS] == [step] * EPOCHS
     assert kinds[-1] == "derived"
-    if which == "random":
+    if which in BLACK_BOX:
         assert len(kinds) == EPOCHS + 1
     else:
         assert "depth" in kinds and set(kinds[EPOCHS:-1]) <= {LISTED, *KINDS}
@@ -195,13 +197,17 @@ class SlowRandom(Slow, Random):
     pass
 
 
+class SlowReinforce(Slow, Reinforce):
+    pass
+
+
 def settings_of(settings: Any) -> dict[str, Any]:
     return {entry.name: getattr(settings, entry.name) for entry in dataclasses.fields(settings)}
 
 
 def slow(strategy: Any) -> Any:
-    kind = SlowRandom if isinstance(strategy, Random) else SlowDarts
-    return kind(**settings_of(strategy))
+    kinds = {Darts: SlowDarts, Random: SlowRandom, Reinforce: SlowReinforce}
+    return kinds[type(strategy)](**settings_of(strategy))
 
 
 def child(folder: Path, which: str, settings: dict[str, Any], result: Path) -> None:

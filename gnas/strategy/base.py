@@ -96,6 +96,6 @@ def _plain(settings: Any) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
             return {"name": type(value).__name__, **_plain(value)}
-        return list(value) if isinstance(value, tuple) else value
+        return [plain(each) for each in value] if isinstance(value, (tuple, list)) else value
 
     return {entry.name: plain(getattr(settings, entry.name)) for entry in dataclasses.fields(settings)}

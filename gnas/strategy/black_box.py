@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import random
@@ -16,6 +17,9 @@ from gnas.evaluate import Result, TrainFromScratch
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.checks import check_count, check_keys
+
+ATTEMPTS = 1000
+"""Draws that bring nothing new before a space counts as searched."""
 
 
 class Evaluator(Protocol):
@@ -48,6 +52,7 @@ class BlackBoxState:
         trials: What was told, in order.
         memory: What else a strategy keeps from one proposal to the next: tensors and plain values.
         pending: What was asked and is not told yet.
+        cache: What can be made again from all the rest, such as features of the trials; it is not in a snapshot.
     """
 
     space: Space
@@ -57,12 +62,36 @@ class BlackBoxState:
     trials: list[Trial] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     pending: Genotype | None = None
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def rank(self, trial: Trial) -> tuple[float, float]:
         """What trials are sorted by, the best first: their metric, among equals their loss."""
         metric = -trial.metric if self.higher_is_better else trial.metric
         # Every comparison with NaN is false, so a candidate that diverged could come out first.
         return (math.inf if math.isnan(metric) else metric, math.inf if math.isnan(trial.loss) else trial.loss)
+
+    def tried(self) -> Tried:
+        """The networks that need no second evaluation, as of now."""
+        return Tried(self)
+
+    def draw(self, tried: Tried | None = None) -> Genotype | None:
+        """A network drawn uniformly that was not tried yet, or ``None`` when a thousand draws bring nothing new."""
+        tried = self.tried() if tried is None else tried
+        for _ in range(ATTEMPTS):
+            genotype = self.space.sample(self.random)
+            if genotype not in tried:
+                return genotype
+        return None
+
+    def mutate(self, genotype: Genotype) -> Genotype:
+        """A genotype that differs in one choice: the choice is drawn uniformly, then its option."""
+        choices = [choice for choice in self.space.choices.values() if len(choice.options) > 1]
+        if not choices:
+            return genotype
+        choice = choices[self.random.randrange(len(choices))]
+        step = 1 + self.random.randrange(len(choice.options) - 1)
+        option = choice.options[(choice.index(genotype[choice.name]) + step) % len(choice.options)]
+        return genotype.replace(**{choice.name: option})
 
     def state_dict(self) -> dict[str, Any]:
         def plain(trial: Trial) -> dict[str, Any]:
@@ -74,7 +103,7 @@ class BlackBoxState:
             "seed": self.seed,
             "random": self.random.getstate(),
             "trials": [plain(trial) for trial in self.trials],
-            "memory": self.memory,
+            "memory": copy.deepcopy(self.memory),
             "pending": None if self.pending is None else dict(self.pending.choices),
         }
 
@@ -91,8 +120,34 @@ class BlackBoxState:
         self.trials = [
             Trial(**{**trial, "genotype": self.space.genotype(trial["genotype"])}) for trial in state["trials"]
         ]
-        self.memory = dict(state["memory"])
+        self.memory = copy.deepcopy(dict(state["memory"]))
+        self.cache = {}
         self.pending = None if state["pending"] is None else self.space.genotype(state["pending"])
+
+
+class Tried:
+    """The networks that were told: a genotype is ``in`` it if it binds to one of them.
+
+    What was found to be in it is not bound a second time: binding and hashing take milliseconds.
+    """
+
+    def __init__(self, state: BlackBoxState) -> None:
+        self._space = state.space
+        self._genotypes = {trial.genotype for trial in state.trials}
+        self._networks = {trial.network for trial in state.trials}
+
+    def __contains__(self, genotype: Genotype) -> bool:
+        if genotype in self._genotypes:
+            return True
+        if self._space.bind(genotype).digest() not in self._networks:
+            return False
+        self._genotypes.add(genotype)
+        return True
+
+    def add(self, genotype: Genotype) -> None:
+        """Count a genotype as tried, such as one that is about to be asked."""
+        self._genotypes.add(genotype)
+        self._networks.add(self._space.bind(genotype).digest())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,6 @@ from typing import ClassVar
 from gnas.space import Genotype
 from gnas.strategy.black_box import BlackBox, BlackBoxState
 
-ATTEMPTS = 1000
-
 
 @dataclass(frozen=True, kw_only=True)
 class Random(BlackBox):
@@ -29,12 +27,4 @@ class Random(BlackBox):
     name: ClassVar[str] = "random"
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
-        genotypes = {trial.genotype for trial in state.trials}
-        networks = {trial.network for trial in state.trials}
-        for _ in range(ATTEMPTS):
-            genotype = state.space.sample(state.random)
-            # Binding and hashing take milliseconds, so a genotype is looked up first.
-            if genotype not in genotypes and state.space.bind(genotype).digest() not in networks:
-                return genotype
-            genotypes.add(genotype)
-        return None
+        return state.draw()
