@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from gnas.model import GraphModel
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.search import Run, search
-    from gnas.space import Choice, Genotype, Node, Space, for_level, gap, layered, pooling, relational, sane
-    from gnas.strategy import Darts, Random
+    from gnas.space import Choice, Genotype, Node, Space, bench, for_level, gap, layered, pooling, relational, sane
+    from gnas.strategy import Darts, Random, Surrogate
     from gnas.supernet import GraphSupernet
+    from gnas.tabular import Tabular
     from gnas.task import Task
 
 __all__ = [
@@ -43,9 +44,12 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Space",
+    "Surrogate",
+    "Tabular",
     "Task",
     "TrainFromScratch",
     "TwoPaths",
+    "bench",
     "for_level",
     "gap",
     "layered",
@@ -64,9 +68,22 @@ _HOMES = {
     "model": ("GraphModel",),
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "search": ("Run", "search"),
-    "space": ("Choice", "Genotype", "Node", "Space", "for_level", "gap", "layered", "pooling", "relational", "sane"),
-    "strategy": ("Darts", "Random"),
+    "space": (
+        "Choice",
+        "Genotype",
+        "Node",
+        "Space",
+        "bench",
+        "for_level",
+        "gap",
+        "layered",
+        "pooling",
+        "relational",
+        "sane",
+    ),
+    "strategy": ("Darts", "Random", "Surrogate"),
     "supernet": ("GraphSupernet",),
+    "tabular": ("Tabular",),
     "task": ("Task",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

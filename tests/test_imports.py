@@ -19,9 +19,11 @@ PACKAGE = Path(gnas.__file__).parent
 LAYERS = (
     "__main__",
     "cli",
+    "tabulating",
     "search",
     "compare",
     "strategy",
+    "tabular",
     "derive",
     "shortlist",
     "evaluate",

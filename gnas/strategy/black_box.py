@@ -48,6 +48,7 @@ class BlackBoxState:
         trials: What was told, in order.
         memory: What else a strategy keeps from one proposal to the next: tensors and plain values.
         pending: What was asked and is not told yet.
+        cache: What can be made again from all the rest, such as features of the trials; it is not in a snapshot.
     """
 
     space: Space
@@ -57,6 +58,7 @@ class BlackBoxState:
     trials: list[Trial] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     pending: Genotype | None = None
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def rank(self, trial: Trial) -> tuple[float, float]:
         """What trials are sorted by, the best first: their metric, among equals their loss."""
