@@ -101,8 +101,8 @@ class Tabular:
 
     Args:
         data: Name of the table, one of :data:`TABLES`, or the path of its file.
-        root: Folder with the tables. Without it the folder named by the environment variable ``GNAS_DATA`` is used, else
-            the package ``nas-bench-graph``, where it is installed.
+        root: Folder with the tables. Without it the folder named by the environment variable ``GNAS_DATA`` is used,
+            else the package ``nas-bench-graph``, where it is installed.
 
     Raises:
         ValueError: There is no such table, or its file holds something else.
@@ -182,9 +182,9 @@ def _find(data: str, root: str | None, default: str | None) -> Path:
                 if path.is_file():
                     return path
     raise ValueError(
-        f"the table {data!r} of NAS-Bench-Graph was looked for in {[str(top) for top in tops] or 'no folder'} and is not "
-        f"there; expected {FOLDERS[0]}/{data}.npz or {data}.bench, try a root or GNAS_DATA that has the folder 'light' "
-        "of github.com/THUMNLab/NAS-Bench-Graph"
+        f"the table {data!r} of NAS-Bench-Graph was looked for in {[str(top) for top in tops] or 'no folder'} and is "
+        f"not there; expected {FOLDERS[0]}/{data}.npz or {data}.bench, try a root or GNAS_DATA that has the folder "
+        "'light' of github.com/THUMNLab/NAS-Bench-Graph"
     )
 
 
@@ -239,8 +239,8 @@ def _known(number: int) -> bool:
 
 def _damaged(path: Path, what: str) -> NoReturn:
     raise ValueError(
-        f"got {path} as a table of NAS-Bench-Graph, but {what}; expected the arrays key, {', '.join(COLUMNS)} (.npz), or "
-        "a dictionary from key to such a record (.bench), try the file as it is published"
+        f"got {path} as a table of NAS-Bench-Graph, but {what}; expected the arrays key, {', '.join(COLUMNS)} (.npz), "
+        "or a dictionary from key to such a record (.bench), try the file as it is published"
     ) from None
 
 

@@ -38,8 +38,19 @@ class Tracer:
     def __call__(self, genotype: Genotype) -> Trace:
         """The trace of one genotype, in the form that it is bound in."""
         walk = _Walk(self.nodes, dict(self.space.canonical(genotype).choices))
-        output = walk.resolve(self.space.output)
-        return Trace(tuple(walk.steps), output)
+        return _pruned(walk.steps, walk.resolve(self.space.output))
+
+
+def _pruned(steps: list[Step], output: int) -> Trace:
+    """Without the steps that a simplification has left unread."""
+    read = {output}
+    for place in range(output, -1, -1):
+        if place in read:
+            read.update(steps[place][1])
+    kept = sorted(read)
+    places = {place: i for i, place in enumerate(kept)}
+    moved = ((steps[place][0], tuple(places[other] for other in steps[place][1])) for place in kept)
+    return Trace(tuple(moved), places[output])
 
 
 class _Walk:

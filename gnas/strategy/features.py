@@ -9,6 +9,7 @@ have equal features whatever the space calls its choices. The groups of pieces a
 * ``above`` and ``below``: an operation with its distance from the input, and from the output,
 * ``sibling``: two operations that read the same, or that both are read last,
 * ``present``: which operations, and which two operations, occur at all,
+* ``form``: the graph without its labels, as one piece,
 * ``shape``: depth, number of nodes, of ends and of operations that read neighbours.
 
 A group's counts are damped by a square root, and groups are scaled so that two random networks of the space have a mean
@@ -44,6 +45,7 @@ WEIGHTS = {
     "shape": 0.2,
     "sibling": 0.05,
     "present": 0.07,
+    "form": 0.15,
 }
 """Weight of each group in the distance of two networks."""
 PLAIN = ("count", "pair", "shape")
@@ -63,9 +65,7 @@ def pieces(trace: Trace) -> dict[str, Counter[str]]:
             children[read].append(i)
         if inputs:
             above[i] = 1 + max(above[read] for read in inputs)
-            trees[i] = f"{labels[i]}({','.join(trees[read] for read in inputs)})"
-            # A label that grows with the square of the depth is replaced by a number for it.
-            trees[i] = trees[i] if len(trees[i]) < 200 else str(zlib.crc32(trees[i].encode()))
+            trees[i] = _short(f"{labels[i]}({','.join(trees[read] for read in inputs)})")
     found: dict[str, Counter[str]] = {group: Counter() for group in WEIGHTS}
     inner = [i for i, inputs in enumerate(reads) if inputs]
     found["count"].update(labels[i] for i in inner)
@@ -85,11 +85,20 @@ def pieces(trace: Trace) -> dict[str, Counter[str]]:
     there = sorted({labels[i] for i in inner})
     found["present"].update(there)
     found["present"].update(f"{a}&{b}" for a, b in itertools.combinations(there, 2))
+    forms: list[str] = []
+    for inputs in reads:
+        forms.append("(" + _short("".join(sorted(forms[read] for read in inputs))) + ")")
+    found["form"][_short("".join(sorted(forms[end] for end in ends)))] += 1
     depths = [above[end] for end in ends]
     messages = sum(1 for i in inner if labels[i].split("(")[0] in MESSAGES)
     shape = (len(inner), len(ends), max(depths), min(depths), sum(depths) / len(depths), messages, residuals)
     found["shape"].update(dict(zip(SHAPES, shape)))
     return found
+
+
+def _short(text: str) -> str:
+    """The text, or a number for one that has grown long: in a deep network of many ways labels double at each step."""
+    return text if len(text) < 200 else str(zlib.crc32(text.encode()))
 
 
 MESSAGES = frozenset(name for name, op in OPS.items() if op.messages)
@@ -156,7 +165,7 @@ class Encoder:
 
     def _distance(self, sample: Sequence[dict[str, Counter[str]]], group: str) -> float:
         total = 0.0
-        for one, other in zip(sample, sample[1:]):
+        for one, other in itertools.pairwise(sample):
             names = {*one[group], *other[group]}
             values = [self._value(group, n, one[group][n]) - self._value(group, n, other[group][n]) for n in names]
             total += sum(value * value for value in values)

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 Array = NDArray[np.floating]
 
 PRIOR = (1.2, 0.7, 1.0, 0.3)
-"""Where the prior has its centre: linear part, amplitude, inverse squared length, noise; the targets have variance one."""
+"""Centre of the prior: linear part, amplitude, inverse squared length, noise; the targets have variance one."""
 SPREAD = 1.0
 BOUNDS = (-7.0, 3.0)
 JITTER = 1e-4

@@ -99,7 +99,7 @@ class Surrogate(BlackBox):
         """The trial with the best posterior mean; while the model knows too little, that with the best metric."""
         if self.final == "observed" or len(state.trials) < self.initial:
             return super().derive(task, state)
-        _, posterior = self._model(state, _known(state))
+        _, posterior = self._model(state, _known(state), fit=False)
         return state.trials[int(posterior.known.argmax())].genotype
 
     def _questions(self, state: BlackBoxState, networks: set[str]) -> list[Genotype]:
@@ -133,13 +133,15 @@ class Surrogate(BlackBox):
             covariance = covariance - np.outer(gain, covariance[place])
         return found
 
-    def _model(self, state: BlackBoxState, known: _Known) -> tuple[Kernel, Posterior]:
+    def _model(self, state: BlackBoxState, known: _Known, fit: bool = True) -> tuple[Kernel, Posterior]:
         """The model of all trials. Its four numbers are searched anew when there is a good deal more to learn from."""
         targets = ranked([state.rank(trial)[0] for trial in state.trials])
         count, logs = len(targets), state.memory.get("kernel")
         kernel = Kernel() if logs is None else Kernel(tuple(logs))
-        if count >= state.memory.get("fit_next", 0):
+        due = fit and count >= state.memory.get("fit_next", 0)
+        if due or logs is None:
             kernel = kernel.fitted(known.distances, known.products, targets)
+        if due:
             state.memory["kernel"] = list(kernel.logs)
             state.memory["fit_next"] = count + max(self.batch, count // 10)
         return kernel, Posterior(kernel, known.distances, known.products, targets)
