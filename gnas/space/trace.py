@@ -49,7 +49,7 @@ def _pruned(steps: list[Step], output: int) -> Trace:
             read.update(steps[place][1])
     kept = sorted(read)
     places = {place: i for i, place in enumerate(kept)}
-    moved = ((steps[place][0], tuple(places[other] for other in steps[place][1])) for place in kept)
+    moved: list[Step] = [(steps[place][0], tuple(places[other] for other in steps[place][1])) for place in kept]
     return Trace(tuple(moved), places[output])
 
 
