@@ -76,7 +76,7 @@ class _Walk:
         if node is None:
             return self._add(name, ())
         op = str(self.pick(node.op))
-        settings = {key: self.pick(value) for key, value in node.attrs}
+        settings = {key: self.pick(value) for key, value in node.settings.items()}
         if op == "zero":
             return self._add(op, ())
         if op == "identity":
