@@ -329,6 +329,64 @@ def report(run: RunFolder) -> None:
     print(f"report: {run / 'report.html'}")
 
 
+benchmarks = typer.Typer(no_args_is_help=True, help="Compare strategies where the whole truth is known.")
+app.add_typer(benchmarks, name="bench")
+
+
+@benchmarks.command(
+    epilog="Example: `gnas bench strategies --data cora,pubmed --strategies random,surrogate --seeds 10`"
+)
+@_said
+def strategies(
+    data: Annotated[str, typer.Option(help="Tables of NAS-Bench-Graph, names separated by commas.")] = "cora",
+    strategies: Annotated[
+        str, typer.Option(help="Strategies that evaluate one network at a time, separated by commas.")
+    ] = "random,surrogate",
+    space: Annotated[str, typer.Option(help="The space that there are tables of: bench.")] = "bench",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy on each table.")] = 50,
+    evaluations: Annotated[int, typer.Option(min=1, help="Networks that a run looks up.")] = 300,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs side by side, each with one thread; one a core if not given.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="File of results, a line for each run; what it has is not run again.")
+    ] = Path("bench-strategies.jsonl"),
+    picture: Annotated[
+        Path | None, typer.Option(help="Where to draw, as .svg, .png or .pdf; needs matplotlib. [default: not at all]")
+    ] = None,
+    root: Root = None,
+    quiet: Quiet = False,
+) -> None:
+    """Search in tables of trained networks, many times; print ranks and test metrics against evaluations.
+
+    Ranks count from 0, the best network of the table by validation. A benchmark that was stopped goes on when it is
+    called again.
+    """
+    from rich.console import Console
+
+    from gnas import tabulating
+    from gnas.strategy import STRATEGIES
+
+    _nearest("space", space, ("bench",))
+    names = [_nearest("strategy", name.strip(), STRATEGIES) for name in strategies.split(",")]
+    tables = [name.strip() for name in data.split(",")]
+    runs = tabulating.runs_of(names, tables, seeds, evaluations, None if root is None else str(root))
+    console = Console(stderr=True)
+
+    def tell(record: dict[str, Any]) -> None:
+        if not quiet:
+            best = f"best rank {record['ranks'][-1]}, {record['seconds']:.1f} s"
+            console.print(f"{record['strategy']} on {record['data']}, seed {record['seed']}: {best}", highlight=False)
+
+    records = tabulating.measure(runs, output, workers or os.cpu_count() or 1, tell)
+    for table in tabulating.tables(records, evaluations):
+        Console().print(table)
+    if picture is not None:
+        tabulating.draw(records, picture)
+        print(f"picture: {picture}")
+    print(f"results: {output}")
+
+
 def _file(run: Path, name: str) -> Path:
     from gnas.journal import Journal
 

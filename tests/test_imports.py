@@ -19,11 +19,13 @@ PACKAGE = Path(gnas.__file__).parent
 LAYERS = (
     "__main__",
     "cli",
+    "tabulating",
     "search",
     "testing",
     "citation",
     "compare",
     "strategy",
+    "tabular",
     "derive",
     "shortlist",
     "crew",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from gnas.ops import cell, combine, convolution, message_conv, norm, pair, pooling, readout, relation
+from gnas.ops import bench_conv, cell, combine, convolution, message_conv, norm, pair, pooling, readout, relation
 from gnas.ops.base import Call, Context, Op, Settings, activate, dropout
 from gnas.ops.encoder import CategoryEncoder, encoder_of
 from gnas.ops.linear import sparse_dropout_linear
@@ -57,6 +57,12 @@ OPS: dict[str, Op] = {
         message_conv.GENSoftmax(),
         message_conv.GENPower(),
         message_conv.PNALayer(),
+        bench_conv.GATTwo(),
+        bench_conv.Cheb(),
+        bench_conv.ARMA(),
+        bench_conv.GraphConvolution(),
+        bench_conv.Linear(),
+        bench_conv.Skip(),
         cell.SparseFilter(),
         cell.DenseFilter(),
         cell.PoolMean(),

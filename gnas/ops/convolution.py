@@ -218,17 +218,18 @@ class GAT(Convolution):
 
     name = "gat"
     edges = True
+    heads = HEADS
 
     def projecting(self) -> Call:
-        return Call(GATConv, (HIDDEN, split(HEADS)), {"heads": HEADS})
+        return Call(GATConv, (HIDDEN, split(self.heads)), {"heads": self.heads})
 
     def propagating(self) -> Call:
-        return Call(GATConv, (HIDDEN, split(HEADS)), {"heads": HEADS, "bias": False}, {"lin": IDENTITY})
+        return Call(GATConv, (HIDDEN, split(self.heads)), {"heads": self.heads, "bias": False}, {"lin": IDENTITY})
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         if conv.edge_dim is not None:
             return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
-        z = conv.lin(x).view(-1, HEADS, x.size(1) // HEADS)
+        z = conv.lin(x).view(-1, self.heads, x.size(1) // self.heads)
         return plus(gat(conv.att_src, conv.att_dst, z, context), conv.bias)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gnas.space.bench import bench
 from gnas.space.gap import gap
 from gnas.space.heads import for_level
 from gnas.space.layered import layered, sane
@@ -17,6 +18,7 @@ __all__ = [
     "Genotype",
     "Node",
     "Space",
+    "bench",
     "for_level",
     "gap",
     "layered",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 SPACES: dict[str, Callable[..., Space]] = {
+    "bench": bench,
     "gap": gap,
     "layered": layered,
     "pooling": pooling,

@@ -24,7 +24,7 @@ import keyword
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 Value: TypeAlias = str | int | float | bool | None
 """What an option or an attribute may be: a plain value that JSON can hold."""
@@ -286,6 +286,8 @@ class Space:
     inputs: tuple[str, ...] = ("x",)
     share: str = "site"
     starts: tuple[Mapping[str, Value], ...] = field(default=(), repr=False, compare=False, hash=False)
+    rule: ClassVar[str] = ""
+    """Name of a subclass that has a notion of its own of the same network (:meth:`canonical`)."""
     choices: dict[str, Choice] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -398,6 +400,10 @@ class Space:
         for name, option in given.items():
             self.choices[name].index(option)
 
+    def canonical(self, genotype: Genotype) -> Genotype:
+        """The genotype that is bound in the place of this one: itself, unless a space knows which ones are the same."""
+        return genotype
+
     def bind(self, genotype: Genotype) -> Space:
         """The program of one genotype: no choice is left, and no node that nothing reads.
 
@@ -405,6 +411,7 @@ class Space:
         alone is that input, so a branch that was switched off leaves no trace.
         """
         self.check(genotype)
+        genotype = self.canonical(genotype)
 
         def pick(place: Any) -> Any:
             return genotype[place.name] if isinstance(place, Choice) else place
@@ -452,8 +459,10 @@ class Space:
             for node in self.nodes
         ]
         head = {"format": "gnas.space", "version": VERSION, "name": self.name, "inputs": list(self.inputs)}
-        starts = {"starts": self.starts} if self.starts else {}
-        return json.dumps({**head, "output": self.output, "share": self.share, "nodes": nodes, **starts}, indent=1)
+        more: dict[str, Any] = {"starts": self.starts} if self.starts else {}
+        if self.rule:
+            more["rule"] = self.rule
+        return json.dumps({**head, "output": self.output, "share": self.share, "nodes": nodes, **more}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Space:
@@ -478,7 +487,9 @@ class Space:
                 for node in content["nodes"]
             )
             starts = _list(content.get("starts", []))
-            return cls(content["name"], nodes, content["output"], tuple(content["inputs"]), content["share"], starts)
+            kinds = {kind.rule: kind for kind in (cls, *cls.__subclasses__())}
+            kind = kinds[content.get("rule", cls.rule)]
+            return kind(content["name"], nodes, content["output"], tuple(content["inputs"]), content["share"], starts)
 
         return _built("space", build)
 

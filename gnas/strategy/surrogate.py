@@ -1,0 +1,257 @@
+"""Surrogate: a Gaussian process over pieces of the networks, expected improvement, a few questions a round. gnas's own.
+
+Bayesian optimisation (Jones, Schonlau and Welch 1998; for architectures NASBOT, arXiv 1802.07191, and NAS-BOWL, arXiv
+2006.07556) with the parts that measurements on NAS-Bench-Graph spoke for:
+
+* the features are pieces of the network's graph (:mod:`gnas.strategy.features`), the same in every space, and the
+  model is a Gaussian process (:mod:`gnas.strategy.gaussian`);
+* the model learns ranks, not metrics: trial i of n with the rank r_i has the target Phi^-1((n - r_i - 1/2) / n). A few
+  networks that don't train at all would otherwise decide the scale;
+* the next question maximises the expected improvement over the best *mean* of what is known,
+
+      EI(a) = sigma(a) (u Phi(u) + phi(u)),   u = (mu(a) - max_i mu(a_i)) / sigma(a),
+
+  not over the best metric, which noise has lifted. The other questions of a round follow in the same way, each as if
+  the ones before had been answered by their means, so they don't repeat each other (Ginsbourger's kriging believer);
+* a space of up to ``whole`` genotypes is scored as a whole; in a larger one fresh draws and the neighbours of what
+  looks best are.
+
+Small validation sets are noisy: of many networks the one with the best metric is the luckiest among the good. With
+``final="posterior"`` the network that is handed over is the trial with the best mean, which is what its metric and
+those of its likes say together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from gnas.space import Genotype
+from gnas.space.trace import Trace
+from gnas.strategy.base import Task
+from gnas.strategy.black_box import BlackBox, BlackBoxState
+from gnas.strategy.checks import check_count
+from gnas.strategy.features import Encoder, Features, encoder, everything
+from gnas.strategy.gaussian import Array, Kernel, Posterior
+
+ATTEMPTS = 1000
+FINALS = ("posterior", "observed")
+LEADERS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surrogate(BlackBox):
+    """Ask where a model of the networks expects the largest improvement.
+
+    Args:
+        evaluations: How many networks are evaluated.
+        evaluator: What evaluates a candidate.
+        initial: Networks that are drawn at random before the model is asked.
+        batch: Questions from one model.
+        whole: Spaces of up to so many genotypes are scored as a whole, once per network.
+        pool: In a larger space, how many fresh draws are scored in a round.
+        shortlist: How many of the best by mean are compared by expected improvement.
+        final: Whether the trial with the best ``"posterior"`` mean or the best ``"observed"`` metric is handed over.
+    """
+
+    name: ClassVar[str] = "surrogate"
+
+    initial: int = 20
+    batch: int = 5
+    whole: int = 100_000
+    pool: int = 1000
+    shortlist: int = 600
+    final: str = "posterior"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(self, "initial", 2)
+        for name in ("batch", "pool", "shortlist"):
+            check_count(self, name, 1)
+        check_count(self, "whole", 0)
+        if self.final not in FINALS:
+            raise ValueError(f"surrogate got final={self.final!r}; expected one of {list(FINALS)}")
+
+    def propose(self, state: BlackBoxState) -> Genotype | None:
+        networks = {trial.network for trial in state.trials}
+        if len(state.trials) >= self.initial:
+            # Others may have been told meanwhile, so a question is looked up before it is asked.
+            queue = [state.space.genotype(choices) for choices in state.memory.get("queue", ())]
+            queue = queue or self._questions(state, networks)
+            while queue:
+                genotype, *queue = queue
+                state.memory["queue"] = [dict(other.choices) for other in queue]
+                if state.space.bind(genotype).digest() not in networks:
+                    return genotype
+        for _ in range(ATTEMPTS):
+            genotype = state.space.sample(state.random)
+            if state.space.bind(genotype).digest() not in networks:
+                return genotype
+        return None
+
+    def derive(self, task: Task, state: BlackBoxState) -> Genotype:
+        """The trial with the best posterior mean; while the model knows too little, that with the best metric."""
+        if self.final == "observed" or len(state.trials) < self.initial:
+            return super().derive(task, state)
+        _, posterior = self._model(state, _known(state), fit=False)
+        return state.trials[int(posterior.known.argmax())].genotype
+
+    def _questions(self, state: BlackBoxState, networks: set[str]) -> list[Genotype]:
+        """The next round's questions, best first."""
+        known = _known(state)
+        kernel, posterior = self._model(state, known)
+        pool = self._pool(state, known, kernel, posterior)
+        means = pool.means.copy()
+        tried = set(known.traces)
+        means[[trace in tried for trace in pool.traces]] = -math.inf
+        rows = np.argsort(-means, kind="stable")[: self.shortlist]
+        rows = rows[np.isfinite(means[rows])]
+        if not len(rows):
+            return []
+        own = kernel(*(part.astype(float) for part in pool.features[rows].compare(pool.features[rows])))
+        covariance = posterior.covariance(own, pool.across[rows].astype(float))
+        best = float(posterior.known.max())
+        found: list[Genotype] = []
+        seen = set(networks)
+        mean, left = means[rows], np.ones(len(rows), dtype=bool)
+        while left.any() and len(found) < self.batch:
+            deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
+            place = int(np.where(left, improvement(mean, deviation, best), -math.inf).argmax())
+            left[place] = False
+            network = state.space.bind(pool.genotypes[rows[place]]).digest()
+            if network in seen:
+                continue
+            seen.add(network)
+            found.append(pool.genotypes[rows[place]])
+            gain = covariance[:, place] / (covariance[place, place] + kernel.noise)
+            covariance = covariance - np.outer(gain, covariance[place])
+        return found
+
+    def _model(self, state: BlackBoxState, known: _Known, fit: bool = True) -> tuple[Kernel, Posterior]:
+        """The model of all trials. Its four numbers are searched anew when there is a good deal more to learn from."""
+        targets = ranked([state.rank(trial)[0] for trial in state.trials])
+        count, logs = len(targets), state.memory.get("kernel")
+        kernel = Kernel() if logs is None else Kernel(tuple(logs))
+        due = fit and count >= state.memory.get("fit_next", 0)
+        if due or logs is None:
+            kernel = kernel.fitted(known.distances, known.products, targets)
+        if due:
+            state.memory["kernel"] = list(kernel.logs)
+            state.memory["fit_next"] = count + max(self.batch, count // 10)
+        return kernel, Posterior(kernel, known.distances, known.products, targets)
+
+    def _pool(self, state: BlackBoxState, known: _Known, kernel: Kernel, posterior: Posterior) -> _Pool:
+        """What may be asked: the whole space, or draws and the neighbours of the best."""
+        space = state.space
+        if space.size <= self.whole:
+            genotypes, traces, features = everything(space)
+            cached: _Columns | None = state.cache.get("columns")
+            if cached is None or cached.traces != known.traces[: len(cached.traces)]:
+                cached = state.cache["columns"] = _Columns(features)
+            return _Pool.of(genotypes, traces, features, cached.up_to(known), kernel, posterior)
+        encode = encoder(space)
+        leaders = sorted(range(len(state.trials)), key=lambda i: -posterior.known[i])[:LEADERS]
+        found = {encode.trace(g): g for g in (space.sample(state.random) for _ in range(self.pool))}
+        found.update(_around(encode, (state.trials[i].genotype for i in leaders)))
+        pool = _Pool.scored(encode, found, known, kernel, posterior)
+        # One step uphill from what looks best.
+        climbers = [pool.genotypes[i] for i in np.argsort(-pool.means, kind="stable")[:LEADERS]]
+        return _Pool.scored(encode, found | _around(encode, climbers), known, kernel, posterior)
+
+
+def ranked(metrics: Sequence[float]) -> Array:
+    """Normal scores of metrics where lower is better: the best gets the highest; equals share one. [trials]"""
+    values = np.array(metrics, dtype=float)
+    values[np.isnan(values)] = math.inf
+    ordered = np.sort(values)
+    rank = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1) / 2
+    scores = ndtri((len(values) - rank - 0.5) / len(values))
+    return np.asarray(scores - scores.mean())
+
+
+def improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """Expected improvement over ``best``, [candidates]."""
+    u = (mean - best) / deviation
+    return np.asarray(deviation * (u * ndtr(u) + np.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)))
+
+
+def _around(encode: Encoder, genotypes: Iterable[Genotype]) -> dict[Trace, Genotype]:
+    """The networks that differ from some in one choice."""
+    return {encode.trace(other): other for one in genotypes for other in encode.tracer.space.neighbours(one)}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The trials as the model reads them."""
+
+    traces: list[Trace]
+    features: Features
+    distances: NDArray[np.float64]
+    products: NDArray[np.float64]
+
+
+def _known(state: BlackBoxState) -> _Known:
+    encode = encoder(state.space)
+    traces = [encode.trace(trial.genotype) for trial in state.trials]
+    features = encode(traces)
+    distances, products = features.compare(features)
+    return _Known(traces, features, distances.astype(float), products.astype(float))
+
+
+class _Columns:
+    """Distances and products of a whole space with the trials, a column for each; what is there is kept."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+        self.traces: list[Trace] = []
+        self.blocks: list[tuple[Array, Array]] = []
+
+    def up_to(self, known: _Known) -> tuple[Array, Array]:
+        """[networks, trials] each."""
+        start = len(self.traces)
+        if start < len(known.traces):
+            rows = known.features[np.arange(start, len(known.traces))]
+            self.blocks.append(self.features.compare(rows))
+            self.traces = list(known.traces)
+        distances, products = (np.concatenate([block[part] for block in self.blocks], axis=1) for part in (0, 1))
+        self.blocks = [(distances, products)]
+        return distances, products
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Candidates with their means, and their covariances with the trials [candidates, trials]."""
+
+    genotypes: Sequence[Genotype]
+    traces: Sequence[Trace]
+    features: Features
+    across: Array
+    means: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        genotypes: Sequence[Genotype],
+        traces: Sequence[Trace],
+        features: Features,
+        compared: tuple[Array, Array],
+        kernel: Kernel,
+        posterior: Posterior,
+    ) -> _Pool:
+        across = kernel(*compared)
+        means: Any = across @ posterior.weights.astype(across.dtype)
+        return cls(genotypes, traces, features, across, means.astype(float))
+
+    @classmethod
+    def scored(
+        cls, encode: Encoder, found: dict[Trace, Genotype], known: _Known, kernel: Kernel, posterior: Posterior
+    ) -> _Pool:
+        features = encode(tuple(found))
+        compared = features.compare(known.features)
+        return cls.of(tuple(found.values()), tuple(found), features, compared, kernel, posterior)

@@ -1,0 +1,218 @@
+"""The surrogate: what it sees, what its model is, and that it finds more than chance does."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from strategy_fakes import TinyTask, tiny_space
+
+from gnas.evaluate import Result
+from gnas.space import Choice, Genotype, Node, Space, layered
+from gnas.space.trace import Trace
+from gnas.strategy import STRATEGIES, BlackBoxState, Random, Surrogate
+from gnas.strategy.features import WEIGHTS, encoder, everything, pieces
+from gnas.strategy.gaussian import JITTER, Kernel, Posterior
+from gnas.strategy.surrogate import improvement, ranked
+
+
+def result(metric: float) -> Result:
+    return Result(metric_architecture=metric, loss_architecture=1.0, epochs=0, seconds=0.0, parameters=0)
+
+
+def chain(length: int = 5, options: int = 5) -> Space:
+    """A chain of nodes, each one of some functions: 3,125 networks."""
+    names = tuple(f"f{i}" for i in range(options))
+    nodes = [Node(f"h{i}", Choice(f"op.{i}", names), (f"h{i - 1}" if i > 1 else "x",)) for i in range(1, length + 1)]
+    return Space("chain", tuple(nodes), f"h{length}")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A metric with a maximum that pairs of neighbours decide, and noise that depends on the network."""
+
+    noise: float = 0.0
+    seen: list[Genotype] = field(default_factory=list, compare=False)
+
+    def value(self, space: Space, genotype: Genotype) -> float:
+        ops = [int(str(option)[1:]) for _, option in genotype.choices]
+        return sum((a * 3 + b * 2 + i) % 5 for i, (a, b) in enumerate(itertools.pairwise(ops))) / 20
+
+    def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int, /) -> Result:
+        self.seen.append(genotype)
+        noise = random.Random(space.bind(genotype).digest()).gauss(0, self.noise) if self.noise else 0.0
+        return result(self.value(space, genotype) + noise)
+
+
+def searched(strategy: Random | Surrogate, space: Space, seed: int, task: Any = None) -> BlackBoxState:
+    state = strategy.init(space, task or TinyTask(), torch.Generator().manual_seed(seed))
+    while not strategy.done(state):
+        strategy.step(task or TinyTask(), state)
+    return state
+
+
+def test_pieces_of_a_chain_with_a_skip_and_two_ends() -> None:
+    # x -> a -> b, and a again through a skip; both are joined.
+    trace = Trace((("x", ()), ("a", (0,)), ("b", (1,)), ("skip", (1,)), ("concat", (2, 3))), 4)
+    found = pieces(trace)
+    assert dict(found["count"]) == {"a": 1, "b": 1}
+    assert dict(found["pair"]) == {"x>a": 1, "a>b": 1, "b>out": 1, "a>out": 1}
+    assert dict(found["chain"]) == {"x>a>b": 1, "a>b>out": 1, "x>a>out": 1}
+    assert set(found["tree"]) == {"a(x)", "b(a(x))", "a(x)>out", "b(a(x))>out"}
+    assert dict(found["above"]) == {"a@1": 1, "b@2": 1}
+    assert dict(found["below"]) == {"a^0": 1, "a^1": 1, "b^0": 1}
+    assert dict(found["sibling"]) == {"end a|b": 1}
+    assert dict(found["present"]) == {"a": 1, "b": 1, "a&b": 1}
+    assert found["shape"]["nodes"] == 2 and found["shape"]["ends"] == 2 and found["shape"]["residuals"] == 1
+
+
+def test_equal_networks_have_equal_features_and_groups_have_their_weights() -> None:
+    space = layered(3)
+    encode, generator = encoder(space), random.Random(1)
+    drawn = [space.sample(generator) for _ in range(300)]
+    features = encode([encode.trace(genotype) for genotype in drawn])
+    distances, _ = features.compare(features)
+    digests = [space.bind(genotype).digest() for genotype in drawn]
+    alike = [(i, j) for i, j in itertools.combinations(range(300), 2) if digests[i] == digests[j]]
+    assert alike and all(distances[i, j] < 1e-5 for i, j in alike)
+    assert 0.8 < distances[np.triu_indices(300, 1)].mean() < 1.25
+    assert set(pieces(encode.trace(drawn[0]))) == set(WEIGHTS)
+
+
+def test_everything_is_every_network_once() -> None:
+    genotypes, traces, features = everything(tiny_space())
+    assert len(genotypes) == len(set(traces)) == len(features) == 7
+    assert len({tiny_space().bind(genotype).digest() for genotype in genotypes}) == 7
+
+
+def points(count: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(count, 3))
+    distances = ((x[:, None] - x[None]) ** 2).sum(-1)
+    return distances, x @ x.T, np.sin(x.sum(1))
+
+
+def test_the_posterior_is_that_of_the_textbook() -> None:
+    distances, products, targets = points()
+    kernel = Kernel(tuple(math.log(v) for v in (0.3, 0.8, 0.5, 0.1)))
+    root = np.sqrt(3 * 0.5 * distances)
+    covariance = 0.3 * products + 0.8 * (1 + root) * np.exp(-root)
+    np.testing.assert_allclose(kernel(distances, products), covariance)
+    posterior = Posterior(kernel, distances[:8, :8], products[:8, :8], targets[:8])
+    inverse = np.linalg.inv(covariance[:8, :8] + (0.1 + JITTER) * np.eye(8))
+    across = kernel(distances[8:, :8], products[8:, :8])
+    np.testing.assert_allclose(across @ posterior.weights, covariance[8:, :8] @ inverse @ targets[:8])
+    np.testing.assert_allclose(posterior.known, covariance[:8, :8] @ inverse @ targets[:8])
+    own = posterior.covariance(kernel(distances[8:, 8:], products[8:, 8:]), across)
+    expected = covariance[8:, 8:] - covariance[8:, :8] @ inverse @ covariance[:8, 8:]
+    np.testing.assert_allclose(own, expected, atol=1e-10)
+
+
+def test_fitting_learns_noise_from_signal() -> None:
+    distances, products, targets = points(60)
+    targets = targets - targets.mean()
+    noise = np.random.default_rng(1).normal(size=60)
+    clean = Kernel().fitted(distances, products, targets, steps=50)
+    noisy = Kernel().fitted(distances, products, noise - noise.mean(), steps=50)
+    assert clean.noise < 0.1 < 0.4 < noisy.noise
+
+
+def test_expected_improvement_is_the_mean_of_what_is_gained() -> None:
+    mean, deviation = np.array([0.2, 1.0, -0.5]), np.array([1.0, 0.3, 2.0])
+    drawn = mean + deviation * np.random.default_rng(0).normal(size=(400_000, 3))
+    np.testing.assert_allclose(improvement(mean, deviation, 0.7), np.maximum(drawn - 0.7, 0).mean(0), atol=5e-3)
+
+
+def test_ranks_put_what_diverged_last_and_know_no_scale() -> None:
+    scores = ranked([0.3, math.nan, -5.0, 0.3])
+    assert scores[2] > scores[0] == scores[3] > scores[1]
+    np.testing.assert_allclose(ranked([3.0, 1.0, 2.0]), ranked([1e9, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize("whole", [100_000, 0])
+def test_it_finds_what_chance_does_not(whole: int) -> None:
+    space = chain()
+    ours, chance = [], []
+    for seed in range(3):
+        strategy = Surrogate(evaluations=70, evaluator=Planted(), whole=whole, pool=200)
+        state = searched(strategy, space, seed)
+        ours.append(strategy.best(state).metric)
+        chance.append(max(t.metric for t in searched(Random(evaluations=70, evaluator=Planted()), space, seed).trials))
+        assert len({trial.network for trial in state.trials}) == 70, "no network is asked twice"
+    assert min(ours) >= max(chance) and sum(ours) > sum(chance)
+
+
+def test_a_small_space_is_searched_to_its_end() -> None:
+    state = searched(Surrogate(evaluations=50, evaluator=Tiny(), initial=3, batch=2), tiny_space(), 0)
+    assert len(state.trials) == len({trial.network for trial in state.trials}) == 7
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Some number for each network, NaN for a few."""
+
+    def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int, /) -> Result:
+        number = int(space.bind(genotype).digest()[:4], 16)
+        return result(math.nan if number % 5 == 0 else number / 65536)
+
+
+def test_lower_is_better_mirrors() -> None:
+    class Lower(TinyTask):
+        higher_is_better = False
+
+    @dataclass(frozen=True)
+    class Mirrored(Planted):
+        def value(self, space: Space, genotype: Genotype) -> float:
+            return -super().value(space, genotype)
+
+    higher = searched(Surrogate(evaluations=30, evaluator=Planted()), chain(3), 0)
+    lower = searched(Surrogate(evaluations=30, evaluator=Mirrored()), chain(3), 0, Lower())
+    assert [trial.genotype for trial in higher.trials] == [trial.genotype for trial in lower.trials]
+
+
+@pytest.mark.parametrize(("at", "whole"), [(3, 100_000), (13, 100_000), (13, 0)])
+def test_a_restored_state_goes_on_exactly(at: int, whole: int) -> None:
+    strategy = Surrogate(evaluations=24, evaluator=Planted(0.1), initial=8, whole=whole, pool=50)
+    space = chain(4)
+    state = strategy.init(space, TinyTask(), torch.Generator().manual_seed(0))
+    for _ in range(at):
+        strategy.step(TinyTask(), state)
+    file = io.BytesIO()
+    torch.save(state.state_dict(), file)
+    other = strategy.init(space, TinyTask(), torch.Generator().manual_seed(5))
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    for one in (state, other):
+        while not strategy.done(one):
+            strategy.step(TinyTask(), one)
+            strategy.derive(TinyTask(), other)  # looking at a result changes nothing
+    assert state.trials == other.trials
+
+
+def test_the_final_network_is_not_the_luckiest() -> None:
+    space, truth = chain(), Planted()
+    gains = []
+    for seed in range(6):
+        noisy = Planted(0.25)
+        posterior = Surrogate(evaluations=60, evaluator=noisy)
+        state = searched(posterior, space, seed)
+        observed = dataclasses.replace(posterior, final="observed")
+        found = [truth.value(space, s.derive(TinyTask(), state)) for s in (posterior, observed)]
+        gains.append(found[0] - found[1])
+    assert sum(gains) >= 0
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"surrogate got final='best'; expected one of \['posterior', 'observed'\]"):
+        Surrogate(final="best")
+    with pytest.raises(ValueError, match="initial=1; expected a whole number of at least 2"):
+        Surrogate(initial=1)
+    assert STRATEGIES["surrogate"] is Surrogate
