@@ -9,16 +9,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from gnas.relaxation import Relaxation, Softmax
-from gnas.space import Space
 from gnas.strategy.base import Batches, Task
-from gnas.strategy.checks import check_count, check_number
-from gnas.strategy.hypergradient import PRODUCTS, first_order, second_order
-from gnas.strategy.one_shot import OneShot, OneShotState
-from gnas.supernet import GraphSupernet
+from gnas.strategy.differentiable import Differentiable
+from gnas.strategy.hypergradient import PRODUCTS, second_order
+from gnas.strategy.one_shot import OneShotState
 
 
 @dataclass(frozen=True, kw_only=True)
-class Darts(OneShot):
+class Darts(Differentiable):
     r"""Descend in the architecture on one split, at weights that one more step on the other split would give.
 
     .. math::
@@ -45,23 +43,17 @@ class Darts(OneShot):
     Args:
         order: 1 or 2.
         hvp: How the second order's product with the mixed second derivative is made: ``"finite"`` or ``"exact"``.
-        hidden_channels: Width of the supernet.
-        dropout: In the supernet.
         relaxation: What turns an alpha vector into weights.
-        checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
-            rest again: less memory, more time, the same search.
-        epochs, warmup, arch_lr, arch_weight_decay, optimizer, lr, weight_decay, momentum, grad_clip: See
-            :class:`~gnas.strategy.one_shot.OneShot`.
+        arch_lr, arch_weight_decay: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
+            See :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     name: ClassVar[str] = "darts"
 
     order: int = 1
     hvp: str = "finite"
-    hidden_channels: int = 64
-    dropout: float = 0.6
     relaxation: Relaxation = field(default_factory=Softmax)
-    checkpoint: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,31 +61,16 @@ class Darts(OneShot):
             raise ValueError(f"darts got order={self.order!r}; expected 1 (first order) or 2 (one unrolled step)")
         if self.hvp not in PRODUCTS:
             raise ValueError(f"darts got hvp={self.hvp!r}; expected one of {list(PRODUCTS)}")
-        check_count(self, "hidden_channels", 1)
-        check_number(self, "dropout")
-        if self.dropout >= 1:
-            raise ValueError(f"darts got dropout={self.dropout!r}; expected less than 1, which would drop everything")
         if not callable(self.relaxation):
             raise TypeError(f"darts got relaxation={self.relaxation!r}; expected a relaxation such as Softmax()")
-        if not isinstance(self.checkpoint, bool):
-            raise TypeError(f"darts got checkpoint={self.checkpoint!r}; expected True or False")
 
-    def build(self, space: Space, task: Task) -> GraphSupernet:
-        return GraphSupernet(
-            space,
-            task.in_channels,
-            self.hidden_channels,
-            task.out_channels,
-            dropout=self.dropout,
-            relaxation=self.relaxation,
-            checkpoint=self.checkpoint,
-            **task.inputs,
-        )
+    def relaxation_at(self, epoch: int) -> Relaxation:
+        return self.relaxation
 
     def arch_gradient(self, task: Task, state: OneShotState, batches: Batches) -> Sequence[Tensor]:
-        alpha = state.supernet.arch_parameters()
         if self.order == 1:
-            return first_order(alpha, lambda: self.loss(task, state, batches, "architecture"))
+            return super().arch_gradient(task, state, batches)
+        alpha = state.supernet.arch_parameters()
         weights = state.supernet.weight_parameters()
         sgd = self.optimizer == "sgd"
         optimizer = state.weight_optimizer
@@ -101,7 +78,7 @@ class Darts(OneShot):
             alpha,
             weights,
             lambda: self.loss(task, state, batches, "weights"),
-            lambda: self.loss(task, state, batches, "architecture"),
+            lambda: self.arch_loss(task, state, batches),
             lr=self.weight_lr(state.epoch),
             momentum=self.momentum if sgd else 0.0,
             weight_decay=self.weight_decay,
