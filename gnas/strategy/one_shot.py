@@ -30,6 +30,8 @@ class Supernet(Protocol):
 
     space: Space
     relaxation: Relaxation
+    partial: int
+    auxiliary: float
 
     def arch_parameters(self) -> list[nn.Parameter]: ...
 
@@ -295,12 +297,7 @@ class OneShot(Strategy[OneShotState]):
         with Noise(supernet.parameters()).replay():
             measured = task.measure(supernet, ROLES)
         losses = {f"loss_{role}": measured[role][0] for role in ROLES}
-        for key, loss in losses.items():
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"{self.name} has {key} = {loss} after epoch {state.epoch}; expected a finite number: the search "
-                    f"diverged, try a lower learning rate (lr={self.lr})"
-                )
+        self.check_finite(state, losses)
         weights = {name: values.tolist() for name, values in self.weights(state).items()}
         return {
             **losses,
@@ -310,6 +307,15 @@ class OneShot(Strategy[OneShotState]):
             "skips": skips(supernet.space, weights),
             "genotype": dict(discretise(supernet.space, weights).choices),
         }
+
+    def check_finite(self, state: OneShotState, losses: Mapping[str, float]) -> None:
+        """Refuse to go on with a search that diverged."""
+        for key, loss in losses.items():
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"{self.name} has {key} = {loss} after epoch {state.epoch}; expected a finite number: the search "
+                    f"diverged, try a lower learning rate (lr={self.lr})"
+                )
 
 
 def skips(space: Space, weights: Mapping[str, Sequence[float]]) -> float | None:

@@ -85,6 +85,7 @@ class TinySupernet(nn.Module):
         self.space = space
         self.relaxation = relaxation or Softmax()
         self.auxiliary = 0.0
+        self.partial = 1
         self.fixed: Genotype | None = None
         for name, choice in space.choices.items():
             self.register_buffer("open_" + name.replace(".", "__"), torch.ones(len(choice.options), dtype=torch.bool))

@@ -1,0 +1,138 @@
+"""What every one-shot strategy keeps to: on a tiny supernet, and on a real one with a whole graph and with batches."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+import torch
+from strategy_fakes import TinyTask, tiny, tiny_space
+from torch_geometric.data import Data
+
+from gnas.space import Space, gap, layered
+from gnas.strategy import DrNas, Gdas, Nac, OneShot, PcDarts, Proxyless, RandomSharing, SinglePath
+from gnas.strategy.differentiable import Differentiable
+from gnas.task import Task
+
+EPOCHS = 4
+CASES: dict[str, OneShot] = {
+    "gdas": Gdas(epochs=EPOCHS, warmup=1, hidden_channels=8),
+    "snas": Gdas(epochs=EPOCHS, warmup=1, hidden_channels=8, hard=False, schedule="exponential"),
+    "random_sharing": RandomSharing(epochs=EPOCHS, warmup=2, hidden_channels=8, population=4),
+    "single_path": SinglePath(epochs=EPOCHS, warmup=1, hidden_channels=8, population=4, parents=2),
+    "nac": Nac(epochs=EPOCHS, hidden_channels=8),
+    "drnas": DrNas(epochs=EPOCHS, warmup=1, hidden_channels=8),
+    "proxyless": Proxyless(epochs=EPOCHS, warmup=1, hidden_channels=8),
+    "pc_darts": PcDarts(epochs=EPOCHS, warmup=1, hidden_channels=8),
+}
+named = pytest.mark.parametrize("name", CASES)
+
+
+def small_task(loader: str = "full") -> Task:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 6, generator=generator)
+    edge_index = torch.randint(40, (2, 120), generator=generator)
+    parts = {"parts": 2} if loader == "random" else {}
+    return Task.from_data(Data(x=x, edge_index=edge_index, y=(x[:, 0] > 0).long()), loader=loader, **parts)
+
+
+def on_tiny(name: str) -> tuple[Any, Any, Space]:
+    strategy = CASES[name]
+    return tiny(type(strategy))(**vars(strategy)), TinyTask(), tiny_space()
+
+
+def on_graph(name: str) -> tuple[Any, Any, Space]:
+    return CASES[name], small_task(), layered(max_depth=2, aggregators=("gcn", "sage_max", "gat", "identity"))
+
+
+def on_batches(name: str) -> tuple[Any, Any, Space]:
+    return CASES[name], small_task("random"), gap(max_depth=1)
+
+
+PLACES = {"tiny": on_tiny, "graph": on_graph, "batches": on_batches}
+placed = pytest.mark.parametrize("place", PLACES)
+
+
+def begin(strategy: Any, task: Any, space: Space, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return strategy.init(space, task, torch.default_generator)
+
+
+@named
+@placed
+def test_a_run_is_plain_repeats_and_goes_on_from_a_snapshot(place: str, name: str) -> None:
+    strategy, task, space = PLACES[place](name)
+    state = begin(strategy, task, space)
+    events: list[dict[str, Any]] = []
+    file = io.BytesIO()
+    while not strategy.done(state):
+        if len(events) == 2:
+            torch.save({"strategy": state.state_dict(), "random": torch.get_rng_state()}, file)
+        events.append(strategy.step(task, state))
+    found = strategy.derive(task, state)
+    assert json.loads(json.dumps(events, allow_nan=False)) == events
+    assert [event["epoch"] for event in events] == list(range(1, len(events) + 1))
+    space.check(found)
+    assert all(set(event["weights"]) == set(space.choices) for event in events if "weights" in event)
+
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    other = begin(strategy, task, space, seed=99)
+    other.load_state_dict(saved["strategy"])
+    torch.set_rng_state(saved["random"])
+    assert [strategy.step(task, other) for _ in events[2:]] == events[2:]
+    assert strategy.done(other) and strategy.derive(task, other) == found
+
+    again = begin(strategy, task, space)
+    assert [strategy.step(task, again) for _ in events] == events
+    foreign = begin(strategy, task, space, seed=1)
+    assert [strategy.step(task, foreign) for _ in events] != events
+    if isinstance(task, Task):
+        assert task.test_reads == 0
+
+
+@named
+def test_only_the_architecture_split_says_what_is_good(name: str) -> None:
+    # With the labels of the architecture split turned round the weights must be the same ones.
+    trained = []
+    for turned in (False, True):
+        strategy, task, space = on_tiny(name)
+        if turned:
+            task.y[task.nodes["architecture"]] = 1 - task.y[task.nodes["architecture"]]
+        state = begin(strategy, task, space)
+        for _ in range(2 if strategy.warming else 1):
+            strategy.step(task, state)
+        trained.append(
+            {k: v.clone() for k, v in state.supernet.state_dict().items() if not k.startswith(("alpha", "open"))}
+        )
+        assert {role for _, role in task.read} == {"weights", "architecture"}
+    # The first epoch that touches the architecture is followed by the weights' step, so they may differ from then on.
+    first = name in ("random_sharing", "single_path", "nac")
+    if first:
+        assert all(torch.equal(trained[0][key], trained[1][key]) for key in trained[0])
+
+
+@pytest.mark.parametrize("name", [n for n, s in CASES.items() if isinstance(s, Differentiable)])
+def test_alpha_follows_the_architecture_split_alone_and_every_alpha_gets_a_gradient(name: str) -> None:
+    strategy, task, space = on_graph(name)
+    state = begin(strategy, task, space)
+    strategy.prepare(state)
+    state.supernet.train()
+    (batches,) = task.steps(torch.default_generator, ("weights", "architecture"))
+    met = [torch.zeros_like(alpha, dtype=torch.bool) for alpha in state.supernet.arch_parameters()]
+    before = {k: v.clone() for k, v in state.supernet.state_dict().items() if not k.startswith("alphas")}
+    for _ in range(60):
+        with state.supernet.frozen_statistics():
+            grads = strategy.arch_gradient(task, state, batches)
+        for seen, grad in zip(met, grads, strict=True):
+            seen |= grad != 0
+    assert all(bool(seen.all()) for seen in met)
+    asked: list[str] = []
+    real = task.loss
+    task.loss = lambda output, batch, role: asked.append(role) or real(output, batch, role)  # type: ignore[method-assign]
+    strategy.update_architecture(task, state, batches)
+    assert set(asked) == {"architecture"}
+    after = state.supernet.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
