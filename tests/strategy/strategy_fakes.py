@@ -102,7 +102,7 @@ class TinySupernet(nn.Module):
         self.frozen = False
         self.register_buffer("scale", torch.ones(()))
 
-    def alpha(self, name: str) -> Tensor:
+    def alpha(self, name: str) -> nn.Parameter:
         return self.alphas[name.replace(".", "__")]
 
     def mix(self, name: str) -> Tensor:
