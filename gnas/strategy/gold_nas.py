@@ -24,8 +24,8 @@ class GoldNas(Differentiable):
     .. math::
         \min_{w, \alpha} \; L_{train}(w, \sigma(\alpha)) + \lambda(t) \sum_k \ln(1 + \sigma(\alpha_k) / \bar\sigma)
 
-    with a gate :math:`\sigma(\alpha_k)` for each option, :math:`\bar\sigma` their mean (a constant in the gradient), and
-    :math:`\lambda` that rises from 0. The logarithm presses small gates harder than large ones. A gate below
+    with a gate :math:`\sigma(\alpha_k)` for each option, :math:`\bar\sigma` their mean (a constant in the gradient),
+    and :math:`\lambda` that rises from 0. The logarithm presses small gates harder than large ones. A gate below
     ``threshold`` is pruned, after every epoch, but never the last of a choice; nothing jumps when the network is taken
     out in the end, since what is left has been trained as it stands.
 
@@ -39,8 +39,8 @@ class GoldNas(Differentiable):
     * The paper's :math:`\lambda` grows while too few gates close and shrinks while too many do; here it rises linearly
       to ``strength`` at the last epoch, which a short run can be planned with.
     * The paper may weight an option's price by its FLOPs; here all options cost alike, and ``zero`` costs nothing.
-    * The paper keeps every open gate, a network with several operations a site; here a genotype has one option a choice,
-      the widest open gate.
+    * The paper keeps every open gate, a network with several operations a site; here a genotype has one option a
+      choice, the widest open gate.
     * Adam at 3e-2 moves alpha; the paper has SGD at 1.0.
 
     Args:

@@ -26,9 +26,9 @@ class Manas(OneShot):
         \tilde L_{i,k} = \sum_t \frac{1\{k_i^t = k\}}{\pi_i^t(k)} \, \ell^t
 
     with the loss :math:`\ell^t` of the drawn network on the architecture split. That is EXP3 for each agent
-    (``estimate="exp3"``), whose regret against the best fixed option grows with the square root of the number of rounds.
-    ``"least_squares"`` (MANAS-LS) takes the losses of the ``samples`` networks of a round to be sums of a number for
-    each option, and adds these numbers, the shortest that fit, in place of the weighted losses.
+    (``estimate="exp3"``), whose regret against the best fixed option grows with the square root of the number of
+    rounds. ``"least_squares"`` (MANAS-LS) takes the losses of the ``samples`` networks of a round to be sums of a
+    number for each option, and adds these numbers, the shortest that fit, in place of the weighted losses.
 
     An alpha is :math:`-\eta \tilde L`, so its softmax is the policy. The weights' steps run one drawn network, and
     nothing is differentiated for the architecture: memory and time are those of one path.

@@ -1,7 +1,7 @@
 r"""What keeps a differentiable search from collapsing: settings of :class:`~gnas.strategy.darts.Darts`.
 
-Each is off by default, and a frozen dataclass or a function of alphas; whose it is and its rule stand with it. Relaxations that stabilise
-are in :mod:`gnas.relaxation` (``MaxW``, ``Sigmoid``), the schedule ``power`` in
+Each is off by default, and a frozen dataclass or a function of alphas; whose it is and its rule stand with it.
+Relaxations that stabilise are in :mod:`gnas.relaxation` (``MaxW``, ``Sigmoid``), the schedule ``power`` in
 :class:`~gnas.strategy.one_shot.OneShot`.
 """
 
