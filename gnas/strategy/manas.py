@@ -35,7 +35,8 @@ class Manas(OneShot):
 
     Where it departs from the paper, and why: losses are brought to the range from 0 to 1 by the least and the largest
     met so far, since cross-entropy has no bound; and there are ``samples`` networks a round, each of which EXP3 counts
-    as one, since a full graph has one round an epoch and a forward pass costs little.
+    as one, since a full graph has one round an epoch and a forward pass costs little. Least squares takes the losses
+    of a round less their mean, or an option that wasn't drawn would look as if it cost nothing.
 
     Args:
         estimate: ``"exp3"`` or ``"least_squares"``.
@@ -79,9 +80,9 @@ class Manas(OneShot):
         scaled = self.scale(state, losses)
         estimates = importance if self.estimate == "exp3" else least_squares
         for alpha, estimate in zip(alphas, estimates(policies, actions, scaled), strict=True):
-            alpha -= self.eta * estimate.to(alpha)
+            alpha.sub_(self.eta * estimate.to(alpha))
             # A policy is not changed by what is added to all of an agent's numbers.
-            alpha -= alpha.max()
+            alpha.sub_(alpha.max())
 
     def scale(self, state: OneShotState, losses: Sequence[float]) -> list[float]:
         """Losses between 0 and 1, by the least and the largest so far."""
@@ -109,7 +110,10 @@ def importance(policies: Sequence[Tensor], actions: Sequence[Sequence[int]], los
 def least_squares(
     policies: Sequence[Tensor], actions: Sequence[Sequence[int]], losses: Sequence[float]
 ) -> list[Tensor]:
-    """The shortest numbers, one an option of each agent, whose sums over the actions fit the losses best."""
+    """The shortest numbers, one an option of each agent, whose sums over the actions fit the losses best.
+
+    The losses are taken less their mean, so that an option that wasn't drawn counts as average and not as free.
+    """
     sizes = [len(policy) for policy in policies]
     taken = torch.zeros(len(actions), sum(sizes), dtype=torch.float64)
     for row, drawn in enumerate(actions):
@@ -117,5 +121,6 @@ def least_squares(
         for size, k in zip(sizes, drawn, strict=True):
             taken[row, offset + k] = 1
             offset += size
-    found = torch.linalg.pinv(taken) @ torch.tensor(losses, dtype=torch.float64)
+    above = torch.tensor(losses, dtype=torch.float64)
+    found = torch.linalg.pinv(taken) @ (above - above.mean())
     return list(found.split(sizes))

@@ -175,7 +175,7 @@ class OneShot(Strategy[OneShotState]):
     def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
         """One update of the architecture on one batch; the weights and their running scales stay put."""
 
-    def build(self, space: Space, task: Task) -> Supernet:
+    def build(self, space: Space, task: Task) -> GraphSupernet:
         """The supernet of a space."""
         return GraphSupernet(
             space,

@@ -145,9 +145,8 @@ def test_what_trains_the_weights_never_sees_the_labels_of_the_architecture_split
             task.y[task.nodes["architecture"]] = 1 - task.y[task.nodes["architecture"]]
         state = begin(strategy, task, space)
         strategy.step(task, state)
-        trained.append(
-            {k: v.clone() for k, v in state.supernet.state_dict().items() if not k.startswith(("alphas", "open"))}
-        )
+        kept = {k: v.clone() for k, v in state.supernet.state_dict().items() if not k.startswith(("alphas", "open"))}
+        trained.append(kept)
         assert {role for _, role in task.read} == {"weights", "architecture"}
     assert all(torch.equal(trained[0][key], trained[1][key]) for key in trained[0])
 

@@ -52,6 +52,12 @@ def begin(strategy: Any, space: Space | None = None, seed: int = 0) -> tuple[Any
     return task, strategy.init(space or tiny_space(), task, torch.default_generator)
 
 
+def choosing(*ops: str) -> Space:
+    """A choice of one operation."""
+    nodes = (Node("h", Choice("op", ops), ("x",)), Node("out", "identity", ("h",)))
+    return Space("one", nodes, "out", share="none")
+
+
 # GDAS and SNAS
 
 
@@ -214,8 +220,8 @@ def test_least_squares_explains_losses_that_are_sums() -> None:
         torch.testing.assert_close((part - part.mean()).float(), cost - cost.mean())
 
 
-@pytest.mark.parametrize("estimate", ["exp3", "least_squares"])
-def test_agents_have_little_regret_on_a_bandit(estimate: str) -> None:
+@pytest.mark.parametrize(("estimate", "samples"), [("exp3", 1), ("least_squares", 6)])
+def test_agents_have_little_regret_on_a_bandit(estimate: str, samples: int) -> None:
     # Additive losses: the regret a round is that of EXP3's bound, and the policies settle on the best options.
     class Bandit(Manas):
         def loss(self, task: Any, state: Any, batches: Any, role: str) -> Tensor:
@@ -225,9 +231,9 @@ def test_agents_have_little_regret_on_a_bandit(estimate: str) -> None:
 
     spent: list[float] = []
     costs = {"function.1": (0.0, 0.5, 1.0), "function.2": (1.0, 0.2, 0.6), "depth": (0.3, 0.7)}
-    strategy = tiny(Bandit)(epochs=2, warmup=0, samples=1, eta=0.1, estimate=estimate)
+    strategy = tiny(Bandit)(epochs=2, warmup=0, samples=samples, eta=0.1, estimate=estimate)
     task, state = begin(strategy)
-    for _ in range(600):
+    for _ in range(600 // samples):
         strategy.update_architecture(task, state, batches_of(task))
     best = sum(min(cost) for cost in costs.values())
     scale = sum(max(cost) for cost in costs.values()) - best
@@ -248,8 +254,8 @@ def test_paths_are_drawn_uniformly_and_none_is_measured_twice() -> None:
         event = strategy.step(task, state)
     trials = state.memory["trials"]
     networks = [trial["network"] for trial in trials]
-    # With depth h1 the second function isn't read: 3 + 9 networks there are.
-    assert len(set(networks)) == len(networks) == 12
+    # An identity is passed over, so there are three networks of one function or none and four of two.
+    assert len(set(networks)) == len(networks) == 7
     merits = [trial["merit"] for trial in trials]
     assert event["best"] == max(merits) and "weights" not in event
     best = strategy.derive(task, state)
@@ -261,8 +267,8 @@ def test_paths_are_drawn_uniformly_and_none_is_measured_twice() -> None:
 
 def test_evolution_finds_the_best_of_a_known_ranking() -> None:
     wide = tuple(f"o{i}" for i in range(6))
-    space = Space("wide", tuple(Node(f"n{i}", Choice(f"c{i}", wide), ("x",)) for i in range(5))
-                  + (Node("out", "sum", tuple(f"n{i}" for i in range(5))),), "out")  # fmt: skip
+    nodes = [Node(f"n{i}", Choice(f"c{i}", wide), ("x",)) for i in range(5)]
+    space = Space("wide", (*nodes, Node("out", "sum", tuple(node.name for node in nodes))), "out")
 
     class Known(SinglePath):
         def judge(self, task: Any, state: Any, network: str, genotype: Any) -> None:
@@ -284,10 +290,10 @@ def test_evolution_finds_the_best_of_a_known_ranking() -> None:
 
     torch.manual_seed(0)
     strategy, state = Known(population=20, parents=5), State()
-    for _ in range(15):
+    for _ in range(6):
         strategy.run(TinyTask(), state, "search")  # type: ignore[arg-type]
     ranked = strategy.ranked(state)  # type: ignore[arg-type]
-    assert ranked[0]["merit"] >= 24
+    assert ranked[0]["merit"] >= 22
     later = [t["merit"] for t in state.memory["trials"][-20:]]
     assert sum(later) / 20 > sum(t["merit"] for t in state.memory["trials"][:20]) / 20 + 4
 
@@ -296,18 +302,17 @@ def test_evolution_finds_the_best_of_a_known_ranking() -> None:
 
 
 def test_the_channels_that_are_not_drawn_pass_by() -> None:
-    space = Space("one", (Node("h", Choice("op", ("mean_pool", "sum_pool")), ("x",)), Node("out", "identity", ("h",))),
-                  "out", share="none")  # fmt: skip
+    space = choosing("relu", "identity")
     torch.manual_seed(0)
     net = GraphSupernet(space, 8, 8, 8, dropout=0.0)
     x, edge_index = torch.randn(6, 8), torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
     with torch.no_grad(), net.undecoded():
-        whole, first = net(x, edge_index), net.encoder(x)
+        whole, first = net.eval()(x, edge_index), net.encoder(x)
         net.partial = 4
         part = net.train()(x, edge_index)
         through = [k for k in range(8) if not torch.equal(part[:, k], first[:, k])]
         assert len(through) == 2
-        # These operations work channel by channel, so what goes through is what would have.
+        # Both operations work channel by channel, so what goes through is what would have.
         torch.testing.assert_close(part[:, through], whole[:, through])
         assert torch.equal(net.eval()(x, edge_index), whole)
     assert PcDarts(partial=2).partial == 2
@@ -337,7 +342,7 @@ def test_the_price_presses_small_gates_harder() -> None:
     relative = grad / (alpha.sigmoid() * (1 - alpha.sigmoid()))
     assert relative[2] > relative[1] > relative[0] > 0
     state.epoch = 0
-    assert float(strategy.penalty(state)) == 0
+    assert float(strategy.penalty(state).detach()) == 0
 
 
 # progressive and few-shot
@@ -484,7 +489,7 @@ def test_a_perturbation_stays_in_its_box_and_an_adversary_raises_the_loss(steps:
     torch.manual_seed(0)
     before = alphas[0].detach().clone()
     shifts = Perturbation(0.2, steps).shifts(alphas, 0.1, lambda: (alphas[0] * torch.tensor([1.0, -2.0])).sum())
-    assert torch.equal(alphas[0].detach(), before) and float(shifts[0].abs().max()) <= 0.1
+    assert torch.equal(alphas[0].detach(), before) and float(shifts[0].abs().max()) <= 0.1 + 1e-6
     if steps:
         torch.testing.assert_close(shifts[0], torch.tensor([0.1, -0.1]))
     with shifted(alphas, shifts):
@@ -500,8 +505,7 @@ def test_the_auxiliary_skip_fades_and_is_in_no_genotype() -> None:
         strategy.step(task, state)
         seen.append(state.supernet.auxiliary)
     assert seen == [1.0, 0.75, 0.5, 0.25, 0.0]
-    space = Space("one", (Node("h", Choice("op", ("mean_pool", "sum_pool")), ("x",)), Node("out", "identity", ("h",))),
-                  "out", share="none")  # fmt: skip
+    space = choosing("mean_pool", "sum_pool")
     torch.manual_seed(0)
     net = GraphSupernet(space, 8, 8, 8, dropout=0.0).eval()
     x, edge_index = torch.randn(4, 8), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
@@ -526,8 +530,7 @@ def test_cosine_power_annealing_lies_below_the_cosine_and_meets_it_at_both_ends(
 
 
 def test_a_closed_option_counts_for_nothing_and_comes_back() -> None:
-    space = Space("one", (Node("h", Choice("op", ("mean_pool", "sum_pool", "max_pool")), ("x",)),
-                          Node("out", "identity", ("h",))), "out", share="none")  # fmt: skip
+    space = choosing("mean_pool", "sum_pool", "max_pool")
     torch.manual_seed(0)
     net = GraphSupernet(space, 4, 8, 3, dropout=0.0).eval()
     x, edge_index = torch.randn(5, 4), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
