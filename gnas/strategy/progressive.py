@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -68,6 +68,15 @@ class Progressive(Strategy[OneShotState]):
                 f"progressive got {len(self.transforms)} transforms for {searching} epochs after the warm-up; expected "
                 "fewer, or more epochs of the inner strategy"
             )
+
+    def describe(self) -> dict[str, Any]:
+        stages = [one if isinstance(one, tuple) else (one,) for one in self.transforms]
+        return {
+            "name": self.name,
+            "inner": self.inner.describe(),
+            "transforms": [[repr(transform) for transform in stage] for stage in stages],
+            "start": [repr(transform) for transform in self.start],
+        }
 
     def init(self, space: Space, task: Task, generator: torch.Generator) -> OneShotState:
         state = self.inner.init(space, task, generator)

@@ -115,6 +115,7 @@ def test_a_run_is_plain_repeats_and_goes_on_from_a_snapshot(place: str, name: st
         events.append(strategy.step(task, state))
     found = strategy.derive(task, state)
     assert json.loads(json.dumps(events, allow_nan=False)) == events
+    assert json.loads(json.dumps(strategy.describe(), allow_nan=False)) == strategy.describe()
     assert [event["epoch"] for event in events] == list(range(1, len(events) + 1))
     space.check(found)
     assert all(set(event["weights"]) == set(space.choices) for event in events if "weights" in event)

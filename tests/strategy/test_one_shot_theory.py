@@ -220,8 +220,8 @@ def test_least_squares_explains_losses_that_are_sums() -> None:
         torch.testing.assert_close((part - part.mean()).float(), cost - cost.mean())
 
 
-@pytest.mark.parametrize(("estimate", "samples"), [("exp3", 1), ("least_squares", 6)])
-def test_agents_have_little_regret_on_a_bandit(estimate: str, samples: int) -> None:
+@pytest.mark.parametrize(("estimate", "samples", "eta"), [("exp3", 1, 0.1), ("least_squares", 6, 0.5)])
+def test_agents_have_little_regret_on_a_bandit(estimate: str, samples: int, eta: float) -> None:
     # Additive losses: the regret a round is that of EXP3's bound, and the policies settle on the best options.
     class Bandit(Manas):
         def loss(self, task: Any, state: Any, batches: Any, role: str) -> Tensor:
@@ -231,7 +231,7 @@ def test_agents_have_little_regret_on_a_bandit(estimate: str, samples: int) -> N
 
     spent: list[float] = []
     costs = {"function.1": (0.0, 0.5, 1.0), "function.2": (1.0, 0.2, 0.6), "depth": (0.3, 0.7)}
-    strategy = tiny(Bandit)(epochs=2, warmup=0, samples=samples, eta=0.1, estimate=estimate)
+    strategy = tiny(Bandit)(epochs=2, warmup=0, samples=samples, eta=eta, estimate=estimate)
     task, state = begin(strategy)
     for _ in range(600 // samples):
         strategy.update_architecture(task, state, batches_of(task))
