@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,7 @@ class GraphSupernet(Network):
         )
         for name, choice in space.choices.items():
             self.register_buffer(_open(name), torch.ones(len(choice.options), dtype=torch.bool))
+        self._read_open()
         self._nodes = {node.name: node for node in space.nodes}
         inputs = [read for node in space.nodes for read in node.inputs if isinstance(read, Choice)]
         self._kinds = {choice.name: space.kind(str(choice.options[0])) for choice in inputs}
@@ -110,9 +111,9 @@ class GraphSupernet(Network):
             own: Callable[[Tensor], Tensor] | None = getattr(self.relaxation, "probabilities", None)
             found = {}
             for name in self.space.choices:
-                alpha, kept = self.alpha(name), self._kept(name)
+                alpha, kept = self.alpha(name), self._kept[name]
                 part = own(alpha[kept]) if own else self.relaxation(alpha[kept], None)
-                found[name] = torch.zeros_like(alpha).scatter(0, kept, part.clone())
+                found[name] = _placed(part, kept, alpha)
             return found
 
     def narrow(self, space: Space) -> None:
@@ -134,14 +135,23 @@ class GraphSupernet(Network):
             mask = cast(Tensor, getattr(self, _open(name)))
             mask.fill_(False)
             mask[kept] = True
+        self._read_open()
 
     def narrowed(self) -> Space:
         """The space with its open options alone."""
-        kept = {name: self._kept(name).tolist() for name in self.space.choices}
-        return restrict(self.space, {n: [self.space.choices[n].options[i] for i in at] for n, at in kept.items()})
+        choices = self.space.choices
+        return restrict(self.space, {n: [choices[n].options[i] for i in kept] for n, kept in self._kept.items()})
 
-    def _kept(self, name: str) -> Tensor:
-        return cast(Tensor, getattr(self, _open(name))).nonzero().flatten()
+    def load_state_dict(self, *args: Any, **named: Any) -> Any:
+        """As of any module; what is open follows."""
+        result = super().load_state_dict(*args, **named)
+        self._read_open()
+        return result
+
+    def _read_open(self) -> None:
+        # Kept as numbers besides, since a forward pass should not wait for a device to know what is open.
+        masks = {name: cast(Tensor, getattr(self, _open(name))) for name in self.space.choices}
+        self._kept: dict[str, list[int]] = {n: mask.nonzero().flatten().tolist() for n, mask in masks.items()}
 
     def set_arch(self, genotype: Genotype | None) -> None:
         """Fix every choice to a genotype's option, one-hot; ``None`` gives the choices back to the alphas."""
@@ -190,14 +200,14 @@ class GraphSupernet(Network):
                 weights[self._fixed[name]] = 1
                 mixes[name] = Mix.of(weights)
                 continue
-            kept = self._kept(name)
+            kept = self._kept[name]
             every = len(kept) == len(alpha)
             paths = getattr(self.relaxation, "paths", None)
             part = alpha if every else alpha[kept]
             weights, active = paths(part, generator) if paths else (self.relaxation(part, generator), None)
             if not every:
-                weights = torch.zeros_like(alpha).scatter(0, kept, weights)
-                active = None if active is None else tuple(kept[list(active)].tolist())
+                weights = _placed(weights, kept, alpha)
+                active = None if active is None else tuple(kept[i] for i in active)
             mixes[name] = Mix.of(weights) if active is None else Mix(weights, tuple(sorted(active)))
         return mixes
 
@@ -308,6 +318,11 @@ class GraphSupernet(Network):
                 layer = model.get_submodule(name + ending)
                 layer.load_state_dict(tensors)
         return model.train(self.training)
+
+
+def _placed(part: Tensor, kept: Sequence[int], like: Tensor) -> Tensor:
+    """Weights of the open options among zeros for the others."""
+    return torch.zeros_like(like).scatter(0, torch.tensor(kept, device=like.device), part)
 
 
 def _open(choice: str) -> str:

@@ -17,7 +17,7 @@ from gnas.strategy.base import Batches, Event, Task
 from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.hypergradient import PRODUCTS, Noise, second_order
-from gnas.strategy.one_shot import OneShotState
+from gnas.strategy.one_shot import ROLES, OneShotState
 from gnas.strategy.stabilisers import (
     EigenvalueStop,
     Perturbation,
@@ -192,7 +192,7 @@ class Darts(Differentiable):
         """The largest eigenvalue of the Hessian in alpha of the architecture's loss, a mean over the batches."""
         net, found = state.supernet, []
         with Noise(net.parameters()).replay(), net.frozen_statistics():
-            for batches in task.steps(torch.default_generator, ("architecture",)):
+            for batches in task.steps(torch.default_generator, ROLES):
                 loss = partial(self.loss, task, state, batches, "architecture")
                 found.append(largest_eigenvalue(loss, net.arch_parameters()))
         return fmean(found)

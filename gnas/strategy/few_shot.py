@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, ClassVar
 
@@ -82,6 +82,7 @@ class FewShot(Strategy[FewShotState]):
         inner: The strategy that searches each part.
         splits: How often every supernet is split in two.
         spared: Choices that are not split.
+        epochs: Of the inner strategy, in place of its own, so that a budget can set them; ``None`` leaves them.
     """
 
     name: ClassVar[str] = "few_shot"
@@ -89,11 +90,14 @@ class FewShot(Strategy[FewShotState]):
     inner: OneShot = field(default_factory=Darts)
     splits: int = 1
     spared: tuple[str, ...] = ("depth",)
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         check_count(self, "splits", 1)
         if not isinstance(self.inner, OneShot):
             raise TypeError(f"few_shot got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
+        if self.epochs is not None:
+            object.__setattr__(self, "inner", replace(self.inner, epochs=self.epochs))
         if self.room < self.splits:
             raise ValueError(
                 f"few_shot got splits={self.splits} and {self.room} epochs to make them in; expected no more splits "

@@ -7,7 +7,7 @@ arXiv 1912.00195) settles one choice after another, greedily.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +43,7 @@ class Progressive(Strategy[OneShotState]):
         inner: The strategy.
         transforms: What is applied after each stage but the last: a transform, or several at once.
         start: What is applied before the first epoch.
+        epochs: Of the inner strategy, in place of its own, so that a budget can set them; ``None`` leaves them.
     """
 
     name: ClassVar[str] = "progressive"
@@ -53,10 +54,13 @@ class Progressive(Strategy[OneShotState]):
         (Keep(0.4, most=2), Reach(1.0)),
     )
     start: tuple[Transform, ...] = (Reach(0.5),)
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.inner, OneShot):
             raise TypeError(f"progressive got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
+        if self.epochs is not None:
+            object.__setattr__(self, "inner", replace(self.inner, epochs=self.epochs))
         for one in (*self.start, *self.transforms):
             if not all(map(callable, one if isinstance(one, tuple) else (one,))):
                 raise TypeError(f"progressive got the transform {one!r}; expected one such as Keep(0.5)")

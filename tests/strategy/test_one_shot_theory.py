@@ -10,6 +10,7 @@ import torch
 from strategy_fakes import TinyTask, batches_of, tiny, tiny_space
 from torch import Tensor
 
+from gnas.budget import Budget
 from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW
 from gnas.space import Choice, Node, Space
 from gnas.space.transform import Decide, Keep, Reach, restrict, sureness
@@ -386,6 +387,12 @@ def test_a_progressive_search_narrows_when_it_is_due() -> None:
     while not strategy.done(state):
         sizes.append(strategy.step(task, state)["open"])
     assert sizes == [7, 7, 7, 8, 8, 4, 4, 4]
+
+
+def test_a_budget_reaches_the_inner_strategy() -> None:
+    for strategy in (Progressive(inner=Darts(epochs=60)), FewShot(inner=Darts(epochs=60))):
+        fitted = Budget(20, "epochs").fit(strategy, "epochs")
+        assert fitted.inner.epochs == 20 and fitted.inner.warming == 4 and strategy.inner.epochs == 60
 
 
 def test_a_cut_parts_those_that_disagree() -> None:
