@@ -62,7 +62,7 @@ class Nac(OneShot):
 
     name: ClassVar[str] = "nac"
 
-    epochs: int = 3
+    epochs: int = 1
     warmup: int | None = 0
     sparsity: float = 0.05
     ridge: float = 0.1
