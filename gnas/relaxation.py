@@ -2,7 +2,8 @@
 
 Pure functions as frozen values. Each is called with alpha [options] and the generator to draw from; without a
 generator it is deterministic, which is how a supernet is evaluated. Options whose weight is exactly zero are not
-computed at all.
+computed at all, unless the relaxation has a method ``paths(alpha, generator)`` that gives the weights and the positions
+to compute: an option of weight zero that is computed has a gradient in its weight.
 """
 
 from __future__ import annotations
@@ -47,16 +48,20 @@ class Softmax:
 class Gumbel:
     """Straight-through Gumbel softmax (SNAS, arXiv 1812.09926; GDAS, arXiv 1910.04465).
 
-    w = one_hot(argmax(alpha + g)) with the gradient of softmax((alpha + g) / temperature), g standard Gumbel noise.
+    w = one_hot(argmax(alpha + g)) with the gradient of softmax((alpha + g) / temperature), g standard Gumbel noise;
+    with ``hard=False`` it is that softmax itself, a sample of the concrete distribution, and every option is computed.
     Without a generator: one-hot at the largest alpha.
     """
 
     temperature: float = 1.0
+    hard: bool = True
 
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         if generator is None:
             return _straight_through(_one_hot(alpha.argmax(), alpha), (alpha / self.temperature).softmax(dim=0))
         soft = ((alpha + _gumbel(alpha, generator)) / self.temperature).softmax(dim=0)
+        if not self.hard:
+            return soft
         return _straight_through(_one_hot(soft.argmax(), alpha), soft)
 
     def probabilities(self, alpha: Tensor) -> Tensor:
@@ -111,3 +116,85 @@ class Sigmoid:
 
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         return alpha.sigmoid()
+
+
+@dataclass(frozen=True)
+class BinaryGates:
+    """ProxylessNAS's gates with two paths (arXiv 1812.00332): one option runs, two are compared.
+
+    Two options i, j are drawn from softmax(alpha), each at most once, and one of them by their shares of the two; the
+    weights are one-hot at that one. The other is computed, too, with the weight zero, so that both have a gradient in
+    their gate, dL/dg, and the two alphas get the paper's: dL/dalpha_i = sum over j of dL/dg_j p_j (delta_ij - p_i), p
+    their shares. Without a generator: one-hot at the largest alpha.
+    """
+
+    def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
+        return self.paths(alpha, generator)[0]
+
+    def paths(self, alpha: Tensor, generator: Generator | None = None) -> tuple[Tensor, tuple[int, ...]]:
+        """The weights [options], and the positions of the options to compute."""
+        if generator is None:
+            pair = alpha.argmax().reshape(1)
+        else:
+            pair = (alpha.detach() + _gumbel(alpha.detach(), generator)).topk(min(2, alpha.numel())).indices
+        shares = alpha[pair].softmax(dim=0)
+        runs = shares.detach().argmax().reshape(1)
+        if generator is not None:
+            runs = torch.multinomial(shares.detach().to(generator.device), 1, generator=generator).to(alpha.device)
+        gates = _straight_through(_one_hot(runs, shares), shares)
+        return torch.zeros_like(alpha).scatter(0, pair, gates), tuple(pair.tolist())
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        """The distribution that is sampled from."""
+        return alpha.softmax(dim=0)
+
+
+@dataclass(frozen=True)
+class Dirichlet:
+    """DrNAS (arXiv 2006.10355): w drawn from a Dirichlet distribution with the concentrations elu(alpha) + 1.
+
+    The gradient is pathwise: that of the drawn gamma numbers in their shape, by implicit differentiation. Without a
+    generator: the mean of the distribution.
+    """
+
+    def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
+        if generator is None:
+            return self.probabilities(alpha)
+        # Smaller shapes give gamma numbers that are zero in float32, and no gradient.
+        shape = self.concentration(alpha).clamp(min=1e-3).to(generator.device)
+        drawn = torch._standard_gamma(shape, generator=generator).clamp(min=torch.finfo(alpha.dtype).tiny)
+        return (drawn / drawn.sum()).to(alpha.device)
+
+    def concentration(self, alpha: Tensor) -> Tensor:
+        """The parameters of the distribution, all positive."""
+        return torch.nn.functional.elu(alpha) + 1
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        """The mean of the distribution."""
+        concentration = self.concentration(alpha)
+        return concentration / concentration.sum()
+
+
+@dataclass(frozen=True)
+class MaxW:
+    """sharpDARTS' Max-W (arXiv 1903.09900): w_k = p_k (1 - max_j p_j + p_k) with p = softmax(alpha).
+
+    The leader's weight is its p, and every other's is less than its own, so the leader gains least from growing.
+    """
+
+    def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
+        share = alpha.softmax(dim=0)
+        return share * (1 - share.max() + share)
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        """The softmax that the weights are made of."""
+        return alpha.softmax(dim=0)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """w = alpha: weights that are found as they are, such as those of a sparse code."""
+
+    def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
+        # A copy, so that nobody who changes the weights changes alpha.
+        return alpha.clone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ from gnas.model import GraphModel, Network
 from gnas.ops import Context
 from gnas.relaxation import Relaxation, Softmax
 from gnas.sites import Inputs, Mix, Mixes, SharedSite, Site, site_of
-from gnas.space import Choice, Genotype, Space
+from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.discretise import discretise
+from gnas.space.transform import restrict
 
 
 class GraphSupernet(Network):
@@ -38,6 +39,8 @@ class GraphSupernet(Network):
         edge_categories: The same for ``edge_attr``.
         dropout: Probability of dropping an entry before each projection.
         relaxation: From alpha to weights, see :mod:`gnas.relaxation`.
+        partial: Of how many channels one goes through a chosen operation in training (PC-DARTS, arXiv 1907.05737);
+            the others pass it by. The channels are drawn anew for each site and each step.
         checkpoint: Keep only the inputs of each site for the backward pass, which computes the site again: the same
             values and gradients from less memory and more time.
 
@@ -61,11 +64,15 @@ class GraphSupernet(Network):
         edge_categories: Sequence[int] | None = None,
         dropout: float = 0.5,
         relaxation: Relaxation | None = None,
+        partial: int = 1,
         checkpoint: bool = False,
     ) -> None:
         sizes = in_channels, hidden_channels, out_channels
         super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories)
         self.checkpoint = checkpoint
+        self.partial = partial
+        self.auxiliary = 0.0
+        """What is added of its first input to the value of every chosen operation, as DARTS- does (2009.01027)."""
         self.relaxation = Softmax() if relaxation is None else relaxation
         edges = self.edge_encoder is not None
         self.sites = nn.ModuleDict({n.name: site_of(n, hidden_channels, space.share, edges) for n in space.nodes})
@@ -76,11 +83,15 @@ class GraphSupernet(Network):
                 for name, choice in space.choices.items()
             }
         )
+        for name, choice in space.choices.items():
+            self.register_buffer(_open(name), torch.ones(len(choice.options), dtype=torch.bool))
+        self._read_open()
         self._nodes = {node.name: node for node in space.nodes}
         inputs = [read for node in space.nodes for read in node.inputs if isinstance(read, Choice)]
         self._kinds = {choice.name: space.kind(str(choice.options[0])) for choice in inputs}
         self._fixed: dict[str, int] | None = None
         self._tracking = True
+        self._decoding = True
 
     def arch_parameters(self) -> list[nn.Parameter]:
         """The architecture parameters: an alpha [options] for every choice, in the order of ``space.choices``."""
@@ -98,8 +109,49 @@ class GraphSupernet(Network):
         """Weights of the options by name of choice, detached and without sampling noise."""
         with torch.no_grad():
             own: Callable[[Tensor], Tensor] | None = getattr(self.relaxation, "probabilities", None)
-            alphas = {name: self.alpha(name) for name in self.space.choices}
-            return {n: (own(alpha) if own else self.relaxation(alpha, None)).clone() for n, alpha in alphas.items()}
+            found = {}
+            for name in self.space.choices:
+                alpha, kept = self.alpha(name), self._kept[name]
+                part = own(alpha[kept]) if own else self.relaxation(alpha[kept], None)
+                found[name] = _placed(part, kept, alpha)
+            return found
+
+    def narrow(self, space: Space) -> None:
+        """Close the options that a narrower space of the same program leaves out, and open those that it has.
+
+        A closed option has the weight zero, as if it had never been one; its alpha and its weights stay, and are
+        there again when it opens. Which are open belongs to the ``state_dict``.
+
+        Raises:
+            ValueError: If the space has a choice or an option that the supernet's own lacks.
+        """
+        if set(space.choices) != set(self.space.choices):
+            raise ValueError(
+                f"got a space with the choices {list(space.choices)}; expected those of space {self.space.name!r}, "
+                f"{list(self.space.choices)}, each with some of its options (try gnas.space.transform.restrict)"
+            )
+        for name, choice in self.space.choices.items():
+            kept = [choice.index(option) for option in space.choices[name].options]
+            mask = cast(Tensor, getattr(self, _open(name)))
+            mask.fill_(False)
+            mask[kept] = True
+        self._read_open()
+
+    def narrowed(self) -> Space:
+        """The space with its open options alone."""
+        choices = self.space.choices
+        return restrict(self.space, {n: [choices[n].options[i] for i in kept] for n, kept in self._kept.items()})
+
+    def load_state_dict(self, *args: Any, **named: Any) -> Any:
+        """As of any module; what is open follows."""
+        result = super().load_state_dict(*args, **named)
+        self._read_open()
+        return result
+
+    def _read_open(self) -> None:
+        # Kept as numbers besides, since a forward pass should not wait for a device to know what is open.
+        masks = {name: cast(Tensor, getattr(self, _open(name))) for name in self.space.choices}
+        self._kept: dict[str, list[int]] = {n: mask.nonzero().flatten().tolist() for n, mask in masks.items()}
 
     def set_arch(self, genotype: Genotype | None) -> None:
         """Fix every choice to a genotype's option, one-hot; ``None`` gives the choices back to the alphas."""
@@ -143,13 +195,30 @@ class GraphSupernet(Network):
         mixes = {}
         for name in self.space.choices:
             alpha = self.alpha(name)
-            if self._fixed is None:
-                weights = self.relaxation(alpha, generator)
-            else:
+            if self._fixed is not None:
                 weights = torch.zeros_like(alpha)
                 weights[self._fixed[name]] = 1
-            mixes[name] = Mix.of(weights)
+                mixes[name] = Mix.of(weights)
+                continue
+            kept = self._kept[name]
+            every = len(kept) == len(alpha)
+            paths = getattr(self.relaxation, "paths", None)
+            part = alpha if every else alpha[kept]
+            weights, active = paths(part, generator) if paths else (self.relaxation(part, generator), None)
+            if not every:
+                weights = _placed(weights, kept, alpha)
+                active = None if active is None else tuple(kept[i] for i in active)
+            mixes[name] = Mix.of(weights) if active is None else Mix(weights, tuple(sorted(active)))
         return mixes
+
+    @contextmanager
+    def undecoded(self) -> Iterator[None]:
+        """Within, a forward pass gives the state that the decoder would read, [items, hidden_channels]."""
+        self._decoding = False
+        try:
+            yield
+        finally:
+            self._decoding = True
 
     def forward(
         self,
@@ -173,7 +242,7 @@ class GraphSupernet(Network):
             if name not in values:
                 node, site = self._nodes[name], cast(Site, self.sites[name])
                 inputs = {i: read(node.inputs[i]) for i in site.reads(mixes)}
-                values[name] = self._run(site, inputs, mixes, contexts[node.kind])
+                values[name] = self._around(node, site, inputs, mixes, contexts[node.kind])
             return values[name]
 
         def read(place: str | Choice) -> Tensor:
@@ -183,10 +252,27 @@ class GraphSupernet(Network):
             parts = [value(str(place.options[i])) for i in mix.active]
             return _chosen(mix, parts, contexts[self._kinds[place.name]])
 
-        out = self.end(value(self.space.output))
+        out = value(self.space.output)
+        out = self.end(out) if self._decoding else out
         # The closures refer to the values and to each other; emptied, they free them now and not at some collection.
         values.clear()
         return out
+
+    def _around(self, node: Node, site: Site, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+        """The value of a node, with what passes a chosen operation by."""
+        skip = inputs.get(0)
+        mixing = isinstance(node.op, Choice) and self._fixed is None and skip is not None
+        if not mixing or skip is None or skip.size(0) != context.zeros.size(0):
+            return self._run(site, inputs, mixes, context)
+        if self.partial > 1 and self.training:
+            channels = skip.size(1)
+            drawn = torch.randperm(channels)[: max(1, channels // self.partial)]
+            mask = torch.zeros(channels, dtype=skip.dtype).index_fill(0, drawn, 1).to(skip.device)
+            inputs = {place: read * mask for place, read in inputs.items()}
+            value = torch.lerp(skip, self._run(site, inputs, mixes, context), mask)
+        else:
+            value = self._run(site, inputs, mixes, context)
+        return torch.add(value, skip, alpha=self.auxiliary) if self.auxiliary else value
 
     def _run(self, site: Site, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         if not (self.checkpoint and site.inner and torch.is_grad_enabled()):
@@ -232,6 +318,15 @@ class GraphSupernet(Network):
                 layer = model.get_submodule(name + ending)
                 layer.load_state_dict(tensors)
         return model.train(self.training)
+
+
+def _placed(part: Tensor, kept: Sequence[int], like: Tensor) -> Tensor:
+    """Weights of the open options among zeros for the others."""
+    return torch.zeros_like(like).scatter(0, torch.tensor(kept, device=like.device), part)
+
+
+def _open(choice: str) -> str:
+    return "open_" + choice.replace(".", "__")
 
 
 @torch.compiler.disable

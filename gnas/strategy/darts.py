@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from statistics import fmean
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from gnas.relaxation import Relaxation, Softmax
-from gnas.space import Space
-from gnas.strategy.base import Batches, Task
+from gnas.relaxation import Relaxation, Sigmoid, Softmax
+from gnas.space.transform import restrict
+from gnas.strategy.base import Batches, Event, Task
 from gnas.strategy.checks import check_count, check_number
-from gnas.strategy.hypergradient import PRODUCTS, first_order, second_order
-from gnas.strategy.one_shot import OneShot, OneShotState
-from gnas.supernet import GraphSupernet
+from gnas.strategy.differentiable import Differentiable
+from gnas.strategy.hypergradient import PRODUCTS, Noise, second_order
+from gnas.strategy.one_shot import ROLES, OneShotState
+from gnas.strategy.stabilisers import (
+    EigenvalueStop,
+    Perturbation,
+    Selection,
+    beta_penalty,
+    largest_eigenvalue,
+    shifted,
+    worst_without,
+    zero_one_penalty,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Darts(OneShot):
+class Darts(Differentiable):
     r"""Descend in the architecture on one split, at weights that one more step on the other split would give.
 
     .. math::
@@ -42,26 +55,39 @@ class Darts(OneShot):
     * The architecture's loss is taken without dropout, which belongs to the fitting of weights; the evaluations of
       the other loss in one second-order step share their dropout masks.
 
+    What keeps a search from collapsing are settings, all off by default: see :mod:`gnas.strategy.stabilisers`. They go
+    together, except that ``zero_one`` needs gates, ``relaxation=Sigmoid()``.
+
     Args:
         order: 1 or 2.
         hvp: How the second order's product with the mixed second derivative is made: ``"finite"`` or ``"exact"``.
-        hidden_channels: Width of the supernet.
-        dropout: In the supernet.
         relaxation: What turns an alpha vector into weights.
-        checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
-            rest again: less memory, more time, the same search.
-        epochs, warmup, arch_lr, arch_weight_decay, optimizer, lr, weight_decay, momentum, grad_clip: See
-            :class:`~gnas.strategy.one_shot.OneShot`.
+        eigenvalue: Every how many epochs of search the largest eigenvalue of the architecture's Hessian is told in the
+            event; ``None`` for never. One time costs about as much as a dozen second-order steps.
+        stop: RobustDARTS' early stop by that eigenvalue.
+        selection: DARTS-PT's choice of options by what the supernet loses without them.
+        auxiliary: Factor of DARTS-'s skip beside every chosen operation (arXiv 2009.01027; 1 there); it falls linearly
+            to 0 at the last epoch, and no genotype has it.
+        beta: Largest factor of beta-DARTS' penalty, which rises linearly from 0 (50 on CNNs).
+        zero_one: Factor of Fair-DARTS' penalty on gates (10).
+        perturbation: SmoothDARTS' perturbed alphas in the weights' steps.
+        arch_lr, arch_weight_decay: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
+            See :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     name: ClassVar[str] = "darts"
 
     order: int = 1
     hvp: str = "finite"
-    hidden_channels: int = 64
-    dropout: float = 0.6
     relaxation: Relaxation = field(default_factory=Softmax)
-    checkpoint: bool = False
+    eigenvalue: int | None = None
+    stop: EigenvalueStop | None = None
+    selection: Selection | None = None
+    auxiliary: float = 0.0
+    beta: float = 0.0
+    zero_one: float = 0.0
+    perturbation: Perturbation | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,31 +95,30 @@ class Darts(OneShot):
             raise ValueError(f"darts got order={self.order!r}; expected 1 (first order) or 2 (one unrolled step)")
         if self.hvp not in PRODUCTS:
             raise ValueError(f"darts got hvp={self.hvp!r}; expected one of {list(PRODUCTS)}")
-        check_count(self, "hidden_channels", 1)
-        check_number(self, "dropout")
-        if self.dropout >= 1:
-            raise ValueError(f"darts got dropout={self.dropout!r}; expected less than 1, which would drop everything")
         if not callable(self.relaxation):
             raise TypeError(f"darts got relaxation={self.relaxation!r}; expected a relaxation such as Softmax()")
-        if not isinstance(self.checkpoint, bool):
-            raise TypeError(f"darts got checkpoint={self.checkpoint!r}; expected True or False")
 
-    def build(self, space: Space, task: Task) -> GraphSupernet:
-        return GraphSupernet(
-            space,
-            task.in_channels,
-            self.hidden_channels,
-            task.out_channels,
-            dropout=self.dropout,
-            relaxation=self.relaxation,
-            checkpoint=self.checkpoint,
-            **task.inputs,
-        )
+        for key in ("auxiliary", "beta", "zero_one"):
+            check_number(self, key)
+        if self.zero_one and not isinstance(self.relaxation, Sigmoid):
+            raise ValueError(
+                f"darts got zero_one={self.zero_one} and relaxation={self.relaxation!r}; expected gates, try "
+                "relaxation=Sigmoid()"
+            )
+        if self.eigenvalue is not None:
+            check_count(self, "eigenvalue", 1)
+        kinds = {"stop": EigenvalueStop, "selection": Selection, "perturbation": Perturbation}
+        for key, kind in kinds.items():
+            if getattr(self, key) is not None and not isinstance(getattr(self, key), kind):
+                raise TypeError(f"darts got {key}={getattr(self, key)!r}; expected None or {kind.__name__}()")
+
+    def relaxation_at(self, epoch: int) -> Relaxation:
+        return self.relaxation
 
     def arch_gradient(self, task: Task, state: OneShotState, batches: Batches) -> Sequence[Tensor]:
-        alpha = state.supernet.arch_parameters()
         if self.order == 1:
-            return first_order(alpha, lambda: self.loss(task, state, batches, "architecture"))
+            return super().arch_gradient(task, state, batches)
+        alpha = state.supernet.arch_parameters()
         weights = state.supernet.weight_parameters()
         sgd = self.optimizer == "sgd"
         optimizer = state.weight_optimizer
@@ -101,10 +126,115 @@ class Darts(OneShot):
             alpha,
             weights,
             lambda: self.loss(task, state, batches, "weights"),
-            lambda: self.loss(task, state, batches, "architecture"),
+            lambda: self.arch_loss(task, state, batches),
             lr=self.weight_lr(state.epoch),
             momentum=self.momentum if sgd else 0.0,
             weight_decay=self.weight_decay,
             buffers=[optimizer.state.get(w, {}).get("momentum_buffer") for w in weights] if sgd else None,
             hvp=self.hvp,
         )
+
+    # stabilisers
+
+    def prepare(self, state: OneShotState) -> None:
+        super().prepare(state)
+        if self.auxiliary:
+            state.supernet.auxiliary = self.auxiliary * (1 - self.progress(state.epoch))
+
+    def progress(self, epoch: int) -> float:
+        """How much of the search is done, 0 in its first epoch and 1 in its last."""
+        return min(epoch / max(1, self.epochs - 1), 1.0)
+
+    def penalty(self, state: OneShotState) -> Tensor | None:
+        alphas = state.supernet.arch_parameters()
+        parts = []
+        if self.beta:
+            parts.append(self.beta * self.progress(state.epoch) * beta_penalty(alphas))
+        if self.zero_one:
+            parts.append(self.zero_one * zero_one_penalty(alphas))
+        return sum(parts[1:], parts[0]) if parts else None
+
+    def update_weights(self, task: Task, state: OneShotState, batches: Batches) -> None:
+        if self.perturbation is None or state.epoch < self.warming:
+            super().update_weights(task, state, batches)
+            return
+        alphas, radius = state.supernet.arch_parameters(), self.perturbation.radius * self.progress(state.epoch)
+        with state.supernet.frozen_statistics():
+            shifts = self.perturbation.shifts(alphas, radius, lambda: self.loss(task, state, batches, "weights"))
+        with shifted(alphas, shifts):
+            super().update_weights(task, state, batches)
+
+    def phase(self, epoch: int) -> str:
+        selecting = self.selection is not None and epoch >= max(self.warming, self.selection.begins(self.epochs))
+        return "selection" if selecting else super().phase(epoch)
+
+    def run(self, task: Task, state: OneShotState, phase: str) -> None:
+        if phase != "selection":
+            super().run(task, state, phase)
+            return
+        # The options are no longer alpha's to choose; what is left of them learns to do without the others.
+        for batches in task.steps(torch.default_generator, ("weights",)):
+            self.update_weights(task, state, batches)
+
+    def close(self, task: Task, state: OneShotState, phase: str) -> Event:
+        told: Event = {}
+        searched, stop = state.epoch - self.warming, self.stop
+        every = stop.every if stop is not None else self.eigenvalue
+        if phase == "search" and every is not None and searched % every == 0:
+            told["eigenvalue"] = self.curvature(task, state)
+            if stop is not None:
+                told |= self.check_stop(state, stop, told["eigenvalue"], searched)
+        if phase == "selection" and self.selection is not None:
+            told["settled"] = self.select(task, state, self.selection)
+        return told
+
+    def curvature(self, task: Task, state: OneShotState) -> float:
+        """The largest eigenvalue of the Hessian in alpha of the architecture's loss, a mean over the batches."""
+        net, found = state.supernet, []
+        with Noise(net.parameters()).replay(), net.frozen_statistics():
+            for batches in task.steps(torch.default_generator, ROLES):
+                loss = partial(self.loss, task, state, batches, "architecture")
+                found.append(largest_eigenvalue(loss, net.arch_parameters()))
+        return fmean(found)
+
+    def check_stop(self, state: OneShotState, stop: EigenvalueStop, eigenvalue: float, searched: int) -> Event:
+        """Remember an eigenvalue and the alphas it belongs to; go back to earlier ones if it has grown too much."""
+        alphas = state.supernet.arch_parameters()
+        past = [*state.memory.get("eigenvalues", ()), eigenvalue]
+        kept = [*state.memory.get("alphas", ()), [alpha.detach().clone() for alpha in alphas]][-stop.back - 1 :]
+        state.memory |= {"eigenvalues": past, "alphas": kept}
+        if not stop.broken(past, searched):
+            return {}
+        with torch.no_grad():
+            for alpha, before in zip(alphas, kept[0], strict=True):
+                alpha.copy_(before)
+        state.memory["stopped"] = True
+        return {"stopped": f"the eigenvalue grew by more than {stop.growth}"}
+
+    def done(self, state: OneShotState) -> bool:
+        return bool(state.memory.get("stopped")) or super().done(state)
+
+    def select(self, task: Task, state: OneShotState, selection: Selection) -> list[str]:
+        """Settle as many choices as are due, and name them."""
+        net = state.supernet
+        names = [name for name, choice in net.space.choices.items() if len(choice.options) > 1]
+        order = state.memory.setdefault("order", [names[i] for i in torch.randperm(len(names)).tolist()])
+        due = order[len(state.memory.get("settled", ())) : selection.settled(len(order), state.epoch, self.epochs)]
+        for name in due:
+            self.settle(task, state, name)
+        state.memory["settled"] = [*state.memory.get("settled", ()), *due]
+        return list(due)
+
+    @torch.no_grad()
+    def settle(self, task: Task, state: OneShotState, name: str) -> None:
+        """Keep the option of a choice without which the supernet does worst."""
+        net, before = state.supernet, state.supernet.narrowed()
+        options = before.choices[name].options
+        measured = {}
+        with Noise(net.parameters()).replay():
+            for place in range(len(options) if len(options) > 1 else 0):
+                net.narrow(restrict(before, {name: [*options[:place], *options[place + 1 :]]}))
+                loss, metric = task.measure(net, ("architecture",))["architecture"]
+                measured[place] = (metric if task.higher_is_better else -metric, loss)
+        kept = options[worst_without(measured)] if measured else options[0]
+        net.narrow(restrict(before, {name: [kept]}))

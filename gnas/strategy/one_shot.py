@@ -1,21 +1,25 @@
-"""One-shot strategies: the weights and the architecture parameters of one supernet are trained in turns."""
+"""One-shot strategies: all networks of a space share the weights of one supernet, which is trained once."""
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from gnas.space import Genotype, Space
+from gnas.relaxation import Relaxation, Softmax
+from gnas.space import Choice, Genotype, Space
+from gnas.space.discretise import discretise
 from gnas.strategy.base import Batches, Event, Strategy, Task
 from gnas.strategy.checks import check_count, check_keys, check_number
 from gnas.strategy.hypergradient import Noise
+from gnas.supernet import GraphSupernet
 
 ROLES = ("weights", "architecture")
 OPTIMIZERS = ("adam", "sgd")
@@ -23,6 +27,11 @@ OPTIMIZERS = ("adam", "sgd")
 
 class Supernet(Protocol):
     """What a one-shot strategy uses of a :class:`gnas.GraphSupernet`: a module, with these methods of its own."""
+
+    space: Space
+    relaxation: Relaxation
+    partial: int
+    auxiliary: float
 
     def arch_parameters(self) -> list[nn.Parameter]: ...
 
@@ -34,7 +43,13 @@ class Supernet(Protocol):
 
     def without_dropout(self) -> AbstractContextManager[Any]: ...
 
-    def derive(self) -> Genotype: ...
+    def alpha(self, choice: str, /) -> nn.Parameter: ...
+
+    def set_arch(self, genotype: Genotype | None, /) -> None: ...
+
+    def narrow(self, space: Space, /) -> None: ...
+
+    def narrowed(self) -> Space: ...
 
     def __call__(self, *args: Any) -> Any: ...
 
@@ -53,60 +68,79 @@ class Supernet(Protocol):
 
 @dataclass
 class OneShotState:
-    """A supernet, the two optimizers that train it, and how many epochs are done."""
+    """A supernet, what trains it, and how many epochs are done.
+
+    Args:
+        supernet: The network.
+        weight_optimizer: Of its weights.
+        arch_optimizer: Of its architecture parameters, where these follow a gradient.
+        epoch: Epochs done.
+        memory: What else a strategy keeps from one epoch to the next: tensors and plain values.
+    """
 
     supernet: Supernet
     weight_optimizer: torch.optim.Optimizer
-    arch_optimizer: torch.optim.Optimizer
+    arch_optimizer: torch.optim.Optimizer | None = None
     epoch: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
             "supernet": self.supernet.state_dict(),
             "weight_optimizer": self.weight_optimizer.state_dict(),
-            "arch_optimizer": self.arch_optimizer.state_dict(),
+            "arch_optimizer": None if self.arch_optimizer is None else self.arch_optimizer.state_dict(),
+            "memory": copy.deepcopy(self.memory),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        check_keys(state, ("epoch", "supernet", "weight_optimizer", "arch_optimizer"))
+        check_keys(state, ("epoch", "supernet", "weight_optimizer", "arch_optimizer", "memory"))
         self.supernet.load_state_dict(state["supernet"])
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
-        self.arch_optimizer.load_state_dict(state["arch_optimizer"])
+        if self.arch_optimizer is not None:
+            self.arch_optimizer.load_state_dict(state["arch_optimizer"])
         self.epoch = int(state["epoch"])
+        self.memory = copy.deepcopy(dict(state["memory"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneShot(Strategy[OneShotState]):
-    """Weights and architecture parameters of one supernet, trained in turns on two splits of the data.
+    """The weights of one supernet, trained for every network of the space at once.
 
-    A step is one epoch. For each of its batches there is an update of the architecture parameters on the split
+    A step is one epoch. For each of its batches there is an update of the architecture on the split
     ``"architecture"`` (left out while warming up), then one of the weights on the split ``"weights"``; a full graph is
-    one batch. A subclass says which supernet is trained (:meth:`build`) and by which gradient (:meth:`arch_gradient`).
+    one batch. A subclass says how the architecture is updated (:meth:`update_architecture`) and, if the weights of the
+    options are no softmax, how they follow from alpha (:meth:`relaxation_at`).
 
     Losses and metrics of an event are those of the whole supernet after the epoch, without dropout; ``epoch``
-    counts from 1.
+    counts from 1. Its ``weights``, one number an option, are what :func:`gnas.search` derives a genotype from.
 
     Args:
         epochs: After how many the search is done.
         warmup: Epochs before the architecture is touched; ``None`` means a fifth of ``epochs``.
-        arch_lr: Learning rate of Adam on the architecture parameters.
-        arch_weight_decay: Its weight decay.
-        optimizer: Of the weights: ``"adam"``, or ``"sgd"`` with momentum and a cosine schedule down to zero.
+        hidden_channels: Width of the supernet.
+        dropout: In the supernet.
+        checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
+            rest again: less memory, more time, the same search.
+        optimizer: Of the weights: ``"adam"``, or ``"sgd"`` with momentum and a schedule down to zero.
         lr: Its learning rate.
         weight_decay: Its weight decay.
         momentum: Of ``"sgd"``.
+        power: Of the schedule of ``"sgd"``: 1 is a cosine, more is sharpDARTS' cosine power annealing (arXiv
+            1903.09900), which falls as a cosine at first and as an exponential later; 10 in that paper.
         grad_clip: Largest norm of the weights' gradient; ``None`` for no limit.
     """
 
     epochs: int = 60
     warmup: int | None = None
-    arch_lr: float = 3e-2
-    arch_weight_decay: float = 1e-3
+    hidden_channels: int = 64
+    dropout: float = 0.6
+    checkpoint: bool = False
     optimizer: str = "adam"
     lr: float = 0.01
     weight_decay: float = 1e-3
     momentum: float = 0.9
+    power: float = 1.0
     grad_clip: float | None = 5.0
 
     def __post_init__(self) -> None:
@@ -116,26 +150,51 @@ class OneShot(Strategy[OneShotState]):
             if self.warmup >= self.epochs:
                 raise ValueError(
                     f"{self.name} got warmup={self.warmup} and epochs={self.epochs}, which leaves no epoch for the "
-                    f"architecture; expected fewer warm-up epochs, try warmup=None (a fifth of the epochs)"
+                    f"architecture; expected fewer warm-up epochs, try warmup=None"
                 )
-        for key in ("arch_lr", "lr"):
-            check_number(self, key, positive=True)
-        for key in ("arch_weight_decay", "weight_decay", "momentum"):
+        check_count(self, "hidden_channels", 1)
+        check_number(self, "lr", positive=True)
+        for key in ("weight_decay", "momentum", "power", "dropout"):
             check_number(self, key)
         if self.momentum >= 1:
             raise ValueError(f"{self.name} got momentum={self.momentum!r}; expected less than 1, try 0.9")
+        if self.power < 1:
+            raise ValueError(f"{self.name} got power={self.power!r}; expected 1 (a cosine) or more, such as 10")
+        if self.dropout >= 1:
+            raise ValueError(
+                f"{self.name} got dropout={self.dropout!r}; expected less than 1, which would drop everything"
+            )
+        if not isinstance(self.checkpoint, bool):
+            raise TypeError(f"{self.name} got checkpoint={self.checkpoint!r}; expected True or False")
         if self.grad_clip is not None:
             check_number(self, "grad_clip", positive=True)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"{self.name} got optimizer={self.optimizer!r}; expected one of {list(OPTIMIZERS)}")
 
     @abstractmethod
-    def build(self, space: Space, task: Task) -> Supernet:
-        """The supernet of a space."""
+    def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
+        """One update of the architecture on one batch; the weights and their running scales stay put."""
 
-    @abstractmethod
-    def arch_gradient(self, task: Task, state: OneShotState, batches: Batches) -> Sequence[Tensor]:
-        """Gradients of the architecture parameters, in their order."""
+    def build(self, space: Space, task: Task) -> GraphSupernet:
+        """The supernet of a space."""
+        return GraphSupernet(
+            space,
+            task.in_channels,
+            self.hidden_channels,
+            task.out_channels,
+            dropout=self.dropout,
+            relaxation=self.relaxation_at(0),
+            checkpoint=self.checkpoint,
+            **task.inputs,
+        )
+
+    def relaxation_at(self, epoch: int) -> Relaxation:
+        """What turns alpha into weights in the epoch that follows after ``epoch`` of them."""
+        return Softmax()
+
+    def arch_optimizer(self, supernet: Supernet) -> torch.optim.Optimizer | None:
+        """What moves the architecture parameters along their gradient, if anything does."""
+        return None
 
     def init(self, space: Space, task: Task, generator: torch.Generator) -> OneShotState:
         if generator is not torch.default_generator:
@@ -150,7 +209,7 @@ class OneShot(Strategy[OneShotState]):
             )
         supernet = self.build(space, task)
         supernet.to(task.device)
-        weights, alpha = supernet.weight_parameters(), supernet.arch_parameters()
+        weights = supernet.weight_parameters()
         weight_optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
             weight_optimizer = torch.optim.SGD(
@@ -158,39 +217,60 @@ class OneShot(Strategy[OneShotState]):
             )
         else:
             weight_optimizer = torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay)
-        # The momentum of .5 is the paper's: the loss moves under the architecture's feet.
-        arch_optimizer = torch.optim.Adam(
-            alpha, lr=self.arch_lr, betas=(0.5, 0.999), weight_decay=self.arch_weight_decay
-        )
-        return OneShotState(supernet, weight_optimizer, arch_optimizer)
+        return OneShotState(supernet, weight_optimizer, self.arch_optimizer(supernet))
 
     def step(self, task: Task, state: OneShotState) -> Event:
         phase = self.phase(state.epoch)
+        self.prepare(state)
         state.supernet.train()
-        searching = phase == "search"
+        self.run(task, state, phase)
+        state.epoch += 1
+        told = self.close(task, state, phase)
+        return {"event": "epoch", "epoch": state.epoch, "phase": phase, **self.measure(task, state), **told}
+
+    def prepare(self, state: OneShotState) -> None:
+        """Set what an epoch runs under; it follows from ``state`` alone, so a resumed run has it, too."""
+        state.supernet.relaxation = self.relaxation_at(state.epoch)
+
+    def run(self, task: Task, state: OneShotState, phase: str) -> None:
+        """The updates of one epoch."""
+        searching = phase != "warmup"
         for batches in task.steps(torch.default_generator, ROLES if searching else ROLES[:1]):
             if searching:
                 self.update_architecture(task, state, batches)
             self.update_weights(task, state, batches)
-        state.epoch += 1
-        return {"event": "epoch", "epoch": state.epoch, "phase": phase, **self.measure(task, state)}
+
+    def close(self, task: Task, state: OneShotState, phase: str) -> Event:
+        """What follows an epoch, ``state.epoch`` by now, and what there is to say of it."""
+        return {}
 
     def derive(self, task: Task, state: OneShotState) -> Genotype:
-        return state.supernet.derive()
+        space = state.supernet.space
+        return discretise(space, {name: values.tolist() for name, values in self.weights(state).items()})
+
+    def weights(self, state: OneShotState) -> Mapping[str, Tensor]:
+        """What each option is worth, by choice."""
+        return state.supernet.arch_weights()
 
     def done(self, state: OneShotState) -> bool:
         return state.epoch >= self.epochs
 
     def phase(self, epoch: int) -> str:
         """``"warmup"`` or ``"search"`` for the epoch that follows after ``epoch`` of them."""
-        warmup = self.epochs // 5 if self.warmup is None else self.warmup
-        return "warmup" if epoch < warmup else "search"
+        return "warmup" if epoch < self.warming else "search"
+
+    @property
+    def warming(self) -> int:
+        """How many epochs warm up."""
+        return self.epochs // 5 if self.warmup is None else self.warmup
 
     def weight_lr(self, epoch: int) -> float:
         """The weights' learning rate in the epoch that follows after ``epoch`` of them."""
         if self.optimizer == "adam":
             return self.lr
-        return 0.5 * self.lr * (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs))
+        left = 0.5 * (1 + math.cos(math.pi * min(epoch, self.epochs) / self.epochs))
+        # (p^(c + 1) - p) / (p^2 - p) for a share c that is left; its limit for p = 1 is c.
+        return self.lr * ((self.power**left - 1) / (self.power - 1) if self.power > 1 else left)
 
     def loss(self, task: Task, state: OneShotState, batches: Batches, role: str) -> Tensor:
         """The supernet's loss on one split's batch at its present parameters.
@@ -202,12 +282,6 @@ class OneShot(Strategy[OneShotState]):
         with judging:
             return task.loss(task.forward(state.supernet, batches[role]), batches[role], role)
 
-    def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
-        """One step of Adam on the architecture parameters; the weights and their running scales stay put."""
-        with state.supernet.frozen_statistics():
-            grads = self.arch_gradient(task, state, batches)
-        _apply(state.arch_optimizer, state.supernet.arch_parameters(), grads)
-
     def update_weights(self, task: Task, state: OneShotState, batches: Batches) -> None:
         """One step of the weights' optimizer; the architecture parameters stay put."""
         for group in state.weight_optimizer.param_groups:
@@ -216,7 +290,7 @@ class OneShot(Strategy[OneShotState]):
         loss = self.loss(task, state, batches, "weights")
         # A weight that took no part has no gradient, and its optimizer state stays as it is.
         grads = torch.autograd.grad(loss, weights, allow_unused=True)
-        _apply(state.weight_optimizer, weights, grads, self.grad_clip)
+        apply(state.weight_optimizer, weights, grads, self.grad_clip)
 
     @torch.no_grad()
     def measure(self, task: Task, state: OneShotState) -> Event:
@@ -225,20 +299,39 @@ class OneShot(Strategy[OneShotState]):
         with Noise(supernet.parameters()).replay():
             measured = task.measure(supernet, ROLES)
         losses = {f"loss_{role}": measured[role][0] for role in ROLES}
-        for key, loss in losses.items():
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"{self.name} has {key} = {loss} after epoch {state.epoch}; expected a finite number: the search "
-                    f"diverged, try a lower learning rate (lr={self.lr}, arch_lr={self.arch_lr})"
-                )
-        weights = {name: values.tolist() for name, values in supernet.arch_weights().items()}
+        self.check_finite(state, losses)
+        weights = {name: values.tolist() for name, values in self.weights(state).items()}
         return {
             **losses,
             **{f"metric_{role}": measured[role][1] for role in ROLES},
             "weights": weights,
             "entropy": entropy(weights),
-            "genotype": dict(supernet.derive().choices),
+            "skips": skips(supernet.space, weights),
+            "genotype": dict(discretise(supernet.space, weights).choices),
         }
+
+    def check_finite(self, state: OneShotState, losses: Mapping[str, float]) -> None:
+        """Refuse to go on with a search that diverged."""
+        for key, loss in losses.items():
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"{self.name} has {key} = {loss} after epoch {state.epoch}; expected a finite number: the search "
+                    f"diverged, try a lower learning rate (lr={self.lr})"
+                )
+
+
+def skips(space: Space, weights: Mapping[str, Sequence[float]]) -> float | None:
+    """Share of the choices of an operation with ``identity`` among them that have it in front; None without any.
+
+    It grows when a search collapses: what has no parameters looks best while the weights of the others are poor.
+    """
+    ops = {node.op for node in space.nodes if isinstance(node.op, Choice)}
+    leads = [
+        choice.options[max(range(len(choice.options)), key=weights[choice.name].__getitem__)] == "identity"
+        for choice in ops
+        if "identity" in choice.options and len(choice.options) > 1
+    ]
+    return sum(leads) / len(leads) if leads else None
 
 
 def entropy(weights: Mapping[str, Sequence[float]]) -> float:
@@ -255,12 +348,13 @@ def entropy(weights: Mapping[str, Sequence[float]]) -> float:
     return sum(shares) / len(shares) if shares else 0.0
 
 
-def _apply(
+def apply(
     optimizer: torch.optim.Optimizer,
     parameters: Sequence[nn.Parameter],
     grads: Sequence[Tensor | None],
     clip: float | None = None,
 ) -> None:
+    """One step of an optimizer with these gradients, ``None`` for a parameter that stays as it is."""
     for parameter, grad in zip(parameters, grads, strict=True):
         parameter.grad = grad
     if clip is not None:

@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Choice, Genotype, Node, Space
-from gnas.strategy import Darts
+from gnas.space.transform import restrict
+from gnas.strategy import Darts, OneShot
 
 FUNCTIONS = {"tanh": torch.tanh, "sin": torch.sin, "identity": lambda h: h}
 
@@ -73,15 +76,22 @@ class TinyTask:
 
 
 class TinySupernet(nn.Module):
-    """Runs :func:`tiny_space` with softmax weights; ``scale`` is a running statistic that moves while training."""
+    """Runs :func:`tiny_space`; ``scale`` is a running statistic that moves while training."""
 
     scale: Tensor
 
-    def __init__(self, space: Space, task: TinyTask, dropout: float) -> None:
+    def __init__(self, space: Space, task: TinyTask, dropout: float, relaxation: Relaxation | None = None) -> None:
         super().__init__()
         self.space = space
+        self.relaxation = relaxation or Softmax()
+        self.auxiliary = 0.0
+        self.partial = 1
+        self.fixed: Genotype | None = None
+        for name, choice in space.choices.items():
+            self.register_buffer("open_" + name.replace(".", "__"), torch.ones(len(choice.options), dtype=torch.bool))
         self.layers = nn.ModuleList([nn.Linear(task.in_channels, 8), nn.Linear(8, 8)])
-        self.last = nn.Linear(8, task.out_channels)
+        self.decoder = nn.Linear(8, task.out_channels)
+        self.decoding = True
         self.alphas = nn.ParameterDict(
             {
                 name.replace(".", "__"): nn.Parameter(1e-3 * torch.randn(len(choice.options)))
@@ -92,21 +102,41 @@ class TinySupernet(nn.Module):
         self.frozen = False
         self.register_buffer("scale", torch.ones(()))
 
-    def alpha(self, name: str) -> Tensor:
+    def alpha(self, name: str) -> nn.Parameter:
         return self.alphas[name.replace(".", "__")]
+
+    def mix(self, name: str) -> Tensor:
+        alpha = self.alpha(name)
+        if self.fixed is not None:
+            return one_hot(torch.tensor(self.space.choices[name].index(self.fixed[name])), len(alpha)).to(alpha)
+        kept = self.kept(name)
+        weights = self.relaxation(alpha[kept], torch.default_generator if self.training else None)
+        return torch.zeros_like(alpha).scatter(0, kept, weights)
+
+    def kept(self, name: str) -> Tensor:
+        return getattr(self, "open_" + name.replace(".", "__")).nonzero().flatten()
 
     def forward(self, x: Tensor) -> Tensor:
         outputs, h = [], x
         for i, layer in enumerate(self.layers, start=1):
             h = nn.functional.dropout(layer(h), self.dropout, self.training)
-            mix = self.alpha(f"function.{i}").softmax(0)
-            h = torch.stack([w * function(h) for w, function in zip(mix, FUNCTIONS.values(), strict=True)]).sum(0)
+            mix = self.mix(f"function.{i}")
+            mixed = torch.stack([w * function(h) for w, function in zip(mix, FUNCTIONS.values(), strict=True)]).sum(0)
+            h = mixed + self.auxiliary * h
             outputs.append(h)
         if self.training and not self.frozen:
             self.scale.mul_(0.9).add_(0.1 * h.detach().square().mean())
-        mix = self.alpha("depth").softmax(0)
-        result: Tensor = self.last((mix[0] * outputs[0] + mix[1] * outputs[1]) / self.scale.sqrt())
-        return result
+        mix = self.mix("depth")
+        state = (mix[0] * outputs[0] + mix[1] * outputs[1]) / self.scale.sqrt()
+        return self.decoder(state) if self.decoding else state
+
+    @contextmanager
+    def undecoded(self) -> Iterator[None]:
+        self.decoding = False
+        try:
+            yield
+        finally:
+            self.decoding = True
 
     @contextmanager
     def frozen_statistics(self) -> Iterator[None]:
@@ -131,18 +161,42 @@ class TinySupernet(nn.Module):
         return [p for name, p in self.named_parameters() if not name.startswith("alphas.")]
 
     def arch_weights(self) -> dict[str, Tensor]:
-        return {name: self.alpha(name).detach().softmax(0) for name in self.space.choices}
+        own = getattr(self.relaxation, "probabilities", None) or self.relaxation
+        found = {}
+        for name in self.space.choices:
+            alpha, kept = self.alpha(name).detach(), self.kept(name)
+            found[name] = torch.zeros_like(alpha).scatter(0, kept, own(alpha[kept]))
+        return found
 
-    def derive(self) -> Genotype:
-        picked = {n: c.options[int(self.alpha(n).argmax())] for n, c in self.space.choices.items()}
-        return self.space.genotype(picked)
+    def set_arch(self, genotype: Genotype | None) -> None:
+        self.fixed = genotype
+
+    def narrow(self, space: Space) -> None:
+        for name, choice in self.space.choices.items():
+            kept = [choice.index(option) for option in space.choices[name].options]
+            mask = getattr(self, "open_" + name.replace(".", "__"))
+            mask.fill_(False)
+            mask[kept] = True
+
+    def narrowed(self) -> Space:
+        choices = self.space.choices
+        return restrict(self.space, {n: [choices[n].options[i] for i in self.kept(n).tolist()] for n in choices})
+
+
+def tiny(kind: type[OneShot]) -> type[Any]:
+    """A one-shot strategy on the tiny supernet."""
+
+    def build(self: Any, space: Space, task: TinyTask) -> TinySupernet:
+        return TinySupernet(space, task, self.dropout, self.relaxation_at(0))
+
+    return type(f"Tiny{kind.__name__}", (kind,), {"build": build})
 
 
 class TinyDarts(Darts):
     """DARTS on the tiny supernet."""
 
     def build(self, space: Space, task: TinyTask) -> TinySupernet:  # type: ignore[override]
-        return TinySupernet(space, task, self.dropout)
+        return TinySupernet(space, task, self.dropout, self.relaxation)
 
 
 def batches_of(task: Any) -> dict[str, Any]:

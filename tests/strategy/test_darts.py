@@ -59,7 +59,7 @@ def test_a_search_learns_and_its_events_are_plain(settings: dict[str, Any]) -> N
     assert json.loads(json.dumps(last, allow_nan=False)) == last
     assert set(last) == {
         *("event", "epoch", "phase", "loss_weights", "loss_architecture", "metric_weights", "metric_architecture"),
-        *("weights", "entropy", "genotype"),
+        *("weights", "entropy", "skips", "genotype"),
     }
     assert last["event"] == "epoch"
     assert {name: len(values) for name, values in last["weights"].items()} == {
@@ -253,7 +253,7 @@ def test_a_diverged_search_says_so() -> None:
     task, strategy = TinyTask(), TinyDarts(epochs=5, warmup=0)
     state = start(strategy, task)
     with torch.no_grad():
-        state.supernet.last.bias.fill_(math.nan)
+        state.supernet.decoder.bias.fill_(math.nan)
     with pytest.raises(FloatingPointError, match="diverged, try a lower learning rate"):
         strategy.step(task, state)
 

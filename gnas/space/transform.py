@@ -1,0 +1,192 @@
+"""Narrower and wider spaces: functions from a space, and what is known of its options, to a space.
+
+All keep the program and its choices, and change which options a choice has, so that a genotype of the narrower space
+names a genotype of the wider one, and one supernet can run both (:meth:`gnas.GraphSupernet.narrow`). A choice that is
+settled keeps its one option.
+
+A :class:`Transform` is called with the space as it is, the weights of its own options (all of them, by the full space),
+and the full space. :class:`gnas.strategy.Progressive` applies some, one after another, during a search.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from gnas.space.program import Choice, Node, Space, Value
+
+Weights = Mapping[str, Sequence[float]]
+
+
+class Transform(Protocol):
+    """The next space of a progressive search; a frozen dataclass."""
+
+    def __call__(self, space: Space, weights: Weights, full: Space, /) -> Space: ...
+
+
+def restrict(space: Space, options: Mapping[str, Sequence[Value]]) -> Space:
+    """The space with these options alone, in the space's order; choices that aren't named stay as they are.
+
+    Raises:
+        ValueError: If there is no such choice or option, or none is left.
+    """
+    kept: dict[str, Choice] = {}
+    for name, some in options.items():
+        if name not in space.choices:
+            raise ValueError(f"space {space.name!r} has no choice {name!r}; expected some of {list(space.choices)}")
+        choice = space.choices[name]
+        if not some:
+            raise ValueError(f"choice {name!r} got no options to keep; expected some of {list(choice.options)}")
+        order = sorted({choice.index(option) for option in some})
+        kept[name] = Choice(name, tuple(choice.options[i] for i in order))
+
+    def place(value: Any) -> Any:
+        return kept.get(value.name, value) if isinstance(value, Choice) else value
+
+    nodes = tuple(
+        Node(
+            node.name,
+            place(node.op),
+            tuple(place(read) for read in node.inputs),
+            node.kind,
+            {key: place(value) for key, value in node.settings.items()},
+        )
+        for node in space.nodes
+    )
+    starts = tuple(
+        start
+        for start in space.starts
+        if all(any(_same(start[name], option) for option in choice.options) for name, choice in kept.items())
+    )
+    return replace(space, nodes=nodes, starts=starts)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep the strongest options of each choice (P-DARTS, arXiv 1904.12760, its search space approximation).
+
+    Args:
+        share: Of the options that a choice has in the full space, rounded up; at least one stays.
+        most: How many choices of an operation may still have ``identity`` in front afterwards; of those beyond, the
+            least sure lose it, as in P-DARTS, which allows two skips a cell. ``None`` sets no limit.
+        spared: Choices that are left alone.
+    """
+
+    share: float = 0.5
+    most: int | None = None
+    spared: tuple[str, ...] = ("depth",)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"got share={self.share}; expected more than 0 and at most 1, such as 0.5")
+        if self.most is not None and self.most < 0:
+            raise ValueError(f"got most={self.most}; expected at least 0, or None for no limit")
+
+    def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
+        left = {}
+        for name, choice in space.choices.items():
+            if name not in self.spared:
+                count = max(1, math.ceil(self.share * len(full.choices[name].options) - 1e-9))
+                left[name] = ranked(choice, weights, full)[:count]
+        if self.most is not None:
+            skips = [n for n in _chosen_ops(space) if n in left and left[n][0] == "identity" and len(left[n]) > 1]
+            index = {name: full.choices[name].index("identity") for name in skips}
+            for name in sorted(skips, key=lambda name: -weights[name][index[name]])[self.most :]:
+                left[name] = left[name][1:]
+        return restrict(space, left)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Open a choice up to an option (P-DARTS' growing depth): its first options in the full space, and no more.
+
+    Args:
+        share: Of the options of the full space, rounded up.
+        choice: Which choice; a space without it stays as it is.
+    """
+
+    share: float = 1.0
+    choice: str = "depth"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"got share={self.share}; expected more than 0 and at most 1, such as 0.5")
+
+    def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
+        if self.choice not in full.choices:
+            return space
+        options = full.choices[self.choice].options
+        count = max(1, math.ceil(self.share * len(options) - 1e-9))
+        now = {name: choice.options for name, choice in space.choices.items()}
+        return restrict(full, {**now, self.choice: options[:count]})
+
+
+@dataclass(frozen=True)
+class Decide:
+    """Settle the choices that are surest (SGAS, arXiv 1912.00195): each keeps its strongest option.
+
+    As there, the sureness of a choice is the product of two numbers, each scaled to lie between 0 and 1 over the
+    choices that are open: its importance, the weight of all that isn't ``zero``, and its certainty, one minus the
+    entropy of that over the largest possible.
+
+    Args:
+        share: Of all choices of the full space, rounded up, that are settled at once; SGAS settles one.
+        spared: Choices that are left alone.
+    """
+
+    share: float = 0.25
+    spared: tuple[str, ...] = ("depth",)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"got share={self.share}; expected more than 0 and at most 1, such as 0.25")
+
+    def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
+        free = [n for n, choice in space.choices.items() if len(choice.options) > 1 and n not in self.spared]
+        total = sum(len(c.options) > 1 and n not in self.spared for n, c in full.choices.items())
+        count = math.ceil(self.share * total - 1e-9)
+        sure = sureness(space, weights, full, free)
+        chosen = sorted(free, key=lambda name: -sure[name])[:count]
+        return restrict(space, {n: [self._strongest(space.choices[n], weights, full)] for n in chosen})
+
+    @staticmethod
+    def _strongest(choice: Choice, weights: Weights, full: Space) -> Value:
+        order = ranked(choice, weights, full)
+        return next((option for option in order if option != "zero"), order[0])
+
+
+def sureness(space: Space, weights: Weights, full: Space, names: Sequence[str]) -> dict[str, float]:
+    """SGAS' first criterion: importance times certainty, each scaled to the range from 0 to 1 over ``names``."""
+    importance, certainty = {}, {}
+    for name in names:
+        options, own = space.choices[name].options, full.choices[name]
+        given = {option: float(weights[name][own.index(option)]) for option in options}
+        total = math.fsum(given.values()) or 1.0
+        live = [w / total for option, w in given.items() if option != "zero"]
+        importance[name] = math.fsum(live)
+        whole = math.fsum(live) or 1.0
+        spread = -math.fsum(w / whole * math.log(w / whole) for w in live if w > 0)
+        certainty[name] = 1 - spread / math.log(len(live)) if len(live) > 1 else 1.0
+    scaled = [_scaled(importance), _scaled(certainty)]
+    return {name: scaled[0][name] * scaled[1][name] for name in names}
+
+
+def ranked(choice: Choice, weights: Weights, full: Space) -> list[Value]:
+    """The options of a choice, the strongest first, among equals in their order."""
+    own = full.choices[choice.name]
+    return sorted(choice.options, key=lambda option: -weights[choice.name][own.index(option)])
+
+
+def _scaled(values: Mapping[str, float]) -> dict[str, float]:
+    low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
+    return {name: (value - low) / (high - low) if high > low else 1.0 for name, value in values.items()}
+
+
+def _chosen_ops(space: Space) -> list[str]:
+    return list(dict.fromkeys(node.op.name for node in space.nodes if isinstance(node.op, Choice)))
+
+
+def _same(a: Value, b: Value) -> bool:
+    return type(a) is type(b) and a == b
