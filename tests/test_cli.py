@@ -198,7 +198,7 @@ def test_evaluate_prints_the_table(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--space layerd", "got the space 'layerd'; expected one of ['gap', 'layered'"),
+        ("--space layerd", "got the space 'layerd'; expected one of ['bench', 'gap', 'layered'"),
         ("--space layerd", "did you mean 'layered'?"),
         ("--strategy drats", "did you mean 'darts'?"),
         ("--strategy random --order 2", "which has none"),
