@@ -36,6 +36,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "random_sharing": ("li2019random",),
     "reinforce": ("gao2020graphnas", "williams1992reinforce"),
     "single_path": ("guo2020singlepath",),
+    "surrogate": ("jones1998efficient", "ru2021nasbowl"),
     "tpe": ("bergstra2011algorithms", "akiba2019optuna"),
 }
 """Papers by name of strategy."""
@@ -264,6 +265,14 @@ ENTRIES: dict[str, Entry] = {
         r"Johannes Klicpera and Aleksandar Bojchevski and Stephan G{\"u}nnemann",
         "Predict then Propagate: Graph Neural Networks meet Personalized {PageRank}",
         "1810.05997",
+    ),
+    "jones1998efficient": _article(
+        "Journal of Global Optimization",
+        13,
+        1998,
+        "Donald R. Jones and Matthias Schonlau and William J. Welch",
+        "Efficient Global Optimization of Expensive Black-Box Functions",
+        4,
     ),
     "li2019random": _paper(
         "Conference on Uncertainty in Artificial Intelligence",

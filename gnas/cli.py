@@ -157,7 +157,9 @@ def search(
         ),
     ],
     space: Annotated[str, typer.Option(help="What to search: layered, gap, pooling or relational.")] = "layered",
-    strategy: Annotated[str, typer.Option(help="How to search: darts or random.")] = "darts",
+    strategy: Annotated[
+        str, typer.Option(help="How to search: darts, random, evolution, surrogate, gdas, ... (docs/strategies.md)")
+    ] = "darts",
     order: Annotated[int | None, typer.Option(help="Of darts: 1 is faster, 2 unrolls one step. [default: 1]")] = None,
     budget: Annotated[
         str | None,

@@ -154,11 +154,16 @@ class GraphSupernet(Network):
         self._kept: dict[str, list[int]] = {n: mask.nonzero().flatten().tolist() for n, mask in masks.items()}
 
     def set_arch(self, genotype: Genotype | None) -> None:
-        """Fix every choice to a genotype's option, one-hot; ``None`` gives the choices back to the alphas."""
+        """Fix every choice to a genotype's option, one-hot; ``None`` gives the choices back to the alphas.
+
+        Of genotypes that a space counts as one network it is the one that stands for them, whose weights
+        :meth:`model` hands on.
+        """
         if genotype is None:
             self._fixed = None
             return
         self.space.check(genotype)
+        genotype = self.space.canonical(genotype)
         self._fixed = {name: choice.index(genotype[name]) for name, choice in self.space.choices.items()}
 
     @contextmanager
