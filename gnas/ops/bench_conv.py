@@ -1,8 +1,8 @@
 """The operations of NAS-Bench-Graph (arXiv 2206.09166) that no other space has: PyG's layers, which always project.
 
 The paper names the layers and not all of their settings: ``ChebConv`` has two Chebyshev polynomials here, ``ARMAConv``
-and ``GraphConv`` PyG's settings, and attention the paper's two heads. Messages of ``ARMAConv`` and ``ChebConv`` are edges
-times channels.
+and ``GraphConv`` PyG's settings, and attention the paper's two heads. Messages of ``ARMAConv`` and ``ChebConv`` are
+edges times channels.
 """
 
 from __future__ import annotations
