@@ -146,14 +146,9 @@ class Laboratory:
         return left[0]
 
     def settled(self, network: Network, place: int, seeds: int) -> Network:
-        """The best option of one choice; what stands is judged by all that is known of it."""
-        options = list(CHOICES.values())[place]
-        score = fmean(self.known[network]) if network in self.known else -np.inf
-        for option in options:
-            other = (*network[:place], option, *network[place + 1 :])
-            if self.mean(other, seeds) > score:
-                network, score = other, fmean(self.known[other])
-        return network
+        """The best option of one choice, all of them on the same seeds; what stands in a tie is the first."""
+        others = [(*network[:place], option, *network[place + 1 :]) for option in list(CHOICES.values())[place]]
+        return max([network, *others], key=lambda other: self.mean(other, seeds))
 
 
 def coordinates(lab: Laboratory) -> Network:
