@@ -200,7 +200,7 @@ def test_evaluate_prints_the_table(monkeypatch, tmp_path):
     [
         ("--space layerd", "got the space 'layerd'; expected one of ['bench', 'gap', 'layered'"),
         ("--space layerd", "did you mean 'layered'?"),
-        ("--strategy drats", "did you mean 'darts'?"),
+        ("--strategy dart", "did you mean 'darts' or 'pc_darts'?"),
         ("--strategy random --order 2", "which has none"),
         ("--order 3", "darts got order=3"),
         ("--budget soon", "a budget got 'soon'"),

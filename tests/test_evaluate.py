@@ -32,6 +32,7 @@ class Scripted:
     """A task on one number, whose metric and loss on the architecture split are written down by epoch."""
 
     in_channels, out_channels, higher_is_better = 1, 1, True
+    device = torch.device("cpu")
     inputs: ClassVar[dict[str, int]] = {}
 
     def __init__(self, metrics: list[float], losses: list[float] | None = None) -> None:

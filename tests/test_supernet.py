@@ -12,6 +12,7 @@ from graph_examples import Example, close, example, examples, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch_geometric.nn import ARMAConv
 
 from gnas.model import GraphModel
 from gnas.ops import OPS
@@ -151,7 +152,9 @@ def test_parameters_are_of_the_architecture_or_weights(name: str) -> None:
         assert any(net.alpha(choice) is p for p in arch)
     example_graph = example(9, 25)
     net(example_graph.x, example_graph.edge_index).sum().backward()
-    assert all(p.grad is not None for p in weights)
+    # With one layer PyG's ARMAConv has a weight that it doesn't read.
+    unread = {id(layer.weight) for layer in net.modules() if isinstance(layer, ARMAConv)}
+    assert all(p.grad is not None for p in weights if id(p) not in unread)
 
 
 def test_arch_weights_are_the_probabilities() -> None:
