@@ -1,4 +1,4 @@
-"""A Gaussian process over networks, small enough to be fitted before every question.
+"""A Gaussian process over networks, small enough to be fitted before every question, and what it expects to gain.
 
     k(a, b) = l <a, b> + v (1 + r) exp(-r),   r = sqrt(3 s) |a - b|
 
@@ -18,6 +18,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import ndtr
 
 Array = NDArray[np.floating]
 
@@ -111,3 +112,9 @@ class Posterior:
         """Covariance of new points, [new, new], from their prior one and that with the known, [new, points]."""
         half = scipy.linalg.solve_triangular(self.factor, across.T, lower=True)
         return np.asarray(own - half.T @ half)
+
+
+def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """E[max(f - best, 0)] for normal f of these means and standard deviations, elementwise."""
+    u = (mean - best) / deviation
+    return np.asarray(deviation * (u * ndtr(u) + np.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)))

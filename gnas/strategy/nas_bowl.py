@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import ndtr
 
 from gnas.space import Genotype, Space
 from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
 from gnas.strategy.checks import check_count
+from gnas.strategy.gaussian import expected_improvement
 
 NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 COMMUTATIVE = ("sum", "max", "mean")
@@ -133,13 +133,13 @@ class NasBowl(BlackBox):
         found: Motifs = kept[genotype]
         return found
 
-    def model(self, state: BlackBoxState) -> Surrogate:
+    def model(self, state: BlackBoxState) -> Process:
         """The Gaussian process after the trials so far; what diverged counts as the worst that did not."""
         metrics = np.array([trial.metric for trial in state.trials])
         values = metrics if state.higher_is_better else -metrics
         finite = values[np.isfinite(values)]
         values = np.where(np.isfinite(values), values, finite.min() if len(finite) else 0.0)
-        return Surrogate([self.look(state, trial.genotype) for trial in state.trials], values)
+        return Process([self.look(state, trial.genotype) for trial in state.trials], values)
 
     def motifs(self, state: BlackBoxState) -> list[Motif]:
         """What was learnt: the motifs of the networks so far, the most helpful first."""
@@ -148,7 +148,7 @@ class NasBowl(BlackBox):
         return self.model(state).motifs()
 
 
-class Surrogate:
+class Process:
     """A Gaussian process on motif counts.
 
     Args:
@@ -198,13 +198,6 @@ class Surrogate:
         scores = (slopes * has).sum(0) / has.sum(0)
         found = [Motif(text, float(scores[j]), int(has[:, j].sum())) for text, j in self.index.items()]
         return sorted(found, key=lambda motif: (-motif.score, motif.text))
-
-
-def expected_improvement(mean: np.ndarray, std: np.ndarray, best: float) -> np.ndarray:
-    """E[max(f - best, 0)] for normal f, elementwise."""
-    z = (mean - best) / std
-    values: np.ndarray = std * (z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))
-    return values
 
 
 def motifs_of(bound: Space, height: int) -> Motifs:

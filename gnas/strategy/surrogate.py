@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from gnas.space import Genotype
 from gnas.space.trace import Trace
@@ -38,9 +38,8 @@ from gnas.strategy.base import Task
 from gnas.strategy.black_box import BlackBox, BlackBoxState
 from gnas.strategy.checks import check_count
 from gnas.strategy.features import Encoder, Features, encoder, everything
-from gnas.strategy.gaussian import Array, Kernel, Posterior
+from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement
 
-ATTEMPTS = 1000
 FINALS = ("posterior", "observed")
 LEADERS = 10
 
@@ -79,21 +78,17 @@ class Surrogate(BlackBox):
             raise ValueError(f"surrogate got final={self.final!r}; expected one of {list(FINALS)}")
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
-        networks = {trial.network for trial in state.trials}
+        tried = state.tried()
         if len(state.trials) >= self.initial:
             # Others may have been told meanwhile, so a question is looked up before it is asked.
             queue = [state.space.genotype(choices) for choices in state.memory.get("queue", ())]
-            queue = queue or self._questions(state, networks)
+            queue = queue or self._questions(state)
             while queue:
                 genotype, *queue = queue
                 state.memory["queue"] = [dict(other.choices) for other in queue]
-                if state.space.bind(genotype).digest() not in networks:
+                if genotype not in tried:
                     return genotype
-        for _ in range(ATTEMPTS):
-            genotype = state.space.sample(state.random)
-            if state.space.bind(genotype).digest() not in networks:
-                return genotype
-        return None
+        return state.draw(tried)
 
     def derive(self, task: Task, state: BlackBoxState) -> Genotype:
         """The trial with the best posterior mean; while the model knows too little, that with the best metric."""
@@ -102,7 +97,7 @@ class Surrogate(BlackBox):
         _, posterior = self._model(state, _known(state), fit=False)
         return state.trials[int(posterior.known.argmax())].genotype
 
-    def _questions(self, state: BlackBoxState, networks: set[str]) -> list[Genotype]:
+    def _questions(self, state: BlackBoxState) -> list[Genotype]:
         """The next round's questions, best first."""
         known = _known(state)
         kernel, posterior = self._model(state, known)
@@ -118,17 +113,17 @@ class Surrogate(BlackBox):
         covariance = posterior.covariance(own, pool.across[rows].astype(float))
         best = float(posterior.known.max())
         found: list[Genotype] = []
-        seen = set(networks)
+        asked = state.tried()
         mean, left = means[rows], np.ones(len(rows), dtype=bool)
         while left.any() and len(found) < self.batch:
             deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
-            place = int(np.where(left, improvement(mean, deviation, best), -math.inf).argmax())
+            place = int(np.where(left, expected_improvement(mean, deviation, best), -math.inf).argmax())
             left[place] = False
-            network = state.space.bind(pool.genotypes[rows[place]]).digest()
-            if network in seen:
+            genotype = pool.genotypes[rows[place]]
+            if genotype in asked:
                 continue
-            seen.add(network)
-            found.append(pool.genotypes[rows[place]])
+            asked.add(genotype)
+            found.append(genotype)
             gain = covariance[:, place] / (covariance[place, place] + kernel.noise)
             covariance = covariance - np.outer(gain, covariance[place])
         return found
@@ -173,12 +168,6 @@ def ranked(metrics: Sequence[float]) -> Array:
     rank = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1) / 2
     scores = ndtri((len(values) - rank - 0.5) / len(values))
     return np.asarray(scores - scores.mean())
-
-
-def improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """Expected improvement over ``best``, [candidates]."""
-    u = (mean - best) / deviation
-    return np.asarray(deviation * (u * ndtr(u) + np.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)))
 
 
 def _around(encode: Encoder, genotypes: Iterable[Genotype]) -> dict[Trace, Genotype]:

@@ -11,7 +11,7 @@ from landscapes import Scored, begin, chain, diverging, finish, ranks, rugged, s
 
 from gnas.space import Genotype, Node, Space
 from gnas.strategy import NasBowl, Random
-from gnas.strategy.nas_bowl import Surrogate, expected_improvement, motifs_of
+from gnas.strategy.nas_bowl import Process, motifs_of
 
 
 def program(*nodes: Node) -> Space:
@@ -48,12 +48,12 @@ def test_open_choices_are_refused() -> None:
         motifs_of(chain(), 1)
 
 
-def fitted(count: int = 25) -> tuple[Surrogate, list, np.ndarray]:
+def fitted(count: int = 25) -> tuple[Process, list, np.ndarray]:
     space, strategy = chain(4, 3), Random(evaluations=count, evaluator=Scored())
     genotypes = finish(strategy, begin(strategy, space))
     networks = [motifs_of(space.bind(g), 3) for g in genotypes]
     values = np.array([slope(g) + rugged(g) for g in genotypes])
-    return Surrogate(networks, values), networks, values
+    return Process(networks, values), networks, values
 
 
 def test_the_posterior_is_that_of_the_textbook() -> None:
@@ -122,12 +122,6 @@ def test_motifs_say_what_is_good_whichever_way_the_metric_goes(higher: bool) -> 
     assert sorted(scores, key=lambda text: scores[text], reverse=higher)[0] == "op3"
     assert scores["op3"] > 0 > scores["op0"] if higher else scores["op3"] < 0 < scores["op0"]
     assert set(scores) == set(order)
-
-
-def test_expected_improvement_is_an_expectation() -> None:
-    draws = np.random.default_rng(0).normal(0.3, 0.5, 400_000)
-    (found,) = expected_improvement(np.array([0.3]), np.array([0.5]), 0.6)
-    assert found == pytest.approx(np.maximum(draws - 0.6, 0).mean(), rel=0.02)
 
 
 def test_it_needs_fewer_networks_than_chance() -> None:

@@ -20,8 +20,8 @@ from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.space.trace import Trace
 from gnas.strategy import STRATEGIES, BlackBoxState, Random, Surrogate
 from gnas.strategy.features import WEIGHTS, encoder, everything, pieces
-from gnas.strategy.gaussian import JITTER, Kernel, Posterior
-from gnas.strategy.surrogate import improvement, ranked
+from gnas.strategy.gaussian import JITTER, Kernel, Posterior, expected_improvement
+from gnas.strategy.surrogate import ranked
 
 
 def result(metric: float) -> Result:
@@ -128,7 +128,9 @@ def test_fitting_learns_noise_from_signal() -> None:
 def test_expected_improvement_is_the_mean_of_what_is_gained() -> None:
     mean, deviation = np.array([0.2, 1.0, -0.5]), np.array([1.0, 0.3, 2.0])
     drawn = mean + deviation * np.random.default_rng(0).normal(size=(400_000, 3))
-    np.testing.assert_allclose(improvement(mean, deviation, 0.7), np.maximum(drawn - 0.7, 0).mean(0), atol=5e-3)
+    np.testing.assert_allclose(
+        expected_improvement(mean, deviation, 0.7), np.maximum(drawn - 0.7, 0).mean(0), atol=5e-3
+    )
 
 
 def test_ranks_put_what_diverged_last_and_know_no_scale() -> None:
