@@ -248,10 +248,10 @@ def draw(records: Sequence[Record], path: Path) -> None:
         axes[0][column].set(title=data, yscale="symlog", ylim=(0, None))
         axes[1][column].set(xlabel="evaluations")
     axes[0][0].set(ylabel="validation rank of the best")
-    axes[1][0].set(ylabel="test metric x100 of the network handed over")
+    axes[1][0].set(ylabel="test metric x100")
     axes[0][-1].legend(fontsize="small")
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
