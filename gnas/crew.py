@@ -126,11 +126,16 @@ def _unpack(packed: bytes, metric: Metric | None) -> Task:
 _TASKS: list[Task] = []  # in a worker: the one task, unpacked once
 
 
-def _begin(packed: bytes, metric: Metric | None) -> None:
+def begin_worker() -> None:
+    """What every process that works for another begins with: one thread, and an end when the other ends."""
     # Ctrl-C is for the process that waits; it ends this one in an orderly way.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
     torch.set_num_threads(1)
+
+
+def _begin(packed: bytes, metric: Metric | None) -> None:
+    begin_worker()
     kernels.retain()
     _TASKS.append(_unpack(packed, metric))
 

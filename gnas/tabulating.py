@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from gnas.crew import begin_worker
+from gnas.space import Genotype
 from gnas.strategy import STRATEGIES, BlackBox
 from gnas.tabular import Tabular
 
@@ -65,12 +67,12 @@ class Run:
         space, task = table.space(), table.task()
         start = time.perf_counter()
         state = strategy.init(space, task, torch.Generator().manual_seed(self.seed))  # type: ignore[arg-type]
-        tests: dict[int, float] = {}
+        handed: dict[int, Genotype] = {}
         while not strategy.done(state):
             strategy.step(task, state)  # type: ignore[arg-type]
             count = len(state.trials)
             if count in CHECKPOINTS or strategy.done(state):
-                tests[count] = table.test(space, strategy.derive(task, state))  # type: ignore[arg-type]
+                handed[count] = strategy.derive(task, state)  # type: ignore[arg-type]
         ranks = np.minimum.accumulate([table.rank(space, trial.genotype) for trial in state.trials])
         return {
             "run": self.key(),
@@ -79,7 +81,8 @@ class Run:
             "seed": self.seed,
             "seconds": round(time.perf_counter() - start, 2),
             "ranks": ranks.tolist(),
-            "tests": {str(count): test for count, test in tests.items()},
+            # Looked up when the search is over, so that nothing in it can have seen them.
+            "tests": {str(count): table.test(space, genotype) for count, genotype in handed.items()},
         }
 
 
@@ -136,7 +139,7 @@ def _results(runs: Sequence[Run], workers: int) -> Iterable[Record]:
 def _begin() -> None:
     from threadpoolctl import threadpool_limits
 
-    torch.set_num_threads(1)
+    begin_worker()
     threadpool_limits(1)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import random
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -81,6 +81,21 @@ class BlackBoxState:
             genotype = self.space.sample(self.random)
             if genotype not in tried:
                 return genotype
+        return None
+
+    def queued(self, tried: Tried, refill: Callable[[], list[Genotype]]) -> Genotype | None:
+        """The next of a batch of questions; an empty queue is refilled once. ``None`` when that brings nothing new.
+
+        Others may have been told meanwhile, so each is looked up before it is asked.
+        """
+        queue = [self.space.genotype(choices) for choices in self.memory.get("queue", ())]
+        for batch in (lambda: queue, refill):
+            waiting = batch()
+            while waiting:
+                genotype, *waiting = waiting
+                self.memory["queue"] = [dict(other.choices) for other in waiting]
+                if genotype not in tried:
+                    return genotype
         return None
 
     def mutate(self, genotype: Genotype) -> Genotype:

@@ -95,20 +95,16 @@ class NasBowl(BlackBox):
     def propose(self, state: BlackBoxState) -> Genotype | None:
         if len(state.trials) < self.initial:
             return state.draw()
-        tried, queue = state.tried(), state.memory.get("queue", [])
-        while queue:
-            genotype, queue = state.space.genotype(queue[0]), queue[1:]
-            state.memory["queue"] = queue
-            if genotype not in tried:
-                return genotype
+        return state.queued(state.tried(), lambda: self.questions(state))
+
+    def questions(self, state: BlackBoxState) -> list[Genotype]:
+        """The next batch, the largest expected improvement first; empty when nothing is left."""
         pool = self.candidates(state)
         if not pool:
-            return None
+            return []
         model = self.model(state)
         values = expected_improvement(*model.predict([self.look(state, genotype) for genotype in pool]), model.best)
-        first, *rest = np.argsort(-values, kind="stable")[: self.batch]
-        state.memory["queue"] = [dict(pool[i].choices) for i in rest]
-        return pool[first]
+        return [pool[i] for i in np.argsort(-values, kind="stable")[: self.batch]]
 
     def candidates(self, state: BlackBoxState) -> list[Genotype]:
         """Networks that were not tried yet, no two alike."""

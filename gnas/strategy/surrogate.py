@@ -79,16 +79,8 @@ class Surrogate(BlackBox):
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
         tried = state.tried()
-        if len(state.trials) >= self.initial:
-            # Others may have been told meanwhile, so a question is looked up before it is asked.
-            queue = [state.space.genotype(choices) for choices in state.memory.get("queue", ())]
-            queue = queue or self._questions(state)
-            while queue:
-                genotype, *queue = queue
-                state.memory["queue"] = [dict(other.choices) for other in queue]
-                if genotype not in tried:
-                    return genotype
-        return state.draw(tried)
+        asked = state.queued(tried, lambda: self._questions(state)) if len(state.trials) >= self.initial else None
+        return state.draw(tried) if asked is None else asked
 
     def derive(self, task: Task, state: BlackBoxState) -> Genotype:
         """The trial with the best posterior mean; while the model knows too little, that with the best metric."""
