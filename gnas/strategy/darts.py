@@ -63,7 +63,7 @@ class Darts(Differentiable):
         hvp: How the second order's product with the mixed second derivative is made: ``"finite"`` or ``"exact"``.
         relaxation: What turns an alpha vector into weights.
         eigenvalue: Every how many epochs of search the largest eigenvalue of the architecture's Hessian is told in the
-            event; ``None`` for never. One time costs about as much as a dozen second-order steps.
+            event; ``None`` for never. Each time costs up to twelve products of the Hessian with a vector.
         stop: RobustDARTS' early stop by that eigenvalue.
         selection: DARTS-PT's choice of options by what the supernet loses without them.
         auxiliary: Factor of DARTS-'s skip beside every chosen operation (arXiv 2009.01027; 1 there); it falls linearly
