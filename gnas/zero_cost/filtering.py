@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from gnas.evaluate import Recipe
@@ -19,7 +19,7 @@ from gnas.space.reading import read_choices
 from gnas.space.transform import Keep
 from gnas.task import Task
 from gnas.zero_cost.base import Score
-from gnas.zero_cost.scoring import Yardstick, named
+from gnas.zero_cost.scoring import USUAL, Yardstick, named
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Promising:
     share: float = 0.25
     sample: int = 64
     seed: int = 0
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         _check(self.scores, self.sample)
@@ -71,7 +71,7 @@ def narrow(
     share: float = 0.5,
     sample: int = 128,
     seed: int = 0,
-    recipe: Recipe = Recipe(),  # noqa: B008
+    recipe: Recipe = USUAL,
     spared: tuple[str, ...] = ("depth",),
 ) -> Space:
     """The space without the options whose networks score worst: a filter in front of one-shot strategies.

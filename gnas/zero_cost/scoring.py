@@ -30,6 +30,7 @@ SCORES: dict[str, type[Score]] = {
     "parameters": Parameters,
     "synflow": Synflow,
 }
+USUAL = Recipe()
 
 
 def named(score: str | Score) -> Score:
@@ -51,7 +52,7 @@ def score(
     genotype: Genotype,
     task: Task,
     seed: int = 0,
-    recipe: Recipe = Recipe(),  # noqa: B008
+    recipe: Recipe = USUAL,
 ) -> float:
     """How promising a genotype's network is before it is trained, higher is better.
 
@@ -63,13 +64,13 @@ def score(
         seed: Of the weights it begins with, and of what the score draws.
         recipe: The network's width; scores use no dropout, and train nothing.
     """
-    return _scored((named(score),), space, genotype, task, seed, recipe)[0]
+    return scored((score,), space, genotype, task, seed, recipe)[0]
 
 
-def _scored(
-    scores: Sequence[Score], space: Space, genotype: Genotype, task: Task, seed: int, recipe: Recipe
+def scored(
+    scores: Sequence[str | Score], space: Space, genotype: Genotype, task: Task, seed: int, recipe: Recipe
 ) -> list[float]:
-    """Several scores of one network, which is built once."""
+    """Several scores of one network, which is built once; see :func:`score`."""
     if not isinstance(task, Task):
         raise ValueError(
             f"scores got {task!r}, which holds no data; expected a gnas.Task, since they build and run networks for "
@@ -77,7 +78,7 @@ def _scored(
         )
     with seeded(seed):
         model = builder(space.bind(genotype))(task, recipe)
-    return [each(model, task, seed) for each in scores]
+    return [named(each)(model, task, seed) for each in scores]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class ZeroCost:
     """
 
     score: str | Score = "synflow"
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     seeds: int = 1
 
     def __post_init__(self) -> None:
@@ -141,7 +142,7 @@ class Yardstick:
     scores: tuple[str | Score, ...]
     sample: int = 64
     seed: int = 0
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     genotypes: list[Genotype] = field(init=False, repr=False)
     columns: list[list[float]] = field(init=False, repr=False)
     standings: list[float] = field(init=False, repr=False)
@@ -162,8 +163,7 @@ class Yardstick:
         return sorted(self.standings)[min(int(share * self.sample), self.sample - 1)]
 
     def _values(self, genotype: Genotype) -> list[float]:
-        scores = [named(each) for each in self.scores]
-        found = _scored(scores, self.space, genotype, self.task, self.seed, self.recipe)
+        found = scored(self.scores, self.space, genotype, self.task, self.seed, self.recipe)
         return [-math.inf if math.isnan(value) else value for value in found]
 
     def _standing(self, values: Sequence[float]) -> float:

@@ -15,8 +15,8 @@ Where it departs from the papers, and why:
 * the logarithm orders networks as the sum does, and stays within what a number of 64 bits can hold;
 * messages pass along the task's own graph, so hubs weigh more; in a Chebyshev filter, whose Laplacian has negative
   entries, some of the flow cancels;
-* normalisations run as in evaluation, with what they know at the start, since over rows that are all alike they would
-  let nothing through; codes of categories stay what they are, since they can't be ones.
+* normalisations are passed by, as in arXiv 2101.08134, since over rows that are all alike they would let nothing
+  through; codes of categories stay what they are, since they can't be ones.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.nn import GraphNorm, PairNorm
 
 from gnas.batch import Batch
 from gnas.task import Task
 from gnas.zero_cost.base import Score, slopes, trained
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, GraphNorm, PairNorm)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Synflow(Score):
     name: ClassVar[str] = "synflow"
 
     def of(self, net: nn.Module, task: Task, batch: Batch) -> float:
-        net = net.double().eval()
+        net = net.double()
+        for module in net.modules():
+            if isinstance(module, NORMS):
+                module.register_forward_hook(lambda _, inputs, __: inputs[0])
         with torch.no_grad():
             for name, parameter in net.named_parameters():
                 parameter.copy_(torch.zeros_like(parameter) if name.endswith("bias") else parameter.abs())
@@ -48,7 +54,9 @@ class Synflow(Score):
         edges = None if batch.edge_attr is None else _ones(batch.edge_attr)
         flow = task.forward(net, replace(batch, x=_ones(batch.x), edge_weight=weight, edge_attr=edges)).sum()
         weights = trained(net)
-        total = sum(float((slope * w.detach()).abs().sum()) for slope, w in zip(slopes(flow, weights), weights, strict=True))
+        total = sum(
+            float((slope * w.detach()).abs().sum()) for slope, w in zip(slopes(flow, weights), weights, strict=True)
+        )
         return math.log(total) if total > 0 else -math.inf
 
 
