@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from gnas.data import quiet_sparse
 from gnas.evaluate import Recipe, builder, seeded
 from gnas.model import GraphModel
-from gnas.space import layered
+from gnas.space import for_level, layered
 from gnas.tabular import TableTask
 from gnas.task import Task
 from gnas.testing import example_graph, example_task
@@ -250,3 +251,52 @@ def test_flatness_of_a_linear_loss_is_its_inverse_slope() -> None:
 def test_a_flat_loss_has_the_highest_score() -> None:
     model = Rows(linear([[0.0]]), nn.Hardtanh(5, 6))
     assert Plain()(model, rows_task([[1.0]] * 4, [0, 1, 0, 1])) == pytest.approx(1e5)
+
+
+def edges_with_features(seed: int, categories: bool = False) -> Data:
+    data = example_graph()
+    generator = torch.Generator().manual_seed(seed)
+    edges = data.edge_index.size(1)
+    data.edge_attr = torch.randn(edges, 2, generator=generator)
+    if categories:
+        data.x = torch.randint(4, (data.num_nodes, 2), generator=generator)
+        data.edge_attr = torch.randint(3, (edges, 1), generator=generator)
+    return data
+
+
+def graphs() -> list[Data]:
+    found = []
+    for seed in range(12):
+        data = edges_with_features(seed)
+        found.append(
+            Data(x=data.x + seed % 2, edge_index=data.edge_index, edge_attr=data.edge_attr, y=torch.tensor([seed % 2]))
+        )
+    return found
+
+
+def sparse() -> Task:
+    data = example_graph()
+    with quiet_sparse():
+        data.x = data.x.abs().to_sparse_csr()
+    return Task.from_data(data)
+
+
+TASKS = {
+    "edge features": lambda: Task.from_data(edges_with_features(0)),
+    "codes": lambda: Task.from_data(edges_with_features(0, categories=True)),
+    "links": lambda: Task.from_data(example_graph(), level="link"),
+    "graphs": lambda: Task.from_data(graphs()),
+    "parts": lambda: Task.from_data(example_graph(), loader="random", parts=3),
+    "sparse": sparse,
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_tasks_of_every_kind_are_scored(kind: str) -> None:
+    task = TASKS[kind]()
+    space = for_level(layered(max_depth=2, norms=("batch_norm", "pair_norm")), task.level)
+    generator = random.Random(0)
+    for genotype in (space.sample(generator) for _ in range(3)):
+        for name in SCORES:
+            first, second = (score(name, space, genotype, task, 3, SMALL) for _ in range(2))
+            assert math.isfinite(first) and first == second, name
