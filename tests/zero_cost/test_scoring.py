@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Data
 
+import gnas
 from gnas.batch import Batch
 from gnas.evaluate import Recipe, builder, parameters
+from gnas.scale import Scale
 from gnas.space import Choice, Node, Space, layered
 from gnas.strategy import Local, Random
 from gnas.tabular import TableTask
@@ -151,3 +154,24 @@ def test_settings_and_tasks_that_do_not_fit() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             make()
+
+
+def test_a_run_says_that_candidates_were_scored_and_not_trained(tmp_path: Path, capsys: Any) -> None:
+    strategy = Random(evaluations=4, evaluator=ZeroCost("parameters", SMALL))
+    gnas.search(
+        example_task(),
+        layered(max_depth=2),
+        strategy,
+        evaluator=gnas.TrainFromScratch(SMALL, epochs=2),
+        folder=tmp_path / "run",
+    )
+    assert "by its parameters score" in capsys.readouterr().err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Parameters score; each dot is one candidate, scored untrained" in page
+
+
+def test_only_scores_are_read_otherwise() -> None:
+    accuracy = Scale()
+    assert accuracy.judging(Random().describe()) is accuracy and accuracy.judging(None) is accuracy
+    for evaluator, name in ((ZeroCost("synflow"), "synflow score"), (ZeroCost(Linears()), "linears score")):
+        assert accuracy.judging(Random(evaluator=evaluator).describe()) == Scale(name, True, False)
