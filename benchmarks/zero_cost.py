@@ -183,7 +183,7 @@ def models(data: str) -> str:
     from gnas.strategy.features import encoder
     from gnas.strategy.gaussian import Kernel, Posterior
     from gnas.strategy.score_features import places, widened
-    from gnas.strategy.surrogate import ranked
+    from gnas.strategy.surrogate import standing
 
     networks, scores, truths = read(data)
     space, weight = gnas.bench(), gnas.Surrogate().weight
@@ -196,7 +196,7 @@ def models(data: str) -> str:
     for _ in range(SPLITS):
         order = generator.permutation(len(networks))
         known, rest = order[:KNOWN], order[KNOWN:]
-        targets = ranked(list(-truths["valid"][known]))
+        targets = standing(list(-truths["valid"][known]))
         for name, chosen in sets.items():
             trials, new = features[known], features[rest]
             compared, across = trials.compare(trials), cast(Any, new.compare(trials))
