@@ -128,8 +128,16 @@ def correlations(data: str) -> str:
     between = spread(
         lambda rows: float(spearmanr(truths["valid"][rows], truths["test"][rows]).statistic), len(networks)
     )
+    lines += ["", sixths("synflow", scores["synflow"], truths)]
     lines += ["", f"The two metrics' own rank correlation (Spearman) is {between[0]:.2f} ± {between[1]:.2f}."]
     return "\n".join(lines)
+
+
+def sixths(name: str, column: Vector, truths: dict[str, Vector]) -> str:
+    """The mean metrics of each sixth of the networks in the order of a score, the lowest first, in a sentence."""
+    groups = np.array_split(np.argsort(column, kind="stable"), 6)
+    means = [" ".join(f"{100 * truths[truth][group].mean():.1f}" for group in groups) for truth in TRUTHS]
+    return f"By sixths in the order of {name}: {TRUTHS[0]} {means[0]}; {TRUTHS[1]} {means[1]}."
 
 
 def best_of(valid: Vector, value: Vector, draws: int) -> float:
