@@ -27,6 +27,7 @@ from torch_geometric.data import Data, Dataset
 
 from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
+from gnas.conditions import Condition, anything, gate
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
@@ -106,6 +107,7 @@ def search(
     level: str | None = None,
     metric: Wish = None,
     workers: int = 1,
+    conditions: Sequence[Condition] = (),
     source: Mapping[str, str | None] | None = None,
 ) -> Run:
     """Search a network for a graph, or for a set of graphs.
@@ -145,6 +147,9 @@ def search(
         metric: What networks are judged by; the data's own or the usual one if not given.
         workers: Short trainings of the derivation that run side by side, each in a process with one thread; a script
             that asks for more than one guards its start with ``if __name__ == "__main__":``.
+        conditions: What a network must fulfil to be considered, such as ``gnas.Limit("parameters", 50_000)``. Networks
+            that don't are never trained by themselves and never handed over; ``Darts(cost=...)`` makes a supernet's
+            search look for what fulfils them.
         source: Where the data can be loaded from again: ``{"name": ..., "root": ...}`` or ``{"path": ...}``; the
             command line knows it.
 
@@ -161,13 +166,16 @@ def search(
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
     task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
     space = for_level(layered() if space is None else space, task.level)
+    derivation = Derivation() if derivation is None else derivation
+    if conditions:
+        strategy, derivation = _under(strategy, derivation, tuple(conditions))
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = _Search(
         task=task,
         space=space,
         strategy=strategy,
-        derivation=Derivation() if derivation is None else derivation,
+        derivation=derivation,
         evaluator=TrainFromScratch() if evaluator is None else evaluator,
         budget=limit,
         seed=seed,
@@ -206,6 +214,9 @@ class _Search:
     steps: int = 0
     phase: str = "search"
     epoch: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.admits = gate(self.derivation.conditions, self.space, self.task)
 
     # the phases
 
@@ -267,7 +278,7 @@ class _Search:
     def derive(self, events: list[dict[str, Any]], weights: dict[str, list[float]], interrupt: Interrupt) -> Genotype:
         """Measure what the weights leave open, then choose; after Ctrl-C, by what had been measured by then."""
         if interrupt.requested or not weights:
-            return self.strategy.derive(self.task, self.state)
+            return self.undecided(weights)
         listed = [event for event in events if event["event"] == LISTED]
         done = [event for event in events if event["event"] in KINDS]
         began, before = time.monotonic(), self.seconds["derivation"]
@@ -276,15 +287,17 @@ class _Search:
         if derivation.lists(listed):
             self.display.start("shortlist")
             recipe = self.evaluator.recipe
-            event = derivation.shorten(self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested)
+            event = derivation.shorten(
+                self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested, self.admits
+            )
             if not event["genotypes"]:
-                return self.strategy.derive(self.task, self.state)
+                return self.undecided(weights)
             self.journal.append(event)
             listed.append(event)
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
         self.display.start("derivation", done=len(done), unit="trainings")
         whole = list(done)
-        while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better):
+        while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits):
             # One seed after another. Of a seed's round, all options or none: those left out could not win. The first
             # round is the exception: what was not tried in it is out.
             turn = min((job.inherit, job.seed) for job in jobs)
@@ -311,10 +324,16 @@ class _Search:
                     if interrupt.requested or (first and self.late(len(done), 1)):
                         break
         done = whole
-        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better)
+        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits)
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype
+
+    def undecided(self, weights: dict[str, list[float]]) -> Genotype:
+        """What the strategy has found by itself; under conditions, the most probable that fulfils them."""
+        if not weights or self.admits is anything:
+            return self.strategy.derive(self.task, self.state)
+        return self.derivation.choose(self.space, weights, [], admits=self.admits)
 
     def train(self, genotype: Genotype, weights: dict[str, list[float]], status: str) -> Run:
         """Train the chosen network from scratch and write down all that the run hands over."""
@@ -490,7 +509,7 @@ class _Search:
 
     def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
         """The derivation that the time left allows, by the pace of a trial."""
-        genotype = self.derivation.choose(self.space, weights, [])
+        genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
         deepest = genotype
         if "depth" in self.space.choices:
             deepest = genotype.replace(depth=self.space.choices["depth"].options[-1])
@@ -529,6 +548,16 @@ class _Search:
 
     def rounded(self) -> dict[str, float]:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
+
+
+def _under(
+    strategy: Strategy[Any], derivation: Derivation, conditions: tuple[Condition, ...]
+) -> tuple[Strategy[Any], Derivation]:
+    """Strategy and derivation with further conditions: a strategy that judges networks one by one takes them itself."""
+    own: tuple[Condition, ...] | None = getattr(strategy, "conditions", None)
+    if own is not None:
+        return dataclasses.replace(strategy, conditions=(*own, *conditions)), derivation  # type: ignore[call-arg]
+    return strategy, dataclasses.replace(derivation, conditions=(*derivation.conditions, *conditions))
 
 
 def _unit(strategy: Strategy[Any]) -> str:
