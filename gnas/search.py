@@ -19,6 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ from gnas.ops import unread
 from gnas.progress import Display, Interrupt, display, duration, words
 from gnas.space import Genotype, Space, layered
 from gnas.space.heads import for_level
-from gnas.strategy import Darts
+from gnas.strategy import Darts, OneShot
 from gnas.strategy.base import Strategy
 from gnas.strategy.black_box import BlackBox
 from gnas.task import Task
@@ -48,6 +49,8 @@ from gnas.task import Task
 RESERVED = 0.5
 # Snapshots may take one part in so many of the time.
 SNAPSHOT_SHARE = 20
+# Epochs of the trial that sets the pace of a wall-clock budget: of the warm-up, then of the search.
+TRIAL = (2, 3)
 
 
 @dataclass(frozen=True)
@@ -471,19 +474,21 @@ class _Search:
 
     def fitted_strategy(self) -> Strategy[Any]:
         """The strategy with as many epochs as its share of the time allows, by the pace of a trial."""
-        if not {"epochs", "warmup"} <= {entry.name for entry in dataclasses.fields(self.strategy)}:
+        inner = getattr(self.strategy, "inner", self.strategy)
+        if not isinstance(inner, OneShot) or inner.epochs <= sum(TRIAL):
             return self.strategy
-        # Without warm-up, since the epochs after it are the dear ones; the first step also sets things up.
-        trial = dataclasses.replace(self.strategy, warmup=0)  # type: ignore[call-arg]
+        trial = dataclasses.replace(inner, warmup=TRIAL[0])
         with seeded(self.seed):
             state = trial.init(self.space, self.task, torch.default_generator)
             paces = []
-            for _ in range(3):
+            for _ in range(sum(TRIAL)):
                 began = time.monotonic()
                 trial.step(self.task, state)
                 paces.append(time.monotonic() - began)
+        # The first one of each kind also sets things up.
+        warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :])
         room = self.share() - sum(paces)
-        return fit_epochs(self.strategy, room, sum(paces[1:]) / 2)  # type: ignore[no-any-return]
+        return fit_epochs(self.strategy, inner.epochs, room, warmup, search)  # type: ignore[no-any-return]
 
     def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
         """The derivation that the time left allows, by the pace of a trial."""
@@ -503,7 +508,7 @@ class _Search:
         if self.timed:
             return self.share(), self.seconds["search"], "seconds"
         unit = _unit(self.strategy)
-        own = getattr(self.strategy, unit, None)
+        own = getattr(self.strategy, unit, None) or getattr(getattr(self.strategy, "inner", None), unit, None)
         return (own if self.budget is None else self.budget.amount), self.steps, unit
 
     def summary(self) -> str:

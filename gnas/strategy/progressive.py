@@ -87,6 +87,10 @@ class Progressive(Strategy[OneShotState]):
         self._apply(state, self.start)
         return state
 
+    def seconds(self, warmup: float, search: float) -> float:
+        """At most the inner strategy's: with closed options an epoch is shorter."""
+        return self.inner.seconds(warmup, search)
+
     def due(self, epoch: int) -> Sequence[Transform]:
         """What is applied after ``epoch`` epochs."""
         warming, count = self.inner.warming, len(self.transforms)
