@@ -111,7 +111,8 @@ def test_what_a_search_closed_is_in_no_genotype() -> None:
         "aggregate": [0.0, 1.0],
     }
     found = list(most_probable(space, weights))
-    assert [[g["edge.0"], g["edge.1"]] for g in found] == [["zero", "dense"], ["identity", "zero"], ["zero", "identity"]]
+    pairs = [(genotype["edge.0"], genotype["edge.1"]) for genotype in found]
+    assert pairs == [("zero", "dense"), ("identity", "zero"), ("zero", "identity")]
     assert {(g["edge.2"], g["aggregate"]) for g in found} == {("zero", "gat")}
     assert len(list(most_probable(space, weights, 2))) == len(list(most_probable(space, weights, None))) == 2
     dead = {**weights, "edge.0": [1.0, 0.0, 0.0], "edge.1": [1.0, 0.0, 0.0]}
