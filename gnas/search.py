@@ -30,6 +30,7 @@ from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
+from gnas.diagnosis import Finding, diagnose
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.graphs import GraphSet
@@ -84,6 +85,11 @@ class Run:
     def report(self) -> Path:
         """The page to look at."""
         return self.journal.path("report.html")
+
+    @property
+    def diagnostics(self) -> list[Finding]:
+        """What the run's events tell about its search, each with what to do: :mod:`gnas.diagnosis`."""
+        return [Finding(**told) for told in self.journal.run().get("diagnostics") or ()]
 
     def __repr__(self) -> str:
         return (
@@ -333,12 +339,17 @@ class _Search:
         self.seconds["training"] = time.monotonic() - began
         self.journal.append(event)
         self.write(genotype, model, result)
-        self.journal.update(status=status, seconds=self.rounded())
+        findings = diagnose(self.journal.events(), self.task.metric, self.strategy.name)
+        told = {"diagnostics": [finding.plain() for finding in findings]}
+        self.journal.update(status=status, seconds=self.rounded(), **told)
         report.write(self.journal.folder)
         self.display.end(
             f"training: {self.task.metric.text(result.metric_architecture)} on the architecture split after "
             f"{result.epochs} epochs in {duration(self.seconds['training'])}, {result.parameters:,} parameters"
         )
+        for finding in findings:
+            if finding.action:
+                self.display.note(f"{finding.title} {finding.shown}: {finding.action}")
         return Run(self.journal, self.task, self.space, genotype, model, status, result.metric_architecture)
 
     def gap(self, genotype: Genotype) -> dict[str, float | None]:
