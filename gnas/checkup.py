@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from gnas import charts, prose
 from gnas.charts import Series
 from gnas.diagnosis import diagnose, judged
-from gnas.record import Run
+from gnas.record import Event, Run
 
 CURVES = (("skips", "Share of skips"), ("eigenvalue", "Largest eigenvalue of the architecture's Hessian"))
 
@@ -35,8 +36,14 @@ def section(run: Run) -> dict[str, Any] | None:
     return {"findings": findings, "charts": drawn, "sentence": sentence, "hints": hints}
 
 
+def _searched(run: Run) -> Sequence[Event]:
+    """The epochs in which alpha moved; before, which option is in front is chance."""
+    epochs = run.of("epoch")
+    return [event for event in epochs if event.get("phase") != "warmup"] or epochs
+
+
 def _curve(run: Run, key: str, title: str) -> dict[str, Any] | None:
-    points = [(prose.finite(event.get("epoch")), prose.finite(event.get(key))) for event in run.of("epoch")]
+    points = [(prose.finite(event.get("epoch")), prose.finite(event.get(key))) for event in _searched(run)]
     points = charts.thin([point for point in points if all(map(math.isfinite, point))], 200)
     if len(points) < 2:
         return None

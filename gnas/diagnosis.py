@@ -25,7 +25,7 @@ MANY, UNDECIDED, GAP, TAU = 0.75, 0.9, 0.05, 0.2
 part of any other metric) and a rank correlation that call for something to be done."""
 GROWTH, WINDOW, BACK = 1.3, 5, 4
 """RobustDARTS' rule: the eigenvalue's mean over five measurements, compared with that of four measurements before."""
-PAIRS = 6
+PAIRS = 8
 """Networks below which nothing is said about their order."""
 
 
@@ -139,8 +139,12 @@ def _tau(events: Sequence[Event]) -> Finding | None:
     tau = kendall(pairs)
     if len(pairs) < PAIRS or not math.isfinite(tau):
         return None
-    says = f"Of {len(pairs)} networks, the best of the shortlist, shared weights and a training from scratch agree on "
-    says += f"the order of about {(1 + tau) / 2:.0%} of the pairs; a coin would on half."
+    count = len(pairs)
+    chance = math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
+    says = (
+        f"Of {count} networks, the best of the shortlist, shared weights and trainings from scratch agree on the order "
+        f"of about {(1 + tau) / 2:.0%} of the pairs; a coin would on half, a tau of 0 ± {chance:.2f}."
+    )
     title = "Kendall's tau, supernet and stand-alone"
     if tau >= TAU:
         return Finding("tau", title, tau, f"{tau:.2f}", f"{says} Shared weights tell good networks apart.")

@@ -90,7 +90,8 @@ def test_the_gap_is_what_the_cut_costs(scale: Scale, supernet: float, cut: float
 
 
 def test_tau_compares_shared_weights_with_trainings() -> None:
-    same, turned = order([1, 2, 3, 4, 5, 6], [10, 20, 30, 40, 50, 60]), order([6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6])
+    eight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    same, turned = order(eight, [10 * x for x in eight]), order(eight, eight[::-1])
     agreed, contradicted = only(same, "tau"), only(turned, "tau")
     assert agreed is not None and agreed.value == 1 and not agreed.action and "100%" in agreed.says
     assert contradicted is not None and contradicted.value == -1 and "FewShot" in contradicted.action
