@@ -66,6 +66,7 @@ class Run:
         model: The found network, trained from scratch, in evaluation mode.
         status: ``"done"``, or ``"interrupted"`` if Ctrl-C ended it early.
         metric: Metric of the model on the architecture split.
+        diagnostics: What the run's events tell about its search, each with what to do: :mod:`gnas.diagnosis`.
     """
 
     journal: Journal
@@ -75,6 +76,7 @@ class Run:
     model: GraphModel
     status: str
     metric: float
+    diagnostics: tuple[Finding, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -85,11 +87,6 @@ class Run:
     def report(self) -> Path:
         """The page to look at."""
         return self.journal.path("report.html")
-
-    @property
-    def diagnostics(self) -> list[Finding]:
-        """What the run's events tell about its search, each with what to do: :mod:`gnas.diagnosis`."""
-        return [Finding(**told) for told in self.journal.run().get("diagnostics") or ()]
 
     def __repr__(self) -> str:
         return (
@@ -340,8 +337,8 @@ class _Search:
         self.journal.append(event)
         self.write(genotype, model, result)
         findings = diagnose(self.journal.events(), self.task.metric, self.strategy.name)
-        told = {"diagnostics": [finding.plain() for finding in findings]}
-        self.journal.update(status=status, seconds=self.rounded(), **told)
+        plain = [finding.plain() for finding in findings]
+        self.journal.update(status=status, seconds=self.rounded(), diagnostics=plain)
         report.write(self.journal.folder)
         self.display.end(
             f"training: {self.task.metric.text(result.metric_architecture)} on the architecture split after "
@@ -350,7 +347,8 @@ class _Search:
         for finding in findings:
             if finding.action:
                 self.display.note(f"{finding.title} {finding.shown}: {finding.action}")
-        return Run(self.journal, self.task, self.space, genotype, model, status, result.metric_architecture)
+        metric, told = result.metric_architecture, tuple(findings)
+        return Run(self.journal, self.task, self.space, genotype, model, status, metric, told)
 
     def gap(self, genotype: Genotype) -> dict[str, float | None]:
         """The discretisation gap: the supernet's metric, and that of the chosen network with its weights."""
@@ -385,7 +383,8 @@ class _Search:
         metric = self.journal.events()[-1]["derived_metric"]
         if not self.journal.path("report.html").exists():
             report.write(self.journal.folder)
-        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric)
+        told = tuple(Finding(**finding) for finding in self.journal.run().get("diagnostics") or ())
+        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric, told)
 
     # what a run is made of
 

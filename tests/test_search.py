@@ -122,6 +122,19 @@ def test_a_run_leaves_all_its_files(finished):
         assert "depth" in kinds and set(kinds[EPOCHS:-1]) <= {LISTED, *KINDS}
 
 
+def test_a_run_tells_what_its_events_say_of_the_search(finished):
+    which, run = finished
+    told = json.loads((run.folder / "run.json").read_text())["diagnostics"]
+    assert told == [finding.plain() for finding in run.diagnostics]
+    expected = set() if which in BLACK_BOX else {"skips", "entropy", "gap"}
+    assert {finding.name for finding in run.diagnostics} == expected
+    last = events(run.folder)
+    for finding in run.diagnostics:
+        assert finding.says.endswith(".") and (not finding.action or finding.action.endswith("."))
+        if finding.name in ("skips", "entropy"):
+            assert finding.value == [event for event in last if event["event"] == "epoch"][-1][finding.name]
+
+
 def test_run_json_tells_the_settings(finished):
     which, run = finished
     told = json.loads((run.folder / "run.json").read_text())
