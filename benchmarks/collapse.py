@@ -79,7 +79,7 @@ def search(task: Task, name: str, seed: int) -> dict[str, Any]:
             network = space.bind(genotype).digest()
             if network not in known:
                 known[network] = TRAIN.evaluate(space, genotype, task, FIRST_SEED + seed).metric_architecture
-            ops = [str(option) for _, option in genotype.choices]
+            ops = [str(option) for option in dict(genotype.choices).values()]
             derived.append({"epoch": state.epoch, "ops": ops, "architecture": known[network]})
     final = trained(task, space, strategy.derive(task, state), range(FINAL))
     return {"curve": curve, "derived": derived, "seconds": seconds, **final}
@@ -169,7 +169,7 @@ def picture(target: Path) -> None:
         points = [(p["epoch"], p["eigenvalue"]) for p in row["curve"] if "eigenvalue" in p]
         known[2].plot(*zip(*points), color="C1", linewidth=1.2)
     for i, (name, own) in enumerate((name, own) for name, own in found.items() if name != "random"):
-        style = {"color": f"C{i}", "linewidth": 2.4 if name == "plain" else 1.2}
+        style: dict[str, Any] = {"color": f"C{i}", "linewidth": 2.4 if name == "plain" else 1.2}
         label = "plain Darts" if name == "plain" else name
         known[0].plot(*_mean(own, "derived", "architecture", 100), label=label, **style)
         known[1].plot(*_mean(own, "curve", "skips", 1), **style)

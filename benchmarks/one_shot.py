@@ -149,7 +149,7 @@ class Bench:
     def random(self, name: str, seconds: float, seed: int) -> dict[str, Any]:
         """Random search in the pool for as long as a search took."""
         order = random.Random(seed).sample(self.pool(name), len(self.pool(name)))
-        spent, tried = 0.0, []
+        spent, tried = 0.0, list[dict[str, Any]]()
         for row in order:
             if tried and spent + row["seconds"] > seconds:
                 break
@@ -169,7 +169,12 @@ class Bench:
         measuring.settle()
         runs: list[Any] = []
         with tempfile.TemporaryDirectory() as folder:
-            settings = {"evaluator": self.train, "seed": seed, "folder": Path(folder) / "run", "progress": False}
+            settings: dict[str, Any] = {
+                "evaluator": self.train,
+                "seed": seed,
+                "folder": Path(folder) / "run",
+                "progress": False,
+            }
             derivation = DERIVATIONS[self.args.derivation]
             memory = measuring.peak(
                 lambda: runs.append(gnas.search(self.task, space, strategy, derivation, **settings))
