@@ -20,7 +20,7 @@ from typing import Any
 from gnas.scale import ACCURACY, Scale
 
 Event = Mapping[str, Any]
-MANY, UNDECIDED, GAP, TAU = 0.75, 0.9, 0.05, 0.2
+MANY, UNDECIDED, GAP, TAU = 0.8, 0.9, 0.05, 0.2
 """A share of skips from which on there are many, an entropy above which alpha is undecided, a gap (a share's points; a
 part of any other metric) and a rank correlation that call for something to be done."""
 GROWTH, WINDOW, BACK = 1.3, 5, 4

@@ -49,8 +49,8 @@ def test_skips_that_win_are_a_collapse_and_the_epoch_is_named() -> None:
     fine = only(epochs(skips=[0.0, 0.25, 0.5]), "skips")
     assert fine is not None and not fine.action and fine.value == 0.5
     collapsed = only(epochs(skips=[0.0, 0.5, 0.75, 1.0]), "skips")
-    assert collapsed is not None and "auxiliary=1.0" in collapsed.action and "--budget '4 epochs'" in collapsed.action
-    assert "From epoch 5 on" in collapsed.says
+    assert collapsed is not None and "auxiliary=1.0" in collapsed.action and "--budget '5 epochs'" in collapsed.action
+    assert "From epoch 6 on" in collapsed.says
     other = only(epochs(skips=[1.0]), "skips", strategy="gdas")
     assert other is not None and "Darts" in other.action, "settings of Darts are no settings of another strategy"
 
