@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from gnas.supernet import GraphSupernet
     from gnas.tabular import Tabular
     from gnas.task import Task
+    from gnas.zero_cost import Promising, ZeroCost
 
 __all__ = [
     "Agnn",
@@ -78,6 +79,7 @@ __all__ = [
     "OnePath",
     "PcDarts",
     "Progressive",
+    "Promising",
     "Proxyless",
     "Random",
     "RandomSharing",
@@ -94,6 +96,7 @@ __all__ = [
     "Tpe",
     "TrainFromScratch",
     "TwoPaths",
+    "ZeroCost",
     "bench",
     "citation",
     "for_level",
@@ -156,6 +159,7 @@ _HOMES = {
     "supernet": ("GraphSupernet",),
     "tabular": ("Tabular",),
     "task": ("Task",),
+    "zero_cost": ("Promising", "ZeroCost"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -39,6 +39,7 @@ from gnas.making import Wish
 from gnas.model import GraphModel
 from gnas.ops import unread
 from gnas.progress import Display, Interrupt, display, duration, words
+from gnas.scale import Scale
 from gnas.space import Genotype, Space, layered
 from gnas.space.heads import for_level
 from gnas.strategy import Darts, OneShot
@@ -241,6 +242,7 @@ class _Search:
 
     def explore(self, interrupt: Interrupt) -> None:
         """Step until the strategy is done or the budget is spent."""
+        self.display.scale = self.judging
         self.display.start("search", *self.extent())
         began, before = time.monotonic(), self.seconds["search"]
         saved, cost = began, 0.0
@@ -266,6 +268,7 @@ class _Search:
             self.phase = "derivation"
         self.snapshot()
         self.display.end(self.summary())
+        self.display.scale = self.task.metric
 
     def derive(self, events: list[dict[str, Any]], weights: dict[str, list[float]], interrupt: Interrupt) -> Genotype:
         """Measure what the weights leave open, then choose; after Ctrl-C, by what had been measured by then."""
@@ -528,9 +531,16 @@ class _Search:
         metric = event.get("best", event.get("metric_architecture"))
         what = "the best candidate" if "best" in event else "the supernet"
         text = f"search: {self.steps} {unit} in {duration(self.seconds['search'])}"
-        return (
-            text if metric is None else f"{text}, {what} at {self.task.metric.text(metric)} on the architecture split"
-        )
+        if metric is None:
+            return text
+        read = self.judging
+        where = "on the architecture split" if read == self.task.metric else f"by its {read.name}"
+        return f"{text}, {what} at {read.text(metric)} {where}"
+
+    @property
+    def judging(self) -> Scale:
+        """How the values of the search's events are read."""
+        return self.task.metric.judging(self.strategy.describe())
 
     def rounded(self) -> dict[str, float]:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}

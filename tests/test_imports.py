@@ -29,6 +29,7 @@ LAYERS = (
     "derive",
     "shortlist",
     "crew",
+    "zero_cost",
     "evaluate",
     "headed",
     "baselines",

@@ -25,20 +25,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from gnas.space import Genotype
+import gnas.task
+from gnas.evaluate import Recipe, Result
+from gnas.space import Genotype, Space
 from gnas.space.trace import Trace
-from gnas.strategy.base import Task
+from gnas.strategy.base import Event, Task
 from gnas.strategy.black_box import BlackBox, BlackBoxState
 from gnas.strategy.checks import check_count
 from gnas.strategy.features import Encoder, Features, encoder, everything
 from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement
+from gnas.strategy.score_features import Matrix, places, widened
+from gnas.zero_cost import Score
+from gnas.zero_cost.scoring import named, scored
 
 FINALS = ("posterior", "observed")
 LEADERS = 10
@@ -57,6 +63,11 @@ class Surrogate(BlackBox):
         pool: In a larger space, how many fresh draws are scored in a round.
         shortlist: How many of the best by mean are compared by expected improvement.
         final: Whether the trial with the best ``"posterior"`` mean or the best ``"observed"`` metric is handed over.
+        scores: Zero-cost scores that the model sees besides, by name or as objects. They need a task with data, and
+            :class:`~gnas.task.Task` is one; a table of metrics is not.
+        scored: How many of a round's candidates are scored, the best by the pieces.
+        weight: What the scores count, where all pieces count one.
+        recipe: The width of the networks that are scored.
     """
 
     name: ClassVar[str] = "surrogate"
@@ -67,15 +78,38 @@ class Surrogate(BlackBox):
     pool: int = 1000
     shortlist: int = 600
     final: str = "posterior"
+    scores: tuple[str | Score, ...] = ()
+    scored: int = 50
+    weight: float = 0.3
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self, "initial", 2)
-        for name in ("batch", "pool", "shortlist"):
+        for name in ("batch", "pool", "shortlist", "scored"):
             check_count(self, name, 1)
         check_count(self, "whole", 0)
         if self.final not in FINALS:
             raise ValueError(f"surrogate got final={self.final!r}; expected one of {list(FINALS)}")
+        if isinstance(self.scores, str) or self.weight <= 0:
+            raise ValueError(
+                f"surrogate got scores={self.scores!r} and weight={self.weight}; expected a tuple such as ('synflow',) "
+                "and a weight above 0"
+            )
+        for each in self.scores:
+            named(each)
+
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
+        if self.scores and not isinstance(task, gnas.task.Task):
+            raise ValueError(
+                f"surrogate got scores={self.scores!r} and {task!r}, which holds no data; expected a gnas.Task, since "
+                "scores build and run networks for real, or scores=()"
+            )
+        return super().init(space, task, generator)
+
+    def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
+        state.cache["task"] = task
+        return super().tell(task, state, genotype, result)
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
         tried = state.tried()
@@ -86,27 +120,39 @@ class Surrogate(BlackBox):
         """The trial with the best posterior mean; while the model knows too little, that with the best metric."""
         if self.final == "observed" or len(state.trials) < self.initial:
             return super().derive(task, state)
-        _, posterior = self._model(state, _known(state), fit=False)
+        state.cache["task"] = task
+        _, posterior = self._model(state, self._judged(state, _known(state)), fit=False)
         return state.trials[int(posterior.known.argmax())].genotype
 
     def _questions(self, state: BlackBoxState) -> list[Genotype]:
         """The next round's questions, best first."""
         known = _known(state)
-        kernel, posterior = self._model(state, known)
-        pool = self._pool(state, known, kernel, posterior)
+        judged = self._judged(state, known)
+        kernel, posterior = self._model(state, judged)
+        plain = Posterior(kernel, known.distances, known.products, _targets(state)) if self.scores else posterior
+        pool = self._pool(state, known, kernel, plain)
         means = pool.means.copy()
         tried = set(known.traces)
         means[[trace in tried for trace in pool.traces]] = -math.inf
-        rows = np.argsort(-means, kind="stable")[: self.shortlist]
+        rows = np.argsort(-means, kind="stable")[: self.scored if self.scores else self.shortlist]
         rows = rows[np.isfinite(means[rows])]
         if not len(rows):
             return []
-        own = kernel(*(part.astype(float) for part in pool.features[rows].compare(pool.features[rows])))
-        covariance = posterior.covariance(own, pool.across[rows].astype(float))
+        chosen = pool.features[rows]
+        across, mean = pool.across[rows], means[rows]
+        compared: tuple[Array, Array] = chosen.compare(chosen)
+        if self.scores:
+            trials = self._places(state, [trial.genotype for trial in state.trials])
+            own = self._places(state, [pool.genotypes[row] for row in rows])
+            compared = widened(compared, own, own, self.weight)
+            across = kernel(*widened(chosen.compare(known.features), own, trials, self.weight))
+            mean = across @ posterior.weights
+        prior = kernel(*(part.astype(float) for part in compared))
+        covariance = posterior.covariance(prior, across.astype(float))
         best = float(posterior.known.max())
         found: list[Genotype] = []
         asked = state.tried()
-        mean, left = means[rows], np.ones(len(rows), dtype=bool)
+        left = np.ones(len(rows), dtype=bool)
         while left.any() and len(found) < self.batch:
             deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
             place = int(np.where(left, expected_improvement(mean, deviation, best), -math.inf).argmax())
@@ -120,9 +166,28 @@ class Surrogate(BlackBox):
             covariance = covariance - np.outer(gain, covariance[place])
         return found
 
+    def _judged(self, state: BlackBoxState, known: _Known) -> _Known:
+        """The trials as the model reads them with the scores, where there are any."""
+        if not self.scores:
+            return known
+        own = self._places(state, [trial.genotype for trial in state.trials])
+        distances, products = widened((known.distances, known.products), own, own, self.weight)
+        return replace(known, distances=distances, products=products)
+
+    def _places(self, state: BlackBoxState, genotypes: Sequence[Genotype]) -> Matrix:
+        """Where the scores of networks stand among those of the trials, [networks, scores]."""
+        kept: dict[Genotype, list[float]] = state.cache.setdefault("scores", {})
+        for genotype in (*(trial.genotype for trial in state.trials), *genotypes):
+            if genotype not in kept:
+                kept[genotype] = scored(
+                    self.scores, state.space, genotype, state.cache["task"], state.seed, self.recipe
+                )
+        trials = np.array([kept[trial.genotype] for trial in state.trials])
+        return places(np.array([kept[genotype] for genotype in genotypes]), trials)
+
     def _model(self, state: BlackBoxState, known: _Known, fit: bool = True) -> tuple[Kernel, Posterior]:
         """The model of all trials. Its four numbers are searched anew when there is a good deal more to learn from."""
-        targets = ranked([state.rank(trial)[0] for trial in state.trials])
+        targets = _targets(state)
         count, logs = len(targets), state.memory.get("kernel")
         kernel = Kernel() if logs is None else Kernel(tuple(logs))
         due = fit and count >= state.memory.get("fit_next", 0)
@@ -150,6 +215,10 @@ class Surrogate(BlackBox):
         # One step uphill from what looks best.
         climbers = [pool.genotypes[i] for i in np.argsort(-pool.means, kind="stable")[:LEADERS]]
         return _Pool.scored(encode, found | _around(encode, climbers), known, kernel, posterior)
+
+
+def _targets(state: BlackBoxState) -> Array:
+    return ranked([state.rank(trial)[0] for trial in state.trials])
 
 
 def ranked(metrics: Sequence[float]) -> Array:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import itertools
 import math
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from strategy_fakes import TinyTask, tiny_space
 
-from gnas.evaluate import Result
+from gnas.evaluate import Recipe, Result
 from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.space.trace import Trace
 from gnas.strategy import STRATEGIES, BlackBoxState, Random, Surrogate
 from gnas.strategy.features import WEIGHTS, encoder, everything, pieces
 from gnas.strategy.gaussian import JITTER, Kernel, Posterior, expected_improvement
+from gnas.strategy.score_features import places, widened
 from gnas.strategy.surrogate import ranked
+from gnas.testing import Scores, example_task
+from gnas.zero_cost import Score, score
 
 
 def result(metric: float) -> Result:
@@ -210,6 +215,85 @@ def test_the_final_network_is_not_the_luckiest() -> None:
         found = [truth.value(space, s.derive(TinyTask(), state)) for s in (posterior, observed)]
         gains.append(found[0] - found[1])
     assert sum(gains) >= 0
+
+
+def test_places_are_normal_scores_among_the_trials() -> None:
+    trials = np.array([[1.0, 5.0], [2.0, np.nan], [3.0, 7.0], [4.0, 6.0]])
+    found = places(np.array([[2.5, -np.inf], [9.0, 5.5], [2.5, np.nan]]), trials)
+    # Below 2.5 are two of four trials, below 9 all; what is no number is where the others are that are none.
+    expected = scipy.stats.norm.ppf([[2.5 / 5, 1 / 5], [4.5 / 5, 2.5 / 5], [2.5 / 5, 1 / 5]])
+    assert found == pytest.approx(expected)
+    # Any other scale of a score gives the same.
+    assert places(np.exp(np.array([[2.5, 5.2]])), np.exp(trials)) == pytest.approx(
+        places(np.array([[2.5, 5.2]]), trials)
+    )
+
+
+def test_scores_move_random_networks_apart_by_their_weight() -> None:
+    scores = np.random.default_rng(0).normal(size=(400, 3)) ** 3
+    own = places(scores, scores)
+    distances, products = widened((np.ones((400, 400)), np.zeros((400, 400))), own, own, 0.3)
+    assert distances.mean() == pytest.approx(1.3, abs=0.01) and np.diag(distances) == pytest.approx(1.0)
+    assert np.diag(products).mean() == pytest.approx(0.3, abs=0.01)
+    assert np.linalg.eigvalsh(products).min() > -1e-9
+
+
+@dataclass(frozen=True)
+class Told:
+    """A metric that only a score knows: the pieces of two networks say nothing about it."""
+
+    def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int, /) -> Result:
+        return result(score(Hidden(), space, genotype, task, 0, NARROW))
+
+
+@dataclass(frozen=True)
+class Hidden(Score):
+    name: ClassVar[str] = "hidden"
+
+    def of(self, net: Any, task: Any, batch: Any) -> float:
+        return int(hashlib.sha256(net.space.digest().encode()).hexdigest()[:8], 16) / 2**32
+
+
+NARROW = Recipe(hidden_channels=8)
+
+
+def test_a_score_that_tells_the_truth_is_believed() -> None:
+    task, space, best = example_task(), layered(max_depth=2), {}
+    for scores in ((), (Hidden(),)):
+        strategy = Surrogate(
+            evaluations=40, initial=20, evaluator=Told(), scores=scores, scored=60, recipe=NARROW, weight=1.0
+        )
+        found = [max(trial.metric for trial in searched(strategy, space, seed, task).trials) for seed in (0, 1)]
+        best[bool(scores)] = sum(found) / 2
+    assert best[True] > best[False] and best[True] > 0.97
+
+
+@pytest.mark.parametrize("at", [4, 9])
+def test_a_search_by_scores_goes_on_exactly(at: int) -> None:
+    task, space = example_task(), layered(max_depth=2)
+    strategy = Surrogate(
+        evaluations=14, initial=5, batch=3, evaluator=Scores(), scores=("gradient_norm",), scored=5, recipe=NARROW
+    )
+    state = strategy.init(space, task, torch.Generator().manual_seed(0))
+    for _ in range(at):
+        strategy.step(task, state)
+    other = strategy.init(space, task, torch.Generator().manual_seed(1))
+    other.load_state_dict(state.state_dict())
+    assert strategy.derive(task, other) == strategy.derive(task, state)
+    for one in (state, other):
+        while not strategy.done(one):
+            strategy.step(task, one)
+    assert state.trials == other.trials
+
+
+def test_scores_need_data() -> None:
+    strategy = Surrogate(scores=("synflow",), evaluator=Scores())
+    with pytest.raises(ValueError, match=r"holds no data; expected a gnas\.Task"):
+        strategy.init(tiny_space(), TinyTask(), torch.Generator())
+    with pytest.raises(ValueError, match="expected a tuple such as"):
+        Surrogate(scores="synflow")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="got the score 'flow'"):
+        Surrogate(scores=("flow",))
 
 
 def test_bad_settings_are_refused() -> None:
