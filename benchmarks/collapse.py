@@ -148,7 +148,7 @@ def table() -> str:
         skips = fmean(row["curve"][-1]["skips"] for row in own)
         best = 100 * fmean(max(point["architecture"] for point in row["derived"]) for row in own)
         last = 100 * fmean(row["derived"][-1]["architecture"] for row in own)
-        epochs = " ".join(str(row["curve"][-1]["epoch"]) for row in own)
+        epochs = ", ".join(dict.fromkeys(str(row["curve"][-1]["epoch"]) for row in own))
         seconds = fmean(row["seconds"] for row in own)
         called = "none" if name == "plain" else f"`{name}`"
         lines.append(

@@ -129,7 +129,8 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any
     for candidate in (derivation, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
         if extent(candidate, space) * each <= room:
             return candidate
-    epochs = int(room / (trainings(least, space) * EARLY * each))
+    # A space without any of the choices that evidence is asked for has nothing left to train.
+    epochs = int(room / (max(1, trainings(least, space)) * EARLY * each))
     return replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))
 
 

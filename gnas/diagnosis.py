@@ -83,8 +83,8 @@ def _skips(epochs: Sequence[Event], darts: str) -> Finding | None:
     when = next(epoch for epoch, share in curve if share >= MANY)
     says += f" From epoch {when:g} on most are skips, which lead wherever the weights of the others are poor."
     action = (
-        f"The search probably collapsed; {darts}set auxiliary=1.0, relaxation=Sigmoid() with zero_one=10.0 or more "
-        f"dropout, or end it earlier: stop=EigenvalueStop(), or --budget '{max(1, int(when) - 1)} epochs'."
+        f"The search probably collapsed; {darts}set auxiliary=1.0, selection=Selection() or more dropout, or end it "
+        f"earlier: stop=EigenvalueStop(), or --budget '{max(1, int(when) - 1)} epochs'."
     )
     return Finding("skips", title, last, shown, says, action)
 

@@ -53,6 +53,7 @@ RESERVED = 0.5
 SNAPSHOT_SHARE = 20
 # Epochs of the trial that sets the pace of a wall-clock budget: of the warm-up, then of the search.
 TRIAL = (2, 3)
+TRIAL_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -493,13 +494,14 @@ class _Search:
         trial = dataclasses.replace(inner, warmup=TRIAL[0])
         with seeded(self.seed):
             state = trial.init(self.space, self.task, torch.default_generator)
-            paces = []
-            for _ in range(sum(TRIAL)):
+            paces: list[float] = []
+            # A generation of networks may be dear: it is not repeated for the sake of an even pace.
+            while len(paces) <= TRIAL[0] or (len(paces) < sum(TRIAL) and sum(paces) < TRIAL_SHARE * self.share()):
                 began = time.monotonic()
                 trial.step(self.task, state)
                 paces.append(time.monotonic() - began)
         # The first one of each kind also sets things up.
-        warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :])
+        warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :] or paces[TRIAL[0] :])
         room = self.share() - sum(paces)
         return fit_epochs(self.strategy, inner.epochs, room, warmup, search)  # type: ignore[no-any-return]
 

@@ -6,7 +6,7 @@ import pytest
 
 from gnas.budget import SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
 from gnas.derive import Derivation
-from gnas.space import layered
+from gnas.space import layered, relational
 from gnas.strategy import Darts, FewShot, Nac, Progressive, SinglePath
 
 
@@ -92,6 +92,8 @@ def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
 
     def fitted(room: float) -> Derivation:
         return fit_derivation(whole, space, room, each)
+
+    assert fit_derivation(whole, relational(1, depth=False), 0.0, each).best_of == 1, "nothing is left to train"
 
     def needs(derivation: Derivation) -> float:
         return extent(derivation, space) * each
