@@ -24,7 +24,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, rankdata, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr, wilcoxon
 
 RESULTS = Path(__file__).parent / "results" / "zero_cost"
 DATA = ("cora", "citeseer", "pubmed")
@@ -128,8 +128,16 @@ def correlations(data: str) -> str:
     between = spread(
         lambda rows: float(spearmanr(truths["valid"][rows], truths["test"][rows]).statistic), len(networks)
     )
+    lines += ["", sixths("synflow", scores["synflow"], truths)]
     lines += ["", f"The two metrics' own rank correlation (Spearman) is {between[0]:.2f} ± {between[1]:.2f}."]
     return "\n".join(lines)
+
+
+def sixths(name: str, column: Vector, truths: dict[str, Vector]) -> str:
+    """The mean metrics of each sixth of the networks in the order of a score, the lowest first, in a sentence."""
+    groups = np.array_split(np.argsort(column, kind="stable"), 6)
+    means = [" ".join(f"{100 * truths[truth][group].mean():.1f}" for group in groups) for truth in TRUTHS]
+    return f"By sixths in the order of {name}: {TRUTHS[0]} {means[0]}; {TRUTHS[1]} {means[1]}."
 
 
 def best_of(valid: Vector, value: Vector, draws: int) -> float:
@@ -183,7 +191,7 @@ def models(data: str) -> str:
     from gnas.strategy.features import encoder
     from gnas.strategy.gaussian import Kernel, Posterior
     from gnas.strategy.score_features import places, widened
-    from gnas.strategy.surrogate import ranked
+    from gnas.strategy.surrogate import standing
 
     networks, scores, truths = read(data)
     space, weight = gnas.bench(), gnas.Surrogate().weight
@@ -196,7 +204,7 @@ def models(data: str) -> str:
     for _ in range(SPLITS):
         order = generator.permutation(len(networks))
         known, rest = order[:KNOWN], order[KNOWN:]
-        targets = ranked(list(-truths["valid"][known]))
+        targets = standing(list(-truths["valid"][known]))
         for name, chosen in sets.items():
             trials, new = features[known], features[rest]
             compared, across = trials.compare(trials), cast(Any, new.compare(trials))
@@ -252,6 +260,7 @@ def searches(data: str) -> str:
     marks = (40, 60, 80, 100)
     head = " | ".join(f"rank at {mark}" for mark in marks)
     lines = [f"| scores | searches | {head} | test of what is handed over | s |", "| --- " * (len(marks) + 4) + "|"]
+    last: list[Vector] = []
     for name in SEARCHED:
         files = sorted(RESULTS.glob(f"search-{data}-{name}-*.json"))
         kept = [json.loads(path.read_text(encoding="utf-8")) for path in files]
@@ -261,6 +270,11 @@ def searches(data: str) -> str:
             test, seconds = (np.array([one[key] for one in kept]) for key in ("test", "seconds"))
             cells += [f"{100 * test.mean():.1f} ± {100 * test.std():.1f}", f"{np.median(seconds):.0f}"]
             lines.append(f"| {name} | {len(kept)} | {' | '.join(cells)} |")
+            last.append(np.log1p(best[:, marks[-1] - 1]))
+    if len(last) > 1 and len(last[0]) == len(last[1]):
+        better, worse = int((last[1] < last[0]).sum()), int((last[1] > last[0]).sum())
+        p = float(wilcoxon(last[1], last[0]).pvalue)
+        lines += ["", f"With the score {better} searches end better and {worse} worse (Wilcoxon, p = {p:.2f})."]
     return "\n".join(lines)
 
 

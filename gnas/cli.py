@@ -346,6 +346,7 @@ def strategies(
     ] = "random,surrogate",
     space: Annotated[str, typer.Option(help="The space that there are tables of: bench.")] = "bench",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy on each table.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first run; the others count on from it.")] = 0,
     evaluations: Annotated[int, typer.Option(min=1, help="Networks that a run looks up.")] = 300,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side, each with one thread; one a core if not given.")
@@ -372,7 +373,8 @@ def strategies(
     _nearest("space", space, ("bench",))
     names = [_nearest("strategy", name.strip(), STRATEGIES) for name in strategies.split(",")]
     tables = [name.strip() for name in data.split(",")]
-    runs = tabulating.runs_of(names, tables, seeds, evaluations, None if root is None else str(root))
+    places = range(seed, seed + seeds)
+    runs = tabulating.runs_of(names, tables, places, evaluations, None if root is None else str(root))
     console = Console(stderr=True)
 
     def tell(record: dict[str, Any]) -> None:
