@@ -19,6 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
 from gnas.conditions import Condition, anything, gate
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
+from gnas.diagnosis import Finding, diagnose
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.graphs import GraphSet
@@ -41,7 +43,7 @@ from gnas.progress import Display, Interrupt, display, duration, words
 from gnas.scale import Scale
 from gnas.space import Genotype, Space, layered
 from gnas.space.heads import for_level
-from gnas.strategy import Darts
+from gnas.strategy import Darts, OneShot
 from gnas.strategy.base import Strategy
 from gnas.strategy.black_box import BlackBox
 from gnas.task import Task
@@ -50,6 +52,9 @@ from gnas.task import Task
 RESERVED = 0.5
 # Snapshots may take one part in so many of the time.
 SNAPSHOT_SHARE = 20
+# Epochs of the trial that sets the pace of a wall-clock budget: of the warm-up, then of the search.
+TRIAL = (2, 3)
+TRIAL_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Run:
         model: The found network, trained from scratch, in evaluation mode.
         status: ``"done"``, or ``"interrupted"`` if Ctrl-C ended it early.
         metric: Metric of the model on the architecture split.
+        diagnostics: What the run's events tell about its search, each with what to do: :mod:`gnas.diagnosis`.
     """
 
     journal: Journal
@@ -73,6 +79,7 @@ class Run:
     model: GraphModel
     status: str
     metric: float
+    diagnostics: tuple[Finding, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -352,13 +359,19 @@ class _Search:
         self.seconds["training"] = time.monotonic() - began
         self.journal.append(event)
         self.write(genotype, model, result)
-        self.journal.update(status=status, seconds=self.rounded())
+        findings = diagnose(self.journal.events(), self.task.metric, self.strategy.name)
+        plain = [finding.plain() for finding in findings]
+        self.journal.update(status=status, seconds=self.rounded(), diagnostics=plain)
         report.write(self.journal.folder)
         self.display.end(
             f"training: {self.task.metric.text(result.metric_architecture)} on the architecture split after "
             f"{result.epochs} epochs in {duration(self.seconds['training'])}, {result.parameters:,} parameters"
         )
-        return Run(self.journal, self.task, self.space, genotype, model, status, result.metric_architecture)
+        for finding in findings:
+            if finding.action:
+                self.display.note(f"{finding.title} {finding.shown}: {finding.action}")
+        metric, told = result.metric_architecture, tuple(findings)
+        return Run(self.journal, self.task, self.space, genotype, model, status, metric, told)
 
     def gap(self, genotype: Genotype) -> dict[str, float | None]:
         """The discretisation gap: the supernet's metric, and that of the chosen network with its weights."""
@@ -393,7 +406,8 @@ class _Search:
         metric = self.journal.events()[-1]["derived_metric"]
         if not self.journal.path("report.html").exists():
             report.write(self.journal.folder)
-        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric)
+        told = tuple(Finding(**finding) for finding in self.journal.run().get("diagnostics") or ())
+        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric, told)
 
     # what a run is made of
 
@@ -493,19 +507,22 @@ class _Search:
 
     def fitted_strategy(self) -> Strategy[Any]:
         """The strategy with as many epochs as its share of the time allows, by the pace of a trial."""
-        if not {"epochs", "warmup"} <= {entry.name for entry in dataclasses.fields(self.strategy)}:
+        inner = getattr(self.strategy, "inner", self.strategy)
+        if not isinstance(inner, OneShot) or inner.epochs <= sum(TRIAL):
             return self.strategy
-        # Without warm-up, since the epochs after it are the dear ones; the first step also sets things up.
-        trial = dataclasses.replace(self.strategy, warmup=0)  # type: ignore[call-arg]
+        trial = dataclasses.replace(inner, warmup=TRIAL[0])
         with seeded(self.seed):
             state = trial.init(self.space, self.task, torch.default_generator)
-            paces = []
-            for _ in range(3):
+            paces: list[float] = []
+            # A generation of networks may be dear: it is not repeated for the sake of an even pace.
+            while len(paces) <= TRIAL[0] or (len(paces) < sum(TRIAL) and sum(paces) < TRIAL_SHARE * self.share()):
                 began = time.monotonic()
                 trial.step(self.task, state)
                 paces.append(time.monotonic() - began)
+        # The first one of each kind also sets things up.
+        warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :] or paces[TRIAL[0] :])
         room = self.share() - sum(paces)
-        return fit_epochs(self.strategy, room, sum(paces[1:]) / 2)  # type: ignore[no-any-return]
+        return fit_epochs(self.strategy, inner.epochs, room, warmup, search)  # type: ignore[no-any-return]
 
     def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
         """The derivation that the time left allows, by the pace of a trial."""
@@ -525,7 +542,7 @@ class _Search:
         if self.timed:
             return self.share(), self.seconds["search"], "seconds"
         unit = _unit(self.strategy)
-        own = getattr(self.strategy, unit, None)
+        own = getattr(self.strategy, unit, None) or getattr(getattr(self.strategy, "inner", None), unit, None)
         return (own if self.budget is None else self.budget.amount), self.steps, unit
 
     def summary(self) -> str:

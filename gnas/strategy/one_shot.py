@@ -264,6 +264,10 @@ class OneShot(Strategy[OneShotState]):
         """How many epochs warm up."""
         return self.epochs // 5 if self.warmup is None else self.warmup
 
+    def seconds(self, warmup: float, search: float) -> float:
+        """How long all epochs take, if one of the warm-up takes ``warmup`` and one after it ``search``."""
+        return self.warming * warmup + (self.epochs - self.warming) * search
+
     def weight_lr(self, epoch: int) -> float:
         """The weights' learning rate in the epoch that follows after ``epoch`` of them."""
         if self.optimizer == "adam":
