@@ -55,10 +55,19 @@ class Whole:
         y: Labels of its items.
         roles: Positions of items by role.
         pairs: The items, where they are pairs of nodes.
+        block: Nodes that are run through a layer at once, see :class:`~gnas.batch.Batch`.
     """
 
-    def __init__(self, store: Store, y: Tensor, roles: Mapping[str, Tensor], pairs: Tensor | None = None) -> None:
-        self.batch = Batch(store.x, store.edge_index, store.edge_weight, store.edge_attr, y, {}, edge_label_index=pairs)
+    def __init__(
+        self,
+        store: Store,
+        y: Tensor,
+        roles: Mapping[str, Tensor],
+        pairs: Tensor | None = None,
+        block: int | None = None,
+    ) -> None:
+        edges = store.edge_index, store.edge_weight, store.edge_attr
+        self.batch = Batch(store.x, *edges, y, {}, edge_label_index=pairs, block=block)
         self.roles = roles
 
     @cached_property

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from gnas import kernels
+from gnas import kernels, layerwise
+from gnas.batch import Batch
 from gnas.journal import Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear
 from gnas.space import Choice, Genotype, Node, Space
@@ -29,7 +31,8 @@ OWN = (
     "out_channels",
     "space",
 )
-TAKEN = frozenset({*OWN, "begin", "end", "graphs", "kinds", "settings", *dir(nn.ModuleDict())})
+METHODS = ("begin", "by_layers", "encode", "end", "features", "graphs", "kinds", "settings", "value")
+TAKEN = frozenset({*OWN, *METHODS, *dir(nn.ModuleDict())})
 """Names that a node can't have, because networks have attributes of these names, or their source a variable."""
 
 
@@ -119,11 +122,8 @@ class Network(nn.Module):
                 "net(x, edge_index, edge_label_index=edge_index)"
             )
         graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
-        if isinstance(self.encoder, nn.Linear):
-            state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
-        else:
-            state = self.encoder(x)
-        edges = None if self.edge_encoder is None else self.edge_encoder(self._features(edge_attr, graph, state))
+        state = self.encode(x)
+        edges = None if self.edge_encoder is None else self.edge_encoder(self.features(edge_attr, graph, state))
         zeros = torch.zeros_like(state)
         node = Context(graph, zeros, self.dropout, self.training, batch, tracking, edges, edge_label_index)
         contexts = {kind: node if kind == "node" else node.at(kind) for kind in {"node", *self.kinds}}
@@ -132,7 +132,14 @@ class Network(nn.Module):
             values["edge_attr"] = node.at("edge").zeros if edges is None else edges
         return values, contexts
 
-    def _features(self, edge_attr: Tensor | None, graph: kernels.Graph, state: Tensor) -> Tensor:
+    def encode(self, x: Tensor) -> Tensor:
+        """[nodes, hidden_channels] from the features of nodes."""
+        if isinstance(self.encoder, nn.Linear):
+            return sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
+        return cast(Tensor, self.encoder(x))
+
+    def features(self, edge_attr: Tensor | None, graph: kernels.Graph, state: Tensor) -> Tensor:
+        """What the encoder of edges reads: checked, and numbers in the type of ``state``."""
         expected = [graph.edge_index.size(1), self.edge_channels]
         if edge_attr is None or list(edge_attr.shape) != expected:
             got = "no edge_attr" if edge_attr is None else f"an edge_attr of shape {list(edge_attr.shape)}"
@@ -270,14 +277,22 @@ class GraphModel(Network):
         """
         values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index)
         for node in self.space.nodes:
-            op, settings = find(str(node.op), node.name), self.settings(node)
-            inputs = [values[str(node.inputs[i])] for i in op.reads(len(node.inputs), settings)]
-            value = op.forward(self.layers(node), inputs, settings, contexts[node.kind])
-            values[node.name] = scaled(value, node.settings)
+            inputs = [values[name] for name in layerwise.inputs_of(node)]
+            values[node.name] = self.value(node, inputs, contexts[node.kind])
             # Measuring a big graph, no more states are kept than are still to be read.
             for name in self._last.get(node.name, ()):
                 del values[name]
         return self.end(values[self.space.output])
+
+    def value(self, node: Node, inputs: Sequence[Tensor], context: Context) -> Tensor:
+        """The value of a node from those that it reads."""
+        op = find(str(node.op), node.name)
+        return scaled(op.forward(self.layers(node), inputs, self.settings(node), context), node.settings)
+
+    def by_layers(self, batch: Batch, block: int) -> Tensor:
+        """The same as :meth:`forward` on one graph with labels of nodes, so many nodes at a time: see
+        :mod:`gnas.layerwise`. In evaluation mode only, and without gradients."""
+        return layerwise.run(self, batch, block)
 
     def __repr__(self) -> str:
         sizes = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"

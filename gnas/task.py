@@ -50,7 +50,7 @@ from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
-MEASURES = ("full", "parts")
+MEASURES = ("full", "parts", "layers")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ class Loading:
         batch_size: Graphs in a batch; of one graph the nodes, clusters or seeds.
         parts: Parts of the graph; for links those of the weights' true pairs, each asked for while the others pass
             messages.
-        measure: ``"full"`` measures one graph as a whole, ``"parts"`` by the loader's parts.
+        measure: ``"full"`` measures one graph as a whole, ``"parts"`` by the loader's parts; ``"layers"`` a plain
+            network node block by node block, layer after layer, which gives what ``"full"`` does, and a supernet by
+            parts.
     """
 
     loader: str = "full"
@@ -299,8 +301,10 @@ class Task:
     def _collected(self, model: nn.Module, roles: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
         """Scores and labels of all items of each role."""
         model.eval()
+        plain = self.loading.measure == "layers" and not hasattr(model, "arch_parameters")
+        source = self._by_layers if plain else self._source
         found: dict[str, tuple[list[Tensor], list[Tensor]]] = {role: ([], []) for role in roles}
-        for batch in self._source.measuring(roles):
+        for batch in source.measuring(roles):
             output = self.forward(model, batch)
             for role in roles:
                 index = batch.index.get(role)
@@ -332,8 +336,10 @@ class Task:
             raise ValueError(
                 f"got loader={loading.loader!r} for {what}; expected 'full': loaders part the nodes of one graph"
             )
-        if loading.measure == "parts" and loading.loader not in ("random", "cluster"):
-            raise ValueError(f"got measure='parts' and loader={loading.loader!r}; expected 'random' or 'cluster'")
+        if loading.measure != "full" and loading.loader not in ("random", "cluster"):
+            raise ValueError(
+                f"got measure={loading.measure!r} and loader={loading.loader!r}; expected 'random' or 'cluster'"
+            )
         used = {
             "batch_size": not single or loading.loader != "full",
             "parts": loading.loader in ("random", "cluster") or self.level == PAIR,
@@ -369,6 +375,13 @@ class Task:
         else:
             loader = cluster_parts(store, loading.parts or max(self.num_nodes // 1000, CLUSTERS), size or CLUSTERS)
         return Parts(store, self.y, self.roles, loader, whole if loading.measure == "full" else None)
+
+    @cached_property
+    def _by_layers(self) -> Source:
+        """The whole graph for a network that runs through its layers by blocks; one that can't, runs at once."""
+        size = self.loading.batch_size if self.loading.loader == "random" else None
+        store = Store(self.x, self.edge_index, self.edge_weight, self.edge_attr)
+        return Whole(store, self.y, self.roles, block=size or PART)
 
     # what is said of it
 
@@ -410,7 +423,8 @@ class Task:
             value = getattr(self, key)
             setattr(self, key, None if value is None else value.to(device))
         self.roles = {role: index.to(device) for role, index in self.roles.items()}
-        self.__dict__.pop("_source", None)
+        for key in ("_source", "_by_layers"):
+            self.__dict__.pop(key, None)
         return self
 
     def __repr__(self) -> str:

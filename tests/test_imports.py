@@ -38,6 +38,7 @@ LAYERS = (
     "onnx",
     "export",
     "model",
+    "layerwise",
     "report",
     "record",
     "prose",

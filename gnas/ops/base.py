@@ -160,6 +160,9 @@ class Op:
     """Whether ``edge_weight`` is read."""
     edges: ClassVar[bool] = False
     """Whether edge features are read where the network has them; the setting ``edges`` then says that it has."""
+    local: ClassVar[bool] = True
+    """Whether a trained layer's value at a node follows from the node itself, or if it reads along the edges from the
+    edges that end there and both their ends. What compares all nodes, or sums over edges by itself, is not local."""
     takes: ClassVar[tuple[str, ...]] = ()
     """Kind of each input, the last for all that follow; with none, every input is of the node's own kind."""
     gives: ClassVar[str] = ""
