@@ -47,7 +47,7 @@ def source(model: GraphModel, *, header: str = "") -> str:
         expression = op.source(layers, inputs, {**settings, "kind": node.kind})
         functions += op.functions
         steps.append(f"{node.name} = {_scaled(expression, node.settings.get('scale'))}")
-    factories += [type(encoder) for encoder in (model.encoder, model.edge_encoder) if encoder is not None]
+    factories += [type(encoder) for encoder in (model.encoder, model.edge_encoder, model.units) if encoder is not None]
     network = _network(model, build, steps)
     helpers = _printed(factories)
     text = "\n".join([*helpers, *network])
@@ -94,7 +94,12 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
         read.remove("edge_attr")
         run += ["edge_attr = x.new_zeros(edge_index.size(1), x.size(1))"]
     layers += [*build, "self.decoder = nn.Linear(hidden_channels, out_channels)"]
-    run += [*steps, f"return self.decoder(self.dropout({model.space.output}))"]
+    scores = f"self.decoder(self.dropout({model.space.output}))"
+    if model.units is not None:
+        mean, deviation = model.units.scales()
+        layers += [f"self.units = Units({mean}, {deviation})"]
+        scores = f"self.units({scores})"
+    run += [*steps, f"return {scores}"]
     lines = [
         "class Network(nn.Module):",
         *_about([f"``{name}``" for name in OPTIONAL if name not in read]),

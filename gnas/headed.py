@@ -20,6 +20,7 @@ from gnas.ops.encoder import encoder_of
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.targets import EDGE, GRAPH, NODE, PAIR
 from gnas.task import Task
+from gnas.units import answering
 
 HEADS = 4
 LAYERS = {NODE: 4, GRAPH: 4, EDGE: 2, PAIR: 2}
@@ -93,7 +94,7 @@ NAMES = ("GCN", "GIN", "SAGE", "GAT", "MLP")
 
 
 def _build(name: str, task: Task, recipe: Settings) -> nn.Module:
-    return Headed(name, task, recipe.hidden_channels, recipe.dropout)
+    return answering(Headed(name, task, recipe.hidden_channels, recipe.dropout), task.scales)
 
 
 def hand_made(task: Task) -> dict[str, Builder]:

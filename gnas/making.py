@@ -28,7 +28,7 @@ from gnas.intake import (
 )
 from gnas.joining import joined, labels_of_set
 from gnas.links import links_of
-from gnas.metrics import CLASSIFICATION, LINK, Metric
+from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
 from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
 from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
 
@@ -66,6 +66,11 @@ def fields_of(
         absent = sorted(set(range(targets.out_channels)) - set(targets.y[roles["weights"]].tolist()))
         if absent:
             notes.append(f"no {what} of the weights split has class {few(absent)}, so no network can learn it")
+    if targets.kind == REGRESSION:
+        notes.append(
+            "networks learn labels standardised by mean and deviation of the weights split; they answer, and are "
+            "measured, in the labels' own units"
+        )
     if fields["edge_index"].size(1) == 0:
         notes.append("the graph has no edges" if fields["pointers"] is None else "the graphs have no edges")
     _check_ranking(targets, roles)

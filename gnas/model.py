@@ -15,6 +15,7 @@ from gnas.journal import Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.program import INPUTS
+from gnas.units import Scales, Units
 
 OWN = (
     "activate",
@@ -30,6 +31,7 @@ OWN = (
     "layers",
     "out_channels",
     "space",
+    "units",
 )
 METHODS = ("begin", "by_layers", "encode", "end", "features", "graphs", "kinds", "settings", "value")
 TAKEN = frozenset({*OWN, *METHODS, *dir(nn.ModuleDict())})
@@ -75,7 +77,8 @@ class Network(nn.Module):
     """What a network has besides its layers: encoders, a decoder's sizes, and the check of what it is called with.
 
     The encoder of ``x`` is linear, or for integer codes a sum of learned vectors (``categories``); that of
-    ``edge_attr`` is there where the space has an operation that reads edge features.
+    ``edge_attr`` is there where the space has an operation that reads edge features. With ``scales`` the answer is in
+    the units of labels that are numbers (:mod:`gnas.units`).
     """
 
     decoder: nn.Linear
@@ -88,6 +91,7 @@ class Network(nn.Module):
         edge_channels: int,
         categories: Sequence[int] | None,
         edge_categories: Sequence[int] | None,
+        scales: Scales | None,
     ) -> None:
         super().__init__()
         check_program(space)
@@ -103,6 +107,7 @@ class Network(nn.Module):
         self.edge_encoder = None
         if edge_channels and reads:
             self.edge_encoder = encoder_of(edge_channels, self.edge_categories, self.hidden_channels)
+        self.units = None if scales is None else Units(*scales)
         self.kinds = {node.kind for node in space.nodes}
 
     def begin(
@@ -152,7 +157,8 @@ class Network(nn.Module):
 
     def end(self, value: Tensor) -> Tensor:
         """[items, out_channels] from the value of the space's output."""
-        return sparse_dropout_linear(value, self.decoder, self.dropout, self.training)
+        scores = sparse_dropout_linear(value, self.decoder, self.dropout, self.training)
+        return scores if self.units is None else cast(Tensor, self.units(scores))
 
 
 def _codes(sizes: str, columns: int, name: str, categories: Sequence[int] | None) -> tuple[int, ...] | None:
@@ -180,6 +186,7 @@ class GraphModel(Network):
         edge_channels: Channels of ``edge_attr``; with 0 it is not read.
         categories: For integer codes in ``x`` the number of codes of each column.
         edge_categories: The same for ``edge_attr``.
+        scales: Of labels that are numbers, mean and standard deviation of each column: see :mod:`gnas.units`.
 
     Raises:
         ValueError: If a choice is left, an operation is unknown or reads a value of the wrong kind, or sizes don't fit.
@@ -196,6 +203,7 @@ class GraphModel(Network):
         edge_channels: int = 0,
         categories: Sequence[int] | None = None,
         edge_categories: Sequence[int] | None = None,
+        scales: Scales | None = None,
     ) -> None:
         if not space.bound:
             raise ValueError(
@@ -203,7 +211,7 @@ class GraphModel(Network):
                 "one, try space.bind(genotype), or GraphSupernet for the space as it is"
             )
         sizes = in_channels, hidden_channels, out_channels
-        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories)
+        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
         self._layers: dict[str, tuple[str, ...]] = {}
         for node in space.nodes:
             calls = find(str(node.op), node.name).layers(len(node.inputs), self.settings(node))
@@ -233,6 +241,8 @@ class GraphModel(Network):
         out_channels, hidden_channels = state["decoder.weight"].shape
         channels, categories = _read(state, "encoder")
         edge_channels, edge_categories = _read(state, "edge_encoder")
+        units = [state[f"units.{part}"].tolist() for part in ("mean", "deviation") if f"units.{part}" in state]
+        scales = (units[0], units[1]) if units else None
         model = cls(
             space.bind(genotype),
             channels,
@@ -242,6 +252,7 @@ class GraphModel(Network):
             edge_channels=edge_channels,
             categories=categories,
             edge_categories=edge_categories,
+            scales=scales,
         )
         model.load_state_dict(state)
         return model.eval()

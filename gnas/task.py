@@ -44,9 +44,10 @@ from gnas.loaders import (
     random_parts,
 )
 from gnas.making import Wish, fields_of
-from gnas.metrics import CLASSIFICATION, METRICS, Metric
+from gnas.metrics import CLASSIFICATION, METRICS, REGRESSION, Metric
 from gnas.split import ROLES
 from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
+from gnas.units import Scales, scales_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
@@ -218,8 +219,17 @@ class Task:
             "edge_channels": edge_channels,
             "categories": self.categories,
             "edge_categories": self.edge_categories,
+            "scales": self.scales,
         }
         return {key: value for key, value in known.items() if value}
+
+    @cached_property
+    def scales(self) -> Scales | None:
+        """Of numbers to predict: mean and standard deviation of each column of the weights split's labels.
+
+        Networks answer in the labels' units by them (:mod:`gnas.units`), and the loss counts in deviations.
+        """
+        return scales_of(self.y[self.roles["weights"]]) if self.kind == REGRESSION else None
 
     @property
     def num_nodes(self) -> int:
@@ -278,7 +288,7 @@ class Task:
     # loss and metric
 
     def loss(self, output: Tensor, batch: Batch, role: str) -> Tensor:
-        """Mean loss over the items of a role in a batch, a scalar."""
+        """Mean loss over the items of a role in a batch, a scalar; of numbers in deviations, see :attr:`scales`."""
         index = batch.index[self._open(role)]
         return self._loss(output[index], batch.y[index])
 
@@ -313,9 +323,11 @@ class Task:
                     found[role][1].append(batch.y[index])
         return {role: (_cat(scores), _cat(labels)) for role, (scores, labels) in found.items()}
 
-    @property
-    def _loss(self) -> Any:
-        return loss_of(self.kind, self.metric)
+    def _loss(self, output: Tensor, y: Tensor) -> Tensor:
+        if self.scales is not None:
+            deviation = output.new_tensor(self.scales[1])
+            output, y = output / deviation, y / deviation
+        return loss_of(self.kind, self.metric)(output, y)
 
     def _open(self, role: str) -> str:
         if role == "test":

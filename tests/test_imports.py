@@ -63,6 +63,7 @@ LAYERS = (
     "batch",
     "data",
     "graphs",
+    "units",
     "scale",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}
