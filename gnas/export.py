@@ -16,6 +16,8 @@ from gnas.ops import CategoryEncoder, find
 
 OPTIONAL = ("edge_weight", "edge_attr", "batch", "edge_label_index")
 """What a network may be called with besides ``x`` and ``edge_index``."""
+OF_PAIRS = "edge_label_attr"
+"""And what only a network that reads it is called with."""
 
 LINE = 120
 INDENT = "    "
@@ -79,7 +81,8 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
         # With one graph a constant, which torch.export can trace.
         steps = ["graphs = 1 if batch is None else int(batch.max()) + 1", *steps]
         body = "\n".join(steps)
-    read = {name for name in OPTIONAL if re.search(rf"\b{name}\b", body)}
+    optional = [*OPTIONAL, *([OF_PAIRS] if re.search(rf"\b{OF_PAIRS}\b", body) else [])]
+    read = {name for name in optional if re.search(rf"\b{name}\b", body)}
     sizes = [] if model.categories else [f"in_channels: int = {model.in_channels}"]
     sizes += [f"edge_channels: int = {model.edge_channels}"] if isinstance(model.edge_encoder, nn.Linear) else []
     sizes += [f"hidden_channels: int = {model.hidden_channels}", f"out_channels: int = {model.out_channels}"]
@@ -89,7 +92,7 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
     run = [f"x = self.encoder({'x' if model.categories else 'self.dropout(x)'})"]
     if model.edge_encoder is not None:
         layers += [f"self.edge_encoder = {_encoder('edge_channels', model.edge_categories)}"]
-        run += ["edge_attr = self.edge_encoder(edge_attr)"]
+        run += [f"{name} = self.edge_encoder({name})" for name in ("edge_attr", OF_PAIRS) if name in read]
     elif "edge_attr" in read:
         read.remove("edge_attr")
         run += ["edge_attr = x.new_zeros(edge_index.size(1), x.size(1))"]
@@ -116,7 +119,7 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
         "        self,",
         "        x: Tensor,",
         "        edge_index: Tensor,",
-        *(f"        {name}: Tensor | None = None," for name in OPTIONAL),
+        *(f"        {name}: Tensor | None = None," for name in optional),
         "    ) -> Tensor:",
         *(line for statement in run for line in _wrapped(statement, 2 * INDENT)),
     ]

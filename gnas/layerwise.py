@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gnas.batch import Batch, rows_of
-from gnas.kernels import Block, Blocks, Graph
+from gnas.kernels import Block, Blocks
 from gnas.ops import Context, find
 from gnas.space import Node, Space
 
@@ -40,7 +40,7 @@ class Trained(Protocol):
     edge_encoder: nn.Module | None
 
     def encode(self, x: Tensor) -> Tensor: ...
-    def features(self, edge_attr: Tensor | None, graph: Graph, state: Tensor) -> Tensor: ...
+    def features(self, edge_attr: Tensor | None, edges: int, state: Tensor) -> Tensor: ...
     def value(self, node: Node, inputs: Sequence[Tensor], context: Context) -> Tensor: ...
     def end(self, value: Tensor) -> Tensor: ...
 
@@ -136,7 +136,7 @@ def _block(
     edges = None
     if model.edge_encoder is not None:
         attr = None if batch.edge_attr is None else batch.edge_attr[block.edges]
-        edges = model.edge_encoder(model.features(attr, block.graph, zeros))
+        edges = model.edge_encoder(model.features(attr, block.edges.numel(), zeros))
     wide = Context(block.graph, zeros, model.dropout, False, tracking=False, edges=edges)
     narrow = {"node": replace(wide, zeros=zeros[: block.size]), "edge": wide.at("edge")}
 

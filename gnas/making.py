@@ -27,7 +27,7 @@ from gnas.intake import (
     tensor_of,
 )
 from gnas.joining import joined, labels_of_set
-from gnas.links import links_of
+from gnas.links import edge_of_pair, links_of
 from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
 from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
 from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
@@ -231,6 +231,8 @@ def _of_graph(
         asked_for = tensor_of(data, "edge_label_index")
         fields["pairs"] = edge_index if asked_for is None else edge_index_of(Data(edge_index=asked_for), nodes)
         items = fields["pairs"].size(1)
+        if fields["edge_attr"] is not None:
+            fields["edge_of_pair"] = edge_of_pair(fields["pairs"], edge_index, nodes, notes)
         y = y if asked_for is None else tensor_of(data, "edge_label")
     if y is None:
         raise ValueError(

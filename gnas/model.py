@@ -119,6 +119,7 @@ class Network(nn.Module):
         batch: Tensor | None,
         edge_label_index: Tensor | None,
         tracking: bool = True,
+        edge_label_attr: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Context]]:
         """The values of the space's inputs by name, and the context of each kind of node."""
         if "pair" in self.kinds and edge_label_index is None:
@@ -128,9 +129,13 @@ class Network(nn.Module):
             )
         graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
         state = self.encode(x)
-        edges = None if self.edge_encoder is None else self.edge_encoder(self.features(edge_attr, graph, state))
+        edges = pair_edges = None
+        if self.edge_encoder is not None:
+            edges = self.edge_encoder(self.features(edge_attr, edge_index.size(1), state))
+            if edge_label_attr is not None and edge_label_index is not None:
+                pair_edges = self.edge_encoder(self.features(edge_label_attr, edge_label_index.size(1), state))
         zeros = torch.zeros_like(state)
-        node = Context(graph, zeros, self.dropout, self.training, batch, tracking, edges, edge_label_index)
+        node = Context(graph, zeros, self.dropout, self.training, batch, tracking, edges, edge_label_index, pair_edges)
         contexts = {kind: node if kind == "node" else node.at(kind) for kind in {"node", *self.kinds}}
         values = {"x": state}
         if "edge_attr" in self.space.inputs:
@@ -143,9 +148,9 @@ class Network(nn.Module):
             return sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
         return cast(Tensor, self.encoder(x))
 
-    def features(self, edge_attr: Tensor | None, graph: kernels.Graph, state: Tensor) -> Tensor:
-        """What the encoder of edges reads: checked, and numbers in the type of ``state``."""
-        expected = [graph.edge_index.size(1), self.edge_channels]
+    def features(self, edge_attr: Tensor | None, edges: int, state: Tensor) -> Tensor:
+        """What the encoder of so many edges reads: checked, and numbers in the type of ``state``."""
+        expected = [edges, self.edge_channels]
         if edge_attr is None or list(edge_attr.shape) != expected:
             got = "no edge_attr" if edge_attr is None else f"an edge_attr of shape {list(edge_attr.shape)}"
             raise ValueError(
@@ -273,6 +278,7 @@ class GraphModel(Network):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         edge_label_index: Tensor | None = None,
+        edge_label_attr: Tensor | None = None,
     ) -> Tensor:
         """A row of scores for each item, [items, out_channels].
 
@@ -285,8 +291,10 @@ class GraphModel(Network):
             edge_attr: [edges, edge_channels].
             batch: Graph of each node, [nodes]; without it there is one graph.
             edge_label_index: The pairs of nodes that are scored, [2, pairs].
+            edge_label_attr: Features of the edge that each pair is, [pairs, edge_channels], where one is read.
         """
-        values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index)
+        given = x, edge_index, edge_weight, edge_attr, batch, edge_label_index
+        values, contexts = self.begin(*given, edge_label_attr=edge_label_attr)
         for node in self.space.nodes:
             inputs = [values[name] for name in layerwise.inputs_of(node)]
             values[node.name] = self.value(node, inputs, contexts[node.kind])

@@ -159,7 +159,7 @@ def search(
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
     task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
-    space = for_level(layered() if space is None else space, task.level)
+    space = for_level(layered() if space is None else space, task.level, edges=task.edge_of_pair is not None)
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = _Search(

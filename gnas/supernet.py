@@ -236,9 +236,11 @@ class GraphSupernet(Network):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         edge_label_index: Tensor | None = None,
+        edge_label_attr: Tensor | None = None,
     ) -> Tensor:
         """A row of scores for each item, [items, out_channels]: see :meth:`gnas.GraphModel.forward`."""
-        values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index, self._tracking)
+        given = x, edge_index, edge_weight, edge_attr, batch, edge_label_index
+        values, contexts = self.begin(*given, self._tracking, edge_label_attr)
         graph = contexts["node"].graph
         if self.checkpoint and graph.edge_weight is not None and graph.edge_weight.requires_grad:
             # What derives from learned edge weights is kept by the graph: made inside a site, it would be missing when

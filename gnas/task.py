@@ -106,6 +106,8 @@ class Task:
         metric: What a network is judged by.
         pointers: First node and edge of each graph, ``[2, graphs + 1]``; None for a single graph.
         pairs: The items ``[2, items]`` where they are pairs of nodes.
+        edge_of_pair: At edge level, where edges have features, the edge that each pair is ``[items]``; None elsewhere,
+            and where a pair is no edge.
         owner: At link level the true pair that each edge is, or -1.
         drawn: At link level, whether false pairs are drawn anew at each step.
         undirected: At link level, whether a pair and its reverse are the same.
@@ -132,6 +134,7 @@ class Task:
     metric: Metric = METRICS["accuracy"]
     pointers: Tensor | None = None
     pairs: Tensor | None = None
+    edge_of_pair: Tensor | None = None
     owner: Tensor | None = None
     drawn: bool = False
     undirected: bool = False
@@ -377,7 +380,7 @@ class Task:
             links = Links(self.pairs, self.y, self.roles, self.owner, self.drawn, self.undirected)
             true = int(self.y[self.roles["weights"]].sum())
             return Pairs(store, links, min(loading.parts or FOLDS, max(true, 1)))
-        whole = Whole(store, self.y, self.roles, self.pairs if self.level == EDGE else None)
+        whole = Whole(store, self.y, self.roles, self.pairs if self.level == EDGE else None, self.edge_of_pair)
         if loading.loader == "full":
             return whole
         if loading.loader == "neighbor":
@@ -431,7 +434,7 @@ class Task:
         """Move to a device in place and return itself, as PyG's ``Data.to`` does."""
         with quiet_sparse():
             self.x = self.x.to(device)
-        for key in ("edge_index", "edge_weight", "edge_attr", "y", "pointers", "pairs", "owner"):
+        for key in ("edge_index", "edge_weight", "edge_attr", "y", "pointers", "pairs", "edge_of_pair", "owner"):
             value = getattr(self, key)
             setattr(self, key, None if value is None else value.to(device))
         self.roles = {role: index.to(device) for role, index in self.roles.items()}

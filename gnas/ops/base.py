@@ -115,6 +115,7 @@ class Context:
         tracking: Whether running statistics move in training.
         edges: Encoded features of the edges in the order of ``edge_index``, [edges, hidden_channels], if there are any.
         pairs: The pairs of nodes that are scored, [2, pairs], if there are any.
+        pair_edges: Encoded features of the edge that each pair is, [pairs, hidden_channels], if they are known.
     """
 
     graph: Graph
@@ -125,6 +126,7 @@ class Context:
     tracking: bool = True
     edges: Tensor | None = None
     pairs: Tensor | None = None
+    pair_edges: Tensor | None = None
 
     def index(self) -> Tensor:
         """Graph of each node, [nodes], also where there is one graph only."""
