@@ -81,6 +81,7 @@ def fields_of(
         "accuracy",
     ):
         settings += f", {chosen} {targets.kind} {targets.metric.name} {targets.metric.key}"
+    settings += ", standardised" if targets.kind == REGRESSION else ""
     raw = {key: fields.pop(f"raw_{key}", fields[key]) for key in ("x", "edge_index", "edge_weight", "edge_attr")}
     more = {key: fields[key] for key in ("pointers", "pairs", "owner")}
     return {
