@@ -199,6 +199,9 @@ def search(
         int | None, typer.Option(min=1, help="Graphs in a batch; of one graph nodes or clusters. [default: it depends]")
     ] = None,
     parts: Annotated[int | None, typer.Option(min=1, help="Parts of one big graph. [default: it depends]")] = None,
+    measure: Annotated[
+        str, typer.Option(help="How a big graph's networks are measured: full, parts or layers (exact, by blocks).")
+    ] = "full",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")
     ] = False,
@@ -233,6 +236,7 @@ def search(
         loader=loader,
         batch_size=batch_size,
         parts=parts,
+        measure=measure,
     )
     run = run_search(
         task,

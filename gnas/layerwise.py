@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from gnas.batch import Batch, rows_of
 from gnas.kernels import Block, Blocks
-from gnas.ops import Context, find
+from gnas.ops import Context, find, options
 from gnas.space import Node, Space
 
 KINDS = ("node", "edge")
@@ -46,14 +46,15 @@ class Trained(Protocol):
 
 
 def check_local(space: Space) -> None:
-    """Raise :class:`ValueError` unless every value of a bound space can be computed from a node's in-neighbours."""
+    """Raise :class:`ValueError` unless all operations of a space compute their values from a node's in-neighbours."""
     for node in space.nodes:
-        if node.kind not in KINDS or not find(str(node.op), node.name).local:
-            raise ValueError(
-                f"node {node.name!r} of space {space.name!r} is {node.op!r} of kind {node.kind!r}, which reads more "
-                "of the graph than the edges that end in a node; expected only operations that don't, to be measured "
-                "layer by layer, try measure='full', or measure='parts' where the graph is too big"
-            )
+        for op in options(node):
+            if node.kind not in KINDS or not op.local:
+                raise ValueError(
+                    f"node {node.name!r} of space {space.name!r} may be {op.name!r} of kind {node.kind!r}, which reads "
+                    "more of the graph than the edges that end in a node; expected only operations that don't, to be "
+                    "measured layer by layer, try measure='full', or measure='parts' where the graph is too big"
+                )
 
 
 class Passes:

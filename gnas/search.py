@@ -33,6 +33,7 @@ from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.graphs import GraphSet
 from gnas.journal import Journal
+from gnas.layerwise import check_local
 from gnas.making import Wish
 from gnas.model import GraphModel
 from gnas.ops import unread
@@ -160,6 +161,8 @@ def search(
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
     task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
     space = for_level(layered() if space is None else space, task.level, edges=task.edge_of_pair is not None)
+    if task.loading.measure == "layers":
+        check_local(space)
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = _Search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,6 +165,13 @@ def test_a_plain_network_is_measured_by_layers_and_a_supernet_by_parts(monkeypat
     assert task("layers").measure(supernet) == task("parts").measure(supernet)
     hand_made = Sums()
     assert task("layers").measure(hand_made) == task("full").measure(hand_made)
+
+
+def test_a_search_refuses_what_is_not_local_before_it_begins(tmp_path: Path) -> None:
+    space = gnas.layered(2, norms=("identity", "graph_norm"))
+    with pytest.raises(ValueError, match=r"may be 'graph_norm' of kind 'node', which reads more of the graph"):
+        gnas.search(task("layers"), space, folder=tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_mode_and_loaders_without_parts_are_refused() -> None:
