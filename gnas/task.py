@@ -29,7 +29,6 @@ from gnas.loaders import (
     CLUSTERS,
     FOLDS,
     GRAPHS,
-    LOADERS,
     PART,
     SEEDS,
     SMALL,
@@ -43,6 +42,7 @@ from gnas.loaders import (
     cluster_parts,
     random_parts,
 )
+from gnas.loading import Loading
 from gnas.making import Wish, fields_of
 from gnas.metrics import CLASSIFICATION, METRICS, REGRESSION, Metric
 from gnas.split import ROLES
@@ -51,37 +51,6 @@ from gnas.units import Scales, scales_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
-MEASURES = ("full", "parts", "layers")
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How data become batches; ``None`` is the default of the loader.
-
-    Args:
-        loader: ``"full"``, or for the nodes of one big graph ``"random"``, ``"cluster"`` or ``"neighbor"``.
-        batch_size: Graphs in a batch; of one graph the nodes, clusters or seeds.
-        parts: Parts of the graph; for links those of the weights' true pairs, each asked for while the others pass
-            messages.
-        measure: ``"full"`` measures one graph as a whole, ``"parts"`` by the loader's parts; ``"layers"`` a plain
-            network node block by node block, layer after layer, which gives what ``"full"`` does, and a supernet by
-            parts.
-    """
-
-    loader: str = "full"
-    batch_size: int | None = None
-    parts: int | None = None
-    measure: str = "full"
-
-    def __post_init__(self) -> None:
-        if self.loader not in LOADERS:
-            raise ValueError(f"got loader={self.loader!r}; expected one of {list(LOADERS)}")
-        if self.measure not in MEASURES:
-            raise ValueError(f"got measure={self.measure!r}; expected one of {list(MEASURES)}")
-        for key in ("batch_size", "parts"):
-            value = getattr(self, key)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"got {key}={value!r}; expected a whole number, at least 1, or None")
 
 
 @dataclass(eq=False, repr=False)
@@ -140,7 +109,7 @@ class Task:
     undirected: bool = False
     categories: tuple[int, ...] | None = None
     edge_categories: tuple[int, ...] | None = None
-    loading: Loading = Loading()
+    loading: Loading = field(default_factory=Loading)
     scaling: str = "auto"
     seed: int = 0
     test_reads: int = field(default=0, init=False)
@@ -203,7 +172,9 @@ class Task:
         )
         loading = Loading(loader, batch_size, parts, measure)
         task = cls(**fields, loading=loading, scaling=features, seed=seed)
-        task._check_loading()
+        loading.check(task.level, task.pointers is None)
+        if loading.loader in ("cluster", "neighbor"):
+            _ = task._source  # asks for what these loaders need
         return task
 
     # what it is
@@ -342,31 +313,6 @@ class Task:
         return role
 
     # where batches come from
-
-    def _check_loading(self) -> None:
-        """Refuse settings of loading that the data have no use for."""
-        loading, single = self.loading, self.pointers is None
-        if loading.loader != "full" and (not single or self.level != NODE):
-            what = "a set of graphs" if not single else f"one graph at {self.level} level"
-            raise ValueError(
-                f"got loader={loading.loader!r} for {what}; expected 'full': loaders part the nodes of one graph"
-            )
-        if loading.measure != "full" and loading.loader not in ("random", "cluster"):
-            raise ValueError(
-                f"got measure={loading.measure!r} and loader={loading.loader!r}; expected 'random' or 'cluster'"
-            )
-        used = {
-            "batch_size": not single or loading.loader != "full",
-            "parts": loading.loader in ("random", "cluster") or self.level == PAIR,
-        }
-        for key, useful in used.items():
-            if getattr(loading, key) is not None and not useful:
-                raise ValueError(
-                    f"got {key}={getattr(loading, key)} and loader={loading.loader!r}, which has no use for it; "
-                    "expected None, or another loader"
-                )
-        if loading.loader in ("cluster", "neighbor"):
-            _ = self._source  # asks for what these loaders need
 
     @cached_property
     def _source(self) -> Source:

@@ -54,6 +54,7 @@ LAYERS = (
     "task",
     "making",
     "joining",
+    "loading",
     "loaders",
     "links",
     "split",

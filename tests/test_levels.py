@@ -375,7 +375,8 @@ def test_codes_of_categories_stay_codes() -> None:
         graph.edge_attr = torch.arange(graph.num_edges) % 4
     task = Task.from_data(data)
     assert task.x.dtype == torch.long and task.edge_attr is not None and task.edge_attr.dtype == torch.long
-    assert task.inputs == {"edge_channels": 1, "categories": (5, 3), "edge_categories": (4,)}
+    codes = {"edge_channels": 1, "categories": (5, 3), "edge_categories": (4,)}
+    assert task.inputs == {**codes, "scales": task.scales}
     stated = GraphSet(data.graphs, data.split, categories=(10, 3), edge_categories=(7,))
     assert Task.from_data(stated).categories == (10, 3)
     floats = Task.from_data(data, features="none")
