@@ -36,6 +36,7 @@ from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.graphs import GraphSet
 from gnas.journal import Journal
+from gnas.layerwise import check_local
 from gnas.making import Wish
 from gnas.model import GraphModel
 from gnas.ops import unread
@@ -172,7 +173,9 @@ def search(
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
     task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
-    space = for_level(layered() if space is None else space, task.level)
+    space = for_level(layered() if space is None else space, task.level, edges=task.edge_of_pair is not None)
+    if task.loading.measure == "layers":
+        check_local(space)
     derivation = Derivation() if derivation is None else derivation
     if conditions:
         strategy, derivation = _under(strategy, derivation, tuple(conditions))

@@ -40,6 +40,7 @@ LAYERS = (
     "onnx",
     "export",
     "model",
+    "layerwise",
     "report",
     "checkup",
     "record",
@@ -58,6 +59,7 @@ LAYERS = (
     "task",
     "making",
     "joining",
+    "loading",
     "loaders",
     "links",
     "split",
@@ -67,6 +69,7 @@ LAYERS = (
     "batch",
     "data",
     "graphs",
+    "units",
     "scale",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}
