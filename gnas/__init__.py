@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gnas.citation import citation
+    from gnas.costs import CostTerm, Limit
     from gnas.data import load
     from gnas.derive import Derivation
     from gnas.evaluate import Recipe, TrainFromScratch
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
         Surrogate,
         Tpe,
     )
-    from gnas.costs import CostTerm, Limit
     from gnas.supernet import GraphSupernet
     from gnas.tabular import Tabular
     from gnas.task import Task

@@ -106,16 +106,22 @@ def _space(name: str, max_depth: int | None) -> Space:
     return SPACES[known](max_depth=max_depth)
 
 
-def _strategy(name: str, order: int | None) -> Strategy[Any]:
+def _strategy(name: str, order: int | None, objectives: tuple[str, ...]) -> Strategy[Any]:
     from gnas.strategy import STRATEGIES
 
     known = _nearest("strategy", name, STRATEGIES)
     kind: Callable[..., Strategy[Any]] = STRATEGIES[known]
-    if order is None:
-        return kind()
-    if "order" not in inspect.signature(kind).parameters:
+    settings: dict[str, Any] = {} if order is None else {"order": order}
+    if objectives:
+        if "objectives" not in inspect.signature(kind).parameters:
+            raise ValueError(
+                f"got --objective {objectives[0]} with the strategy {known!r}, which searches for the metric alone; try "
+                "'nsga2', or --constraint"
+            )
+        settings["objectives"] = objectives
+    if "order" in settings and "order" not in inspect.signature(kind).parameters:
         raise ValueError(f"got --order {order} with the strategy {known!r}, which has none; try 'darts'")
-    return kind(order=order)
+    return kind(**settings)
 
 
 def _set_threads(threads: int | None) -> None:
@@ -211,7 +217,9 @@ def search(
     ] = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option(help="What is to be small besides: parameters, macs, latency or memory; of nsga2, tpe and random."),
+        typer.Option(
+            help="What is to be small besides: parameters, macs, latency or memory; of nsga2, tpe and random."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")

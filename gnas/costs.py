@@ -20,7 +20,7 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ from gnas import kernels
 from gnas.batch import Batch
 from gnas.evaluate import Recipe, builder, seeded
 from gnas.evaluate import parameters as count_parameters
+from gnas.pareto import UNITS
 from gnas.space import Genotype, Space
 from gnas.task import Task
 
@@ -107,7 +108,6 @@ COSTS: dict[str, Callable[[nn.Module, Task], float]] = {
     "memory": _memory,
 }
 """The costs by name."""
-UNITS = {"parameters": "", "macs": "", "latency": " ms", "memory": " B"}
 USUAL = Recipe()
 
 
@@ -244,16 +244,3 @@ def additive(name: str, space: Space, task: Task, sample: int, recipe: Recipe) -
         parts[choice.name] = torch.tensor(values - values.mean())
         start += len(choice.options)
     return float(found[0]), parts
-
-
-def front(points: Sequence[tuple[float, ...]]) -> list[int]:
-    """Which points no other one dominates, lower being better in each; of equal ones the first."""
-
-    def dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-        return a != b and all(x <= y for x, y in zip(a, b, strict=True))
-
-    return [
-        i
-        for i, point in enumerate(points)
-        if not any(dominates(other, point) for other in points) and point not in points[:i]
-    ]

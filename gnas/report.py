@@ -19,7 +19,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gnas import charts, checkup, draw, prose
+from gnas import charts, checkup, draw, pareto, prose
 from gnas.charts import Series, clean, number
 from gnas.journal import Journal
 from gnas.record import Event, Run, load, metric
@@ -61,6 +61,7 @@ def content(run: Run) -> dict[str, Any]:
         "alphas": alphas(run),
         "training": training(run),
         "candidates": candidates(run),
+        "pareto": pareto.section(run),
         "evaluation": evaluation(run),
         "settings": settings(run),
         "source": None if run.source is None else prose.highlight(clean(run.source)),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gnas
-from gnas.costs import COSTS, CostTerm, Limit, additive, cost, front
+from gnas.costs import COSTS, CostTerm, Limit, additive, cost
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.space import Genotype, Space
 from gnas.strategy import STRATEGIES, BlackBox, Darts, Differentiable, Nsga2, Random, RandomSharing
@@ -212,9 +212,3 @@ def test_several_objectives_are_searched_at_once_or_refused(task: Task, space: S
         fewest.append(sum(cost("macs", space, each, task, NARROW) for each in late) / len(late))
         assert ("costs" in event) == bool(searcher.objectives)
     assert fewest[0] < fewest[1]
-
-
-def test_the_front_is_what_nothing_dominates() -> None:
-    points = [(1.0, 5.0), (2.0, 2.0), (2.0, 3.0), (5.0, 1.0), (2.0, 2.0), (6.0, 6.0)]
-    assert front(points) == [0, 1, 3]
-    assert front([]) == []

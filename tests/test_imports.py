@@ -42,6 +42,7 @@ LAYERS = (
     "model",
     "layerwise",
     "report",
+    "pareto",
     "checkup",
     "record",
     "prose",
