@@ -48,14 +48,17 @@ if TYPE_CHECKING:
         Surrogate,
         Tpe,
     )
+    from gnas.costs import CostTerm, Limit
     from gnas.supernet import GraphSupernet
     from gnas.tabular import Tabular
     from gnas.task import Task
+    from gnas.zero_cost import Promising, ZeroCost
 
 __all__ = [
     "Agnn",
     "Choice",
     "CmaEs",
+    "CostTerm",
     "Darts",
     "Derivation",
     "DrNas",
@@ -69,6 +72,7 @@ __all__ = [
     "GraphSet",
     "GraphSupernet",
     "Gumbel",
+    "Limit",
     "Local",
     "Manas",
     "Nac",
@@ -78,6 +82,7 @@ __all__ = [
     "OnePath",
     "PcDarts",
     "Progressive",
+    "Promising",
     "Proxyless",
     "Random",
     "RandomSharing",
@@ -94,6 +99,7 @@ __all__ = [
     "Tpe",
     "TrainFromScratch",
     "TwoPaths",
+    "ZeroCost",
     "bench",
     "citation",
     "for_level",
@@ -156,6 +162,8 @@ _HOMES = {
     "supernet": ("GraphSupernet",),
     "tabular": ("Tabular",),
     "task": ("Task",),
+    "costs": ("CostTerm", "Limit"),
+    "zero_cost": ("Promising", "ZeroCost"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from gnas.space import SPACES, Space
 from gnas.strategy import STRATEGIES, Strategy
+from gnas.zero_cost import SCORES
 
 Entry: TypeAlias = tuple[str, dict[str, str]]
 
@@ -30,7 +31,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "nas_bowl": ("ru2021nasbowl", "shervashidze2011weisfeiler"),
     "nsga2": ("deb2002nsga2", "akiba2019optuna"),
     "pc_darts": ("xu2020pcdarts",),
-    "progressive": ("chen2019pdarts", "li2020sgas"),
+    "progressive": ("chen2019pdarts", "li2020sgas", "cai2022argnp"),
     "proxyless": ("cai2019proxyless",),
     "random": ("li2019random",),
     "random_sharing": ("li2019random",),
@@ -43,10 +44,16 @@ PAPERS: dict[str, tuple[str, ...]] = {
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "EigenvalueStop": ("zela2020understanding",),
+    "Fisher": ("turner2020blockswap", "theis2018faster"),
+    "Flatness": ("jeong2023genas",),
+    "GradientNorm": ("abdelfattah2021zerocost",),
     "Gumbel": ("xie2019snas", "dong2019gdas"),
+    "NtkCondition": ("chen2021tenas",),
     "OnePath": ("cai2019proxyless",),
+    "Overlap": ("mellor2021neural",),
     "Selection": ("wang2021rethinking",),
     "Sigmoid": ("chu2020fair",),
+    "Synflow": ("tanaka2020synflow", "abdelfattah2021zerocost"),
     "TwoPaths": ("cai2019proxyless",),
 }
 """Papers by the class of what a strategy may be set to."""
@@ -97,11 +104,22 @@ def _of_strategy(strategy: str | type[Strategy[Any]] | Strategy[Any]) -> Iterato
         )
     yield from known
     if not isinstance(strategy, type):
-        for entry in dataclasses.fields(strategy):
-            value = getattr(strategy, entry.name)
-            if isinstance(value, Strategy):
-                yield from _of_strategy(value)
-            yield from SETTINGS.get(type(value).__name__, ())
+        yield from _of_settings(strategy)
+
+
+def _of_settings(settings: Any) -> Iterator[str]:
+    """Papers of what something is set to, and of what that is set to."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if entry.name in ("score", "scores") and isinstance(each, str):
+                each = SCORES[each]()
+            if isinstance(each, Strategy):
+                yield from _of_strategy(each)
+                continue
+            yield from SETTINGS.get(type(each).__name__, ())
+            if dataclasses.is_dataclass(each) and not isinstance(each, type):
+                yield from _of_settings(each)
 
 
 def _of_space(space: str | Space) -> tuple[str, ...]:
@@ -142,6 +160,13 @@ ICLR = "International Conference on Learning Representations"
 ICML = "International Conference on Machine Learning"
 
 ENTRIES: dict[str, Entry] = {
+    "abdelfattah2021zerocost": _paper(
+        ICLR,
+        2021,
+        "Mohamed S. Abdelfattah and Abhinav Mehrotra and Łukasz Dudziak and Nicholas D. Lane",
+        "Zero-Cost Proxies for Lightweight {NAS}",
+        "2101.08134",
+    ),
     "akiba2019optuna": _paper(
         "Proceedings of the 25th ACM SIGKDD International Conference on Knowledge Discovery and Data Mining",
         2019,
@@ -208,6 +233,13 @@ ENTRIES: dict[str, Entry] = {
         "{DrNAS}: Dirichlet Neural Architecture Search",
         "2006.10355",
     ),
+    "chen2021tenas": _paper(
+        ICLR,
+        2021,
+        "Wuyang Chen and Xinyu Gong and Zhangyang Wang",
+        "Neural Architecture Search on {ImageNet} in Four {GPU} Hours: A Theoretically Inspired Perspective",
+        "2102.11535",
+    ),
     "chu2020fair": _paper(
         ECCV,
         2020,
@@ -259,6 +291,13 @@ ENTRIES: dict[str, Entry] = {
         "Generalizing Few-Shot {NAS} with Gradient Matching",
         "2203.15207",
     ),
+    "jeong2023genas": _paper(
+        "International Joint Conference on Artificial Intelligence",
+        2023,
+        "Joonhyun Jeong and Joonsang Yu and Geondo Park and Dongyoon Han and YoungJoon Yoo",
+        "{GeNAS}: Neural Architecture Search with Better Generalization",
+        "2305.08611",
+    ),
     "klicpera2019appnp": _paper(
         ICLR,
         2019,
@@ -302,6 +341,13 @@ ENTRIES: dict[str, Entry] = {
         "Vasco Lopes and Fabio Maria Carlucci and others",
         "{MANAS}: Multi-Agent Neural Architecture Search",
     ),
+    "mellor2021neural": _paper(
+        ICML,
+        2021,
+        "Joseph Mellor and Jack Turner and Amos Storkey and Elliot J. Crowley",
+        "Neural Architecture Search without Training",
+        "2006.04647",
+    ),
     "qin2022nasbenchgraph": _paper(
         "Advances in Neural Information Processing Systems, Datasets and Benchmarks Track",
         2022,
@@ -336,6 +382,26 @@ ENTRIES: dict[str, Entry] = {
         "Jasper Snoek and Hugo Larochelle and Ryan P. Adams",
         "Practical {Bayesian} Optimization of Machine Learning Algorithms",
         "1206.2944",
+    ),
+    "tanaka2020synflow": _paper(
+        "Advances in Neural Information Processing Systems 33",
+        2020,
+        "Hidenori Tanaka and Daniel Kunin and Daniel L. K. Yamins and Surya Ganguli",
+        "Pruning Neural Networks without any Data by Iteratively Conserving Synaptic Flow",
+        "2006.05467",
+    ),
+    "theis2018faster": _preprint(
+        "1801.05787",
+        2018,
+        "Lucas Theis and Iryna Korshunova and Alykhan Tejani and Ferenc Huszár",
+        "Faster Gaze Prediction with Dense Networks and {Fisher} Pruning",
+    ),
+    "turner2020blockswap": _paper(
+        ICLR,
+        2020,
+        "Jack Turner and Elliot J. Crowley and Michael O'Boyle and Amos Storkey and Gavin Gray",
+        "{BlockSwap}: {Fisher}-guided Block Substitution for Network Compression on a Budget",
+        "1906.04113",
     ),
     "wang2021rethinking": _paper(
         ICLR,

@@ -202,6 +202,17 @@ def search(
     measure: Annotated[
         str, typer.Option(help="How a big graph's networks are measured: full, parts or layers (exact, by blocks).")
     ] = "full",
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a network must not exceed, as often as you like: 'parameters<=50k', 'macs<=2M', 'latency<=5ms', "
+            "'memory<=100MB'."
+        ),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="What is to be small besides: parameters, macs, latency or memory; of nsga2, tpe and random."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")
     ] = False,
@@ -214,12 +225,14 @@ def search(
     Ctrl-C stops after the present step and hands over what was found so far. A run that was stopped or killed goes
     on with --resume.
     """
+    from gnas.costs import Limit
     from gnas.data import known, load, split_of
     from gnas.search import search as run_search
     from gnas.task import Task
 
     _set_threads(threads)
-    chosen = _strategy(strategy, order)
+    chosen = _strategy(strategy, order, tuple(objective or ()))
+    limits = [Limit.parse(each) for each in constraint or ()]
     named, own_split = known(data), split_of(split)
     graph = load(data, root, own_split)
     source = {
@@ -248,6 +261,7 @@ def search(
         resume=resume,
         progress=False if quiet else None,
         workers=workers or min(os.cpu_count() or 1, 8),
+        conditions=limits,
         source=source,
     )
     print(f"report: {run.report}")
@@ -350,6 +364,7 @@ def strategies(
     ] = "random,surrogate",
     space: Annotated[str, typer.Option(help="The space that there are tables of: bench.")] = "bench",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy on each table.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first run; the others count on from it.")] = 0,
     evaluations: Annotated[int, typer.Option(min=1, help="Networks that a run looks up.")] = 300,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs side by side, each with one thread; one a core if not given.")
@@ -376,7 +391,8 @@ def strategies(
     _nearest("space", space, ("bench",))
     names = [_nearest("strategy", name.strip(), STRATEGIES) for name in strategies.split(",")]
     tables = [name.strip() for name in data.split(",")]
-    runs = tabulating.runs_of(names, tables, seeds, evaluations, None if root is None else str(root))
+    places = range(seed, seed + seeds)
+    runs = tabulating.runs_of(names, tables, places, evaluations, None if root is None else str(root))
     console = Console(stderr=True)
 
     def tell(record: dict[str, Any]) -> None:

@@ -52,6 +52,11 @@ class Run:
         """How the metric's values are read."""
         return Scale.of(self.meta.get("task"))
 
+    @cached_property
+    def judging(self) -> Scale:
+        """How the candidates' values are read."""
+        return self.scale.judging(self.meta.get("strategy"))
+
     def merit(self, event: Event) -> float:
         """How good an event's result is: more is better, below all others without one."""
         return self.scale.merit(metric(event))

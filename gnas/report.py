@@ -19,7 +19,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gnas import charts, draw, prose
+from gnas import charts, checkup, draw, prose
 from gnas.charts import Series, clean, number
 from gnas.journal import Journal
 from gnas.record import Event, Run, load, metric
@@ -54,6 +54,7 @@ def content(run: Run) -> dict[str, Any]:
         "drawing": drawing(run),
         "depth": depth(run),
         "sites": sites(run),
+        "diagnostics": checkup.section(run),
         "best_of": best_of(run),
         "measured": measured(run),
         "gap": discretisation(run),
@@ -92,7 +93,7 @@ def headline(run: Run) -> dict[str, Any]:
         )
     elif run.of("candidate"):
         best = metric(max(run.of("candidate"), key=run.merit))
-        big = (prose.measured(best, run.scale), f"best {name} on the architecture split so far")
+        big = (prose.measured(best, run.judging), f"best {_judged(run)} so far")
     elif run.of("epoch"):
         last = metric(run.of("epoch")[-1])
         big = (prose.measured(last, run.scale), f"{name} of the supernet on the architecture split so far")
@@ -255,6 +256,11 @@ def _mean(run: Run, values: Sequence[float]) -> str:
     return charts.value(fmean(values), run.scale)
 
 
+def _judged(run: Run) -> str:
+    """What the candidates' values are."""
+    return run.judging.name if run.judging != run.scale else f"{run.scale.name} on the architecture split"
+
+
 def _titled(run: Run) -> str:
     """The metric's name as a sentence begins: ``Accuracy``."""
     return run.scale.name[:1].upper() + run.scale.name[1:]
@@ -390,17 +396,20 @@ def candidates(run: Run) -> dict[str, Any] | None:
     best: list[tuple[float, float]] = []
     for x, y in found:
         best.append((x, max(y, best[-1][1], key=run.scale.merit) if best else y))
-    when = next(x for x, y in found if y == best[-1][1])
+    when, scored = next(x for x, y in found if y == best[-1][1]), run.judging != run.scale
     text = (
-        f"The best of {prose.count(len(found), 'candidate')} reaches {prose.measured(best[-1][1], run.scale)} on the "
-        f"architecture split, the median is {prose.measured(median(y for _, y in found), run.scale)}. "
-        f"The best was number {when:g}."
+        f"The best of {prose.count(len(found), 'candidate')} reaches {prose.measured(best[-1][1], run.judging)}"
+        f"{'' if scored else ' on the architecture split'}, "
+        f"the median is {prose.measured(median(y for _, y in found), run.judging)}. The best was number {when:g}."
     )
-    title = f"{_titled(run)} of the candidates on the architecture split, and the best so far"
+    judged = _judged(run)
+    head = judged[:1].upper() + judged[1:]
+    trained = "scored untrained" if scored else "trained from scratch"
     return {
-        "wide": charts.candidates(found, best, title, metric=run.scale),
-        "narrow": charts.candidates(found, best, title, 368, run.scale),
+        "wide": charts.candidates(found, best, f"{head} of the candidates, and the best so far", metric=run.judging),
+        "narrow": charts.candidates(found, best, f"{head} of the candidates, and the best so far", 368, run.judging),
         "sentence": text,
+        "caption": f"{head}{', %' if run.judging.percent else ''}; each dot is one candidate, {trained}",
     }
 
 

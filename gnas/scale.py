@@ -32,6 +32,15 @@ class Scale:
         percent = bool(told.get("percent", True))
         return cls(str(told.get("metric") or "accuracy"), bool(told.get("higher_is_better", True)), percent)
 
+    def judging(self, strategy: Mapping[str, Any] | None) -> Scale:
+        """How candidates of a described strategy are read: an untrained network's score is no value of the metric."""
+        evaluator = (strategy or {}).get("evaluator")
+        if not isinstance(evaluator, Mapping) or evaluator.get("name") != "ZeroCost":
+            return self
+        score = evaluator["score"]
+        name = score["name"].lower() if isinstance(score, Mapping) else score
+        return Scale(f"{name} score", self.higher_is_better, percent=False)
+
     def merit(self, value: float | None) -> float:
         """The value as a number of which more is always better; below all others where there is none."""
         if value is None or math.isnan(value):

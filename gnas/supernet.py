@@ -108,9 +108,9 @@ class GraphSupernet(Network):
         """The architecture parameter of a choice."""
         return cast(nn.Parameter, self.alphas[choice.replace(".", "__")])
 
-    def arch_weights(self) -> dict[str, Tensor]:
-        """Weights of the options by name of choice, detached and without sampling noise."""
-        with torch.no_grad():
+    def arch_weights(self, gradient: bool = False) -> dict[str, Tensor]:
+        """Weights of the options by name of choice, without sampling noise, detached unless a gradient is asked for."""
+        with torch.set_grad_enabled(gradient):
             own: Callable[[Tensor], Tensor] | None = getattr(self.relaxation, "probabilities", None)
             found = {}
             for name in self.space.choices:

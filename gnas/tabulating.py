@@ -1,8 +1,9 @@
 """Strategies on tables: runs of many seeds in processes, kept as they come, then medians and quartiles.
 
 Each run is one strategy on one table with one seed. Its record, a line of a file of JSON lines, has the validation rank
-of the best network seen so far after each evaluation, and at some checkpoints the test metric of the network that the
-strategy would hand over then. What stands in the file isn't run again, so a benchmark that was stopped goes on.
+of the best network seen so far after each evaluation, and at some checkpoints two test metrics: of the network that the
+strategy would hand over then, and of the best by validation. What stands in the file isn't run again, so a benchmark
+that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ CHECKPOINTS = (10, 20, 30, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000)
 SHOWN = (50, 100, 150, 200, 300, 1000)
 """Columns of the printed table."""
 Record = dict[str, Any]
+PARTS = {"run", "strategy", "data", "seed", "ranks", "tests", "observed"}
+"""What every record has."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ class Run:
         start = time.perf_counter()
         state = strategy.init(space, task, torch.Generator().manual_seed(self.seed))  # type: ignore[arg-type]
         handed: dict[int, Genotype] = {}
+        observed: dict[int, Genotype] = {}
         while not strategy.done(state):
             strategy.step(task, state)  # type: ignore[arg-type]
             count = len(state.trials)
             if count in CHECKPOINTS or strategy.done(state):
                 handed[count] = strategy.derive(task, state)  # type: ignore[arg-type]
+                observed[count] = strategy.best(state).genotype
         ranks = np.minimum.accumulate([table.rank(space, trial.genotype) for trial in state.trials])
         return {
             "run": self.key(),
@@ -83,6 +88,7 @@ class Run:
             "ranks": ranks.tolist(),
             # Looked up when the search is over, so that nothing in it can have seen them.
             "tests": {str(count): table.test(space, genotype) for count, genotype in handed.items()},
+            "observed": {str(count): table.test(space, genotype) for count, genotype in observed.items()},
         }
 
 
@@ -152,7 +158,9 @@ def read(path: Path) -> dict[str, Record]:
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         try:
             record = json.loads(line)
-            if not line.endswith(b"\n") or not {"run", "strategy", "data", "seed", "ranks", "tests"} <= set(record):
+            if not line.endswith(b"\n") or not {"run", "strategy", "data", "seed", "ranks", "tests", "observed"} <= set(
+                record
+            ):
                 raise ValueError("it is no record")
             found[record["run"]] = record
         except (ValueError, TypeError, UnicodeDecodeError):
@@ -170,7 +178,8 @@ def read(path: Path) -> dict[str, Record]:
 def summary(records: Sequence[Record], at: Sequence[int]) -> list[dict[str, Any]]:
     """Median and quartiles over seeds for each table and strategy: one row for each number of evaluations.
 
-    Ranks are of the best network seen, tests of the network that was handed over at the last checkpoint so far.
+    Ranks are of the best network seen, tests of the network that was handed over at the last checkpoint so far, and
+    ``mean_observed`` of the best by validation there.
     """
     rows = []
     for data, label in dict.fromkeys((record["data"], record["strategy"]) for record in records):
@@ -180,9 +189,15 @@ def summary(records: Sequence[Record], at: Sequence[int]) -> list[dict[str, Any]
             ranks = [record["ranks"][min(count, len(record["ranks"])) - 1] for record in own]
             tests = [_latest(record["tests"], count) for record in own]
             done = [test for test in tests if test is not None]
+            plain = [test for record in own if (test := _latest(record["observed"], count)) is not None]
             row = {"data": data, "strategy": label, "evaluations": count, "seeds": len(own), "rank": quartiles(ranks)}
-            rows.append({**row, "test": quartiles(done), "mean_test": statistics.fmean(done) if done else None})
+            row |= {"test": quartiles(done), "mean_test": _mean(done), "mean_observed": _mean(plain)}
+            rows.append(row)
     return rows
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
 
 
 def _latest(tests: dict[str, float], count: int) -> float | None:
@@ -258,11 +273,14 @@ def draw(records: Sequence[Record], path: Path) -> None:
     plt.close(figure)
 
 
-def runs_of(names: Sequence[str], tables_: Sequence[str], seeds: int, evaluations: int, root: str | None) -> list[Run]:
+def runs_of(
+    names: Sequence[str], tables_: Sequence[str], seeds: Iterable[int], evaluations: int, root: str | None
+) -> list[Run]:
     """All runs of some strategies on some tables, table by table."""
+    seeds = tuple(seeds)
     return [
         Run(name, strategy_of(name, data, evaluations, root), seed)
         for data in tables_
         for name in names
-        for seed in range(seeds)
+        for seed in seeds
     ]

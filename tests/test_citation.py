@@ -12,7 +12,8 @@ import gnas
 from gnas.citation import ENTRIES, PAPERS, SETTINGS, SPACE_PAPERS, citation
 from gnas.relaxation import Gumbel, Softmax
 from gnas.space import SPACES, Choice, Genotype, Node, Space, for_level
-from gnas.strategy import STRATEGIES, BlackBox, BlackBoxState, Darts, Evolution, Random
+from gnas.strategy import STRATEGIES, BlackBox, BlackBoxState, Darts, Evolution, Random, Surrogate
+from gnas.zero_cost import Fisher, ZeroCost
 
 ENTRY = re.compile(r"@(\w+)\{(\w+),\n((?:  \w+ += \{.*\},\n)+)\}\n")
 
@@ -107,3 +108,10 @@ def test_what_has_no_paper_is_refused() -> None:
     ]:
         with pytest.raises(ValueError, match=message):
             citation(*arguments)  # type: ignore[arg-type]
+
+
+def test_scores_are_cited_wherever_they_are_set() -> None:
+    assert "mellor2021neural" in parsed(citation(Random(evaluator=ZeroCost("overlap"))))
+    found = parsed(citation(Surrogate(scores=("synflow", Fisher()))))
+    assert {"tanaka2020synflow", "turner2020blockswap"} <= set(found)
+    assert "tanaka2020synflow" not in parsed(citation(Surrogate()))

@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_records_tell_the_truth_and_are_not_made_twice(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "out" / "results.jsonl"
-    runs = runs_of(["random"], ["proteins"], 3, 30, str(root))
+    runs = runs_of(["random"], ["proteins"], range(3), 30, str(root))
     told: list[str] = []
     first = measure(runs[:2], path, tell=lambda record: told.append(record["run"]))
     assert told == [run.key() for run in runs[:2]]
@@ -52,7 +52,7 @@ def test_records_tell_the_truth_and_are_not_made_twice(root: Path, tmp_path: Pat
 
 def test_a_line_that_was_cut_off_is_run_again(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    runs = runs_of(["random"], ["proteins"], 2, 10, str(root))
+    runs = runs_of(["random"], ["proteins"], range(2), 10, str(root))
     measure(runs, path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
@@ -64,18 +64,21 @@ def test_a_line_that_was_cut_off_is_run_again(root: Path, tmp_path: Path) -> Non
 
 
 def test_settings_and_seeds_name_a_run(root: Path) -> None:
-    few, more = (runs_of(["random"], ["proteins"], 2, count, str(root)) for count in (10, 20))
+    few, more = (runs_of(["random"], ["proteins"], range(2), count, str(root)) for count in (10, 20))
     assert len({run.key() for run in (*few, *more)}) == 4
-    assert few[0].key() == runs_of(["random"], ["proteins"], 1, 10, str(root))[0].key()
+    assert few[0].key() == runs_of(["random"], ["proteins"], range(1), 10, str(root))[0].key()
 
 
 def test_medians_and_quartiles() -> None:
     records = [
         {"data": "d", "strategy": "s", "ranks": [9, rank], "tests": {"1": 0.0, "2": rank / 10}} for rank in range(5)
     ]
+    for record in records:
+        record["observed"] = {"2": 0.5}
     one, two, late = summary(records, [1, 2, 50])
-    assert one["rank"] == (9, 9, 9) and one["mean_test"] == 0
+    assert one["rank"] == (9, 9, 9) and one["mean_test"] == 0 and one["mean_observed"] is None
     assert two["rank"] == (1, 2, 3) and two["mean_test"] == pytest.approx(0.2) and two["seeds"] == 5
+    assert two["mean_observed"] == 0.5
     assert late["rank"] == two["rank"], "a search that ended early stands still"
     assert quartiles([]) is None
 

@@ -104,9 +104,16 @@ class Posterior:
         covariance = kernel(distances, products)
         covariance[np.diag_indices(len(targets))] += kernel.noise
         self.factor = np.linalg.cholesky(covariance)
+        self.targets = targets
         self.weights = scipy.linalg.cho_solve((self.factor, True), targets)
         self.known = targets - kernel.noise * self.weights
         """Means at the points that are known: their targets without the noise."""
+
+    @property
+    def left_out(self) -> Array:
+        """Means at the points that are known, each from all the others."""
+        inverse = scipy.linalg.cho_solve((self.factor, True), np.eye(len(self.targets)))
+        return np.asarray(self.targets - self.weights / np.diag(inverse))
 
     def covariance(self, own: Array, across: Array) -> Array:
         """Covariance of new points, [new, new], from their prior one and that with the known, [new, points]."""

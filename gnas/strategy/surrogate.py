@@ -5,8 +5,8 @@ Bayesian optimisation (Jones, Schonlau and Welch 1998; for architectures NASBOT,
 
 * the features are pieces of the network's graph (:mod:`gnas.strategy.features`), the same in every space, and the
   model is a Gaussian process (:mod:`gnas.strategy.gaussian`);
-* the model learns ranks, not metrics: trial i of n with the rank r_i has the target Phi^-1((n - r_i - 1/2) / n). A few
-  networks that don't train at all would otherwise decide the scale;
+* the model learns the metrics as they are, but none worse than four median deviations below the median, since a few
+  networks that don't train at all would otherwise decide the scale: how far ahead the best are is what ranks lose;
 * the next question maximises the expected improvement over the best *mean* of what is known,
 
       EI(a) = sigma(a) (u Phi(u) + phi(u)),   u = (mu(a) - max_i mu(a_i)) / sigma(a),
@@ -17,31 +17,44 @@ Bayesian optimisation (Jones, Schonlau and Welch 1998; for architectures NASBOT,
   looks best are.
 
 Small validation sets are noisy: of many networks the one with the best metric is the luckiest among the good. With
-``final="posterior"`` the network that is handed over is the trial with the best mean, which is what its metric and
-those of its likes say together.
+``final="left_out"`` the trials whose metric is within two standard deviations of the model's noise of the best are
+equals, and the one of them is handed over of which its likes speak best, its own metric left out:
+
+    mu_-i = y_i - [C^-1 y]_i / [C^-1]_ii,   C = k(trials, trials) + n I
+
+(Rasmussen and Williams, "Gaussian Processes for Machine Learning", equation 5.12).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
-from gnas.space import Genotype
+import gnas.task
+from gnas.evaluate import Recipe, Result
+from gnas.space import Genotype, Space
 from gnas.space.trace import Trace
-from gnas.strategy.base import Task
+from gnas.strategy.base import Event, Task
 from gnas.strategy.black_box import BlackBox, BlackBoxState
 from gnas.strategy.checks import check_count
 from gnas.strategy.features import Encoder, Features, encoder, everything
 from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement
+from gnas.strategy.score_features import Matrix, places, widened
+from gnas.zero_cost import Score
+from gnas.zero_cost.scoring import named, scored
 
-FINALS = ("posterior", "observed")
+FINALS = ("left_out", "observed")
 LEADERS = 10
+EQUAL = 2.0
+"""Metrics so many standard deviations of the noise apart count as equal, when a network is handed over."""
+CUT = 4.0
+"""Metrics further below the median than so many median deviations count as being there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,62 +64,109 @@ class Surrogate(BlackBox):
     Args:
         evaluations: How many networks are evaluated.
         evaluator: What evaluates a candidate.
-        initial: Networks that are drawn at random before the model is asked.
+        initial: Networks that are drawn at random before the model is asked, a third of the evaluations at most.
         batch: Questions from one model.
         whole: Spaces of up to so many genotypes are scored as a whole, once per network.
         pool: In a larger space, how many fresh draws are scored in a round.
         shortlist: How many of the best by mean are compared by expected improvement.
-        final: Whether the trial with the best ``"posterior"`` mean or the best ``"observed"`` metric is handed over.
+        final: Which trial is handed over: of those with nearly the best metric the one that the others speak best of
+            (``"left_out"``), or the one with the best metric (``"observed"``).
+        scores: Zero-cost scores that the model sees besides, by name or as objects. They need a task with data, and
+            :class:`~gnas.task.Task` is one; a table of metrics is not.
+        scored: How many of a round's candidates are scored, the best by the pieces.
+        weight: What the scores count, where all pieces count one.
+        recipe: The width of the networks that are scored.
     """
 
     name: ClassVar[str] = "surrogate"
 
-    initial: int = 20
+    initial: int = 40
     batch: int = 5
     whole: int = 100_000
     pool: int = 1000
     shortlist: int = 600
-    final: str = "posterior"
+    final: str = "left_out"
+    scores: tuple[str | Score, ...] = ()
+    scored: int = 50
+    weight: float = 0.3
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self, "initial", 2)
-        for name in ("batch", "pool", "shortlist"):
+        for name in ("batch", "pool", "shortlist", "scored"):
             check_count(self, name, 1)
         check_count(self, "whole", 0)
         if self.final not in FINALS:
             raise ValueError(f"surrogate got final={self.final!r}; expected one of {list(FINALS)}")
+        if isinstance(self.scores, str) or self.weight <= 0:
+            raise ValueError(
+                f"surrogate got scores={self.scores!r} and weight={self.weight}; expected a tuple such as ('synflow',) "
+                "and a weight above 0"
+            )
+        for each in self.scores:
+            named(each)
+
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
+        if self.scores and not isinstance(task, gnas.task.Task):
+            raise ValueError(
+                f"surrogate got scores={self.scores!r} and {task!r}, which holds no data; expected a gnas.Task, since "
+                "scores build and run networks for real, or scores=()"
+            )
+        return super().init(space, task, generator)
+
+    def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
+        state.cache["task"] = task
+        return super().tell(task, state, genotype, result)
+
+    @property
+    def _drawn(self) -> int:
+        return max(2, min(self.initial, self.evaluations // 3))
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
         tried = state.tried()
-        asked = state.queued(tried, lambda: self._questions(state)) if len(state.trials) >= self.initial else None
+        asked = state.queued(tried, lambda: self._questions(state)) if len(state.trials) >= self._drawn else None
         return state.draw(tried) if asked is None else asked
 
     def derive(self, task: Task, state: BlackBoxState) -> Genotype:
-        """The trial with the best posterior mean; while the model knows too little, that with the best metric."""
-        if self.final == "observed" or len(state.trials) < self.initial:
+        """The trial that ``final`` says; while the model knows too little, the one with the best metric."""
+        if self.final == "observed" or len(state.trials) < self._drawn:
             return super().derive(task, state)
-        _, posterior = self._model(state, _known(state), fit=False)
-        return state.trials[int(posterior.known.argmax())].genotype
+        state.cache["task"] = task
+        kernel, posterior = self._model(state, self._judged(state, _known(state)), fit=False)
+        targets = _targets(state)
+        equals = targets >= targets.max() - EQUAL * math.sqrt(kernel.noise)
+        return state.trials[int(np.where(equals, posterior.left_out, -math.inf).argmax())].genotype
 
     def _questions(self, state: BlackBoxState) -> list[Genotype]:
         """The next round's questions, best first."""
         known = _known(state)
-        kernel, posterior = self._model(state, known)
-        pool = self._pool(state, known, kernel, posterior)
+        judged = self._judged(state, known)
+        kernel, posterior = self._model(state, judged)
+        plain = Posterior(kernel, known.distances, known.products, _targets(state)) if self.scores else posterior
+        pool = self._pool(state, known, kernel, plain)
         means = pool.means.copy()
         tried = set(known.traces)
         means[[trace in tried for trace in pool.traces]] = -math.inf
-        rows = np.argsort(-means, kind="stable")[: self.shortlist]
+        rows = np.argsort(-means, kind="stable")[: self.scored if self.scores else self.shortlist]
         rows = rows[np.isfinite(means[rows])]
         if not len(rows):
             return []
-        own = kernel(*(part.astype(float) for part in pool.features[rows].compare(pool.features[rows])))
-        covariance = posterior.covariance(own, pool.across[rows].astype(float))
+        chosen = pool.features[rows]
+        across, mean = pool.across[rows], means[rows]
+        compared: tuple[Array, Array] = chosen.compare(chosen)
+        if self.scores:
+            trials = self._places(state, [trial.genotype for trial in state.trials])
+            own = self._places(state, [pool.genotypes[row] for row in rows])
+            compared = widened(compared, own, own, self.weight)
+            across = kernel(*widened(chosen.compare(known.features), own, trials, self.weight))
+            mean = across @ posterior.weights
+        prior = kernel(*(part.astype(float) for part in compared))
+        covariance = posterior.covariance(prior, across.astype(float))
         best = float(posterior.known.max())
         found: list[Genotype] = []
         asked = state.tried()
-        mean, left = means[rows], np.ones(len(rows), dtype=bool)
+        left = np.ones(len(rows), dtype=bool)
         while left.any() and len(found) < self.batch:
             deviation = np.sqrt(np.maximum(np.diag(covariance), 1e-9))
             place = int(np.where(left, expected_improvement(mean, deviation, best), -math.inf).argmax())
@@ -120,9 +180,28 @@ class Surrogate(BlackBox):
             covariance = covariance - np.outer(gain, covariance[place])
         return found
 
+    def _judged(self, state: BlackBoxState, known: _Known) -> _Known:
+        """The trials as the model reads them with the scores, where there are any."""
+        if not self.scores:
+            return known
+        own = self._places(state, [trial.genotype for trial in state.trials])
+        distances, products = widened((known.distances, known.products), own, own, self.weight)
+        return replace(known, distances=distances, products=products)
+
+    def _places(self, state: BlackBoxState, genotypes: Sequence[Genotype]) -> Matrix:
+        """Where the scores of networks stand among those of the trials, [networks, scores]."""
+        kept: dict[Genotype, list[float]] = state.cache.setdefault("scores", {})
+        for genotype in (*(trial.genotype for trial in state.trials), *genotypes):
+            if genotype not in kept:
+                kept[genotype] = scored(
+                    self.scores, state.space, genotype, state.cache["task"], state.seed, self.recipe
+                )
+        trials = np.array([kept[trial.genotype] for trial in state.trials])
+        return places(np.array([kept[genotype] for genotype in genotypes]), trials)
+
     def _model(self, state: BlackBoxState, known: _Known, fit: bool = True) -> tuple[Kernel, Posterior]:
         """The model of all trials. Its four numbers are searched anew when there is a good deal more to learn from."""
-        targets = ranked([state.rank(trial)[0] for trial in state.trials])
+        targets = _targets(state)
         count, logs = len(targets), state.memory.get("kernel")
         kernel = Kernel() if logs is None else Kernel(tuple(logs))
         due = fit and count >= state.memory.get("fit_next", 0)
@@ -152,14 +231,24 @@ class Surrogate(BlackBox):
         return _Pool.scored(encode, found | _around(encode, climbers), known, kernel, posterior)
 
 
-def ranked(metrics: Sequence[float]) -> Array:
-    """Normal scores of metrics where lower is better: the best gets the highest; equals share one. [trials]"""
-    values = np.array(metrics, dtype=float)
-    values[np.isnan(values)] = math.inf
-    ordered = np.sort(values)
-    rank = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right") - 1) / 2
-    scores = ndtri((len(values) - rank - 0.5) / len(values))
-    return np.asarray(scores - scores.mean())
+def _targets(state: BlackBoxState) -> Array:
+    return standing([state.rank(trial)[0] for trial in state.trials])
+
+
+def standing(metrics: Sequence[float]) -> Array:
+    """Targets of metrics where lower is better: turned round, cut below, with mean zero and variance one. [trials]
+
+    What is not finite counts as the worst that is.
+    """
+    values = -np.array(metrics, dtype=float)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(len(values))
+    values[~finite] = values[finite].min()
+    middle = np.median(values)
+    values = np.maximum(values, middle - CUT * np.median(np.abs(values - middle)))
+    deviation = values.std()
+    return np.asarray((values - values.mean()) / deviation if deviation > 0 else np.zeros(len(values)))
 
 
 def _around(encode: Encoder, genotypes: Iterable[Genotype]) -> dict[Trace, Genotype]:

@@ -24,6 +24,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "local": [{}, {"whole": False}],
     "nas_bowl": [{"initial": 3, "batch": 2, "pool": 20, "parents": 3}],
     "nsga2": [{"population": 3}],
+    "surrogate": [{"initial": 3}, {"initial": 3, "scores": ("parameters", "gradient_norm"), "scored": 5}],
     "tpe": [{"startup": 3}],
 }
 """Settings of single strategies, so that the short run sees all that they do."""

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import itertools
 import math
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from strategy_fakes import TinyTask, tiny_space
 
-from gnas.evaluate import Result
+from gnas.evaluate import Recipe, Result
 from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.space.trace import Trace
 from gnas.strategy import STRATEGIES, BlackBoxState, Random, Surrogate
 from gnas.strategy.features import WEIGHTS, encoder, everything, pieces
 from gnas.strategy.gaussian import JITTER, Kernel, Posterior, expected_improvement
-from gnas.strategy.surrogate import ranked
+from gnas.strategy.score_features import places, widened
+from gnas.strategy.surrogate import standing
+from gnas.testing import Scores, example_task
+from gnas.zero_cost import Score, score
 
 
 def result(metric: float) -> Result:
@@ -111,6 +116,11 @@ def test_the_posterior_is_that_of_the_textbook() -> None:
     across = kernel(distances[8:, :8], products[8:, :8])
     np.testing.assert_allclose(across @ posterior.weights, covariance[8:, :8] @ inverse @ targets[:8])
     np.testing.assert_allclose(posterior.known, covariance[:8, :8] @ inverse @ targets[:8])
+    for i in range(8):
+        rest = [j for j in range(8) if j != i]
+        without = Posterior(kernel, distances[np.ix_(rest, rest)], products[np.ix_(rest, rest)], targets[rest])
+        here = kernel(distances[i, rest], products[i, rest]) @ without.weights
+        assert posterior.left_out[i] == pytest.approx(here)
     own = posterior.covariance(kernel(distances[8:, 8:], products[8:, 8:]), across)
     expected = covariance[8:, 8:] - covariance[8:, :8] @ inverse @ covariance[:8, 8:]
     np.testing.assert_allclose(own, expected, atol=1e-10)
@@ -133,10 +143,17 @@ def test_expected_improvement_is_the_mean_of_what_is_gained() -> None:
     )
 
 
-def test_ranks_put_what_diverged_last_and_know_no_scale() -> None:
-    scores = ranked([0.3, math.nan, -5.0, 0.3])
-    assert scores[2] > scores[0] == scores[3] > scores[1]
-    np.testing.assert_allclose(ranked([3.0, 1.0, 2.0]), ranked([1e9, 0.0, 1.0]))
+def test_targets_keep_the_lead_of_the_best_and_cut_off_what_does_not_train() -> None:
+    accuracies = [0.80, 0.81, 0.79, 0.82, 0.78, 0.84]
+    targets = standing([-accuracy for accuracy in accuracies])
+    assert targets.mean() == pytest.approx(0) and targets.std() == pytest.approx(1)
+    # The distances are those of the metrics, ...
+    np.testing.assert_allclose(np.diff(targets) / np.diff(accuracies), (targets[5] - targets[0]) / 0.04)
+    # ... with a network at chance as well, which is as bad as one that diverged.
+    chance, diverged = (standing([*(-accuracy for accuracy in accuracies), last]) for last in (-0.1, math.nan))
+    assert chance.argmin() == 6 and chance[5] - chance[4] > 1.5
+    assert diverged.argmin() in (4, 6) and diverged[6] == diverged[4]
+    assert not standing([math.nan, math.nan]).any() and not standing([0.3, 0.3]).any()
 
 
 @pytest.mark.parametrize("whole", [100_000, 0])
@@ -149,7 +166,7 @@ def test_it_finds_what_chance_does_not(whole: int) -> None:
         ours.append(strategy.best(state).metric)
         chance.append(max(t.metric for t in searched(Random(evaluations=70, evaluator=Planted()), space, seed).trials))
         assert len({trial.network for trial in state.trials}) == 70, "no network is asked twice"
-    assert min(ours) >= max(chance) and sum(ours) > sum(chance)
+    assert all(found > lucky for found, lucky in zip(ours, chance, strict=True)), (ours, chance)
 
 
 def test_a_small_space_is_searched_to_its_end() -> None:
@@ -204,16 +221,95 @@ def test_the_final_network_is_not_the_luckiest() -> None:
     gains = []
     for seed in range(6):
         noisy = Planted(0.25)
-        posterior = Surrogate(evaluations=60, evaluator=noisy)
-        state = searched(posterior, space, seed)
-        observed = dataclasses.replace(posterior, final="observed")
-        found = [truth.value(space, s.derive(TinyTask(), state)) for s in (posterior, observed)]
+        left_out = Surrogate(evaluations=60, evaluator=noisy)
+        state = searched(left_out, space, seed)
+        observed = dataclasses.replace(left_out, final="observed")
+        found = [truth.value(space, s.derive(TinyTask(), state)) for s in (left_out, observed)]
         gains.append(found[0] - found[1])
-    assert sum(gains) >= 0
+    assert sum(gains) > 0
+
+
+def test_places_are_normal_scores_among_the_trials() -> None:
+    trials = np.array([[1.0, 5.0], [2.0, np.nan], [3.0, 7.0], [4.0, 6.0]])
+    found = places(np.array([[2.5, -np.inf], [9.0, 5.5], [2.5, np.nan]]), trials)
+    # Below 2.5 are two of four trials, below 9 all; what is no number is where the others are that are none.
+    expected = scipy.stats.norm.ppf([[2.5 / 5, 1 / 5], [4.5 / 5, 2.5 / 5], [2.5 / 5, 1 / 5]])
+    assert found == pytest.approx(expected)
+    # Any other scale of a score gives the same.
+    assert places(np.exp(np.array([[2.5, 5.2]])), np.exp(trials)) == pytest.approx(
+        places(np.array([[2.5, 5.2]]), trials)
+    )
+
+
+def test_scores_move_random_networks_apart_by_their_weight() -> None:
+    scores = np.random.default_rng(0).normal(size=(400, 3)) ** 3
+    own = places(scores, scores)
+    distances, products = widened((np.ones((400, 400)), np.zeros((400, 400))), own, own, 0.3)
+    assert distances.mean() == pytest.approx(1.3, abs=0.01) and np.diag(distances) == pytest.approx(1.0)
+    assert np.diag(products).mean() == pytest.approx(0.3, abs=0.01)
+    assert np.linalg.eigvalsh(products).min() > -1e-9
+
+
+@dataclass(frozen=True)
+class Told:
+    """A metric that only a score knows: the pieces of two networks say nothing about it."""
+
+    def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int, /) -> Result:
+        return result(score(Hidden(), space, genotype, task, 0, NARROW))
+
+
+@dataclass(frozen=True)
+class Hidden(Score):
+    name: ClassVar[str] = "hidden"
+
+    def of(self, net: Any, task: Any, batch: Any) -> float:
+        return int(hashlib.sha256(net.space.digest().encode()).hexdigest()[:8], 16) / 2**32
+
+
+NARROW = Recipe(hidden_channels=8)
+
+
+def test_a_score_that_tells_the_truth_is_believed() -> None:
+    task, space, best = example_task(), layered(max_depth=2), {}
+    for scores in ((), (Hidden(),)):
+        strategy = Surrogate(
+            evaluations=40, initial=20, evaluator=Told(), scores=scores, scored=60, recipe=NARROW, weight=1.0
+        )
+        found = [max(trial.metric for trial in searched(strategy, space, seed, task).trials) for seed in (0, 1)]
+        best[bool(scores)] = sum(found) / 2
+    assert best[True] > best[False] and best[True] > 0.97
+
+
+@pytest.mark.parametrize("at", [4, 9])
+def test_a_search_by_scores_goes_on_exactly(at: int) -> None:
+    task, space = example_task(), layered(max_depth=2)
+    strategy = Surrogate(
+        evaluations=14, initial=5, batch=3, evaluator=Scores(), scores=("gradient_norm",), scored=5, recipe=NARROW
+    )
+    state = strategy.init(space, task, torch.Generator().manual_seed(0))
+    for _ in range(at):
+        strategy.step(task, state)
+    other = strategy.init(space, task, torch.Generator().manual_seed(1))
+    other.load_state_dict(state.state_dict())
+    assert strategy.derive(task, other) == strategy.derive(task, state)
+    for one in (state, other):
+        while not strategy.done(one):
+            strategy.step(task, one)
+    assert state.trials == other.trials
+
+
+def test_scores_need_data() -> None:
+    strategy = Surrogate(scores=("synflow",), evaluator=Scores())
+    with pytest.raises(ValueError, match=r"holds no data; expected a gnas\.Task"):
+        strategy.init(tiny_space(), TinyTask(), torch.Generator())
+    with pytest.raises(ValueError, match="expected a tuple such as"):
+        Surrogate(scores="synflow")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="got the score 'flow'"):
+        Surrogate(scores=("flow",))
 
 
 def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"surrogate got final='best'; expected one of \['posterior', 'observed'\]"):
+    with pytest.raises(ValueError, match=r"surrogate got final='best'; expected one of \['left_out', 'observed'\]"):
         Surrogate(final="best")
     with pytest.raises(ValueError, match="initial=1; expected a whole number of at least 2"):
         Surrogate(initial=1)
