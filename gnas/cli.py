@@ -115,8 +115,8 @@ def _strategy(name: str, order: int | None, objectives: tuple[str, ...]) -> Stra
     if objectives:
         if "objectives" not in inspect.signature(kind).parameters:
             raise ValueError(
-                f"got --objective {objectives[0]} with the strategy {known!r}, which searches for the metric alone; try "
-                "'nsga2', or --constraint"
+                f"got --objective {objectives[0]} with the strategy {known!r}, which searches for the metric "
+                "alone; try 'nsga2', or --constraint"
             )
         settings["objectives"] = objectives
     if "order" in settings and "order" not in inspect.signature(kind).parameters:
