@@ -5,8 +5,9 @@
 
 Ten edges a node, 32 features, 8 classes; half of the nodes train the weights, a quarter the architecture. Parts of
 20,000 nodes each (PyG's ``RandomNodeLoader``), one epoch of warm-up and one of search in ``layered(4)``, then the most
-probable genotype is trained for an epoch. Networks are measured by the same parts (``measure="parts"``) or on the whole
-graph (``--measure full``). Every size runs in a process of its own (Linux).
+probable genotype is trained for an epoch. Networks are measured by the same parts (``measure="parts"``), on the whole
+graph (``--measure full``), or plain ones layer by layer in blocks of 20,000 nodes (``--measure layers``), which keeps
+rows of all nodes between the layers. Every size runs in a process of its own (Linux).
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", nargs="+", type=int, default=[250_000, 500_000, 1_000_000, 2_000_000])
-    parser.add_argument("--measure", nargs="+", default=["parts", "full"], choices=("parts", "full"))
+    parser.add_argument("--measure", nargs="+", default=["parts", "full"], choices=("parts", "full", "layers"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", action="store_true", help="measure the first size here and print the result")
     parser.add_argument("--table", action="store_true", help="print the table from the result files")

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Surrogate,
         Tpe,
     )
+    from gnas.costs import CostTerm, Limit
     from gnas.supernet import GraphSupernet
     from gnas.tabular import Tabular
     from gnas.task import Task
@@ -57,6 +58,7 @@ __all__ = [
     "Agnn",
     "Choice",
     "CmaEs",
+    "CostTerm",
     "Darts",
     "Derivation",
     "DrNas",
@@ -70,6 +72,7 @@ __all__ = [
     "GraphSet",
     "GraphSupernet",
     "Gumbel",
+    "Limit",
     "Local",
     "Manas",
     "Nac",
@@ -159,6 +162,7 @@ _HOMES = {
     "supernet": ("GraphSupernet",),
     "tabular": ("Tabular",),
     "task": ("Task",),
+    "costs": ("CostTerm", "Limit"),
     "zero_cost": ("Promising", "ZeroCost"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -38,6 +38,7 @@ from gnas.kernels import structure_of, weighted_sum
 from gnas.ops.base import dropout
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.task import Task
+from gnas.units import answering
 
 
 class Settings(Protocol):
@@ -403,13 +404,14 @@ class GCNII(Network):
 
 def _builder(network: Callable[..., nn.Module]) -> Builder:
     def build(task: Task, recipe: Settings) -> nn.Module:
-        return network(task.in_channels, recipe.hidden_channels, task.out_channels, dropout=recipe.dropout)
+        sizes = task.in_channels, recipe.hidden_channels, task.out_channels
+        return answering(network(*sizes, dropout=recipe.dropout), task.scales)
 
     return build
 
 
 def _sgc(task: Task, recipe: Settings) -> nn.Module:
-    return SGC(task.in_channels, task.out_channels)
+    return answering(SGC(task.in_channels, task.out_channels), task.scales)
 
 
 BASELINES: dict[str, Builder] = {

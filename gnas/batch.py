@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from gnas.data import quiet_sparse
+
+
+@runtime_checkable
+class ByLayers(Protocol):
+    """A network that can be run block by block, layer after layer."""
+
+    def by_layers(self, batch: Batch, block: int) -> Tensor:
+        """What a call on the batch gives, from so many nodes at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +38,8 @@ class Batch:
         index: By role, positions among the items of those that belong to it.
         batch: Graph of each node ``[nodes]`` where there are several graphs, or None.
         edge_label_index: Pairs of nodes ``[2, items]`` where the items are pairs, or None.
+        edge_label_attr: Features of the edge that each pair is ``[items, edge_channels]``, or None.
+        block: So many nodes at once are run through a layer where the network can (:class:`ByLayers`); None for all.
     """
 
     x: Tensor
@@ -40,10 +50,14 @@ class Batch:
     index: Mapping[str, Tensor]
     batch: Tensor | None = None
     edge_label_index: Tensor | None = None
+    edge_label_attr: Tensor | None = None
+    block: int | None = None
 
     def run(self, model: Callable[..., Tensor]) -> Tensor:
-        """``model(x, edge_index, edge_weight, edge_attr)``, with ``batch`` and ``edge_label_index`` if there are."""
-        more = {"batch": self.batch, "edge_label_index": self.edge_label_index}
+        """``model(x, edge_index, edge_weight, edge_attr)``, and by name what else there is."""
+        if self.block is not None and isinstance(model, ByLayers):
+            return model.by_layers(self, self.block)
+        more = {key: getattr(self, key) for key in ("batch", "edge_label_index", "edge_label_attr")}
         given = {key: value for key, value in more.items() if value is not None}
         return model(self.x, self.edge_index, self.edge_weight, self.edge_attr, **given)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -85,18 +86,31 @@ class Budget:
         return cls(seconds, "seconds")
 
 
-def fit_epochs(strategy: Any, room: float, each: float) -> Any:
+def fit_epochs(strategy: Any, own: int, room: float, warmup: float, search: float) -> Any:
     """The strategy with as many epochs as fit, so that its warm-up and schedules end with them.
 
     Args:
-        strategy: Settings with ``epochs`` and ``warmup``.
+        strategy: Settings with ``epochs``, and ``seconds(warmup, search)`` for all of them.
+        own: How many it has.
         room: Seconds.
-        each: Seconds of one epoch.
+        warmup: Seconds of an epoch of the warm-up.
+        search: Seconds of an epoch after it.
     """
-    epochs = max(1, int(room / each))
-    return (
-        strategy if epochs >= strategy.epochs or epochs <= (strategy.warmup or 0) else replace(strategy, epochs=epochs)
-    )
+
+    def allowed(epochs: int) -> bool:
+        # Settings refuse to have fewer epochs than their warm-up or their stages need.
+        try:
+            replace(strategy, epochs=epochs)
+        except ValueError:
+            return False
+        return True
+
+    def cost(epochs: int) -> float:
+        return float(replace(strategy, epochs=epochs).seconds(warmup, search))
+
+    least = 1 + bisect_left(range(1, own), True, key=allowed)
+    most = least - 1 + bisect_right(range(least, own + 1), room, key=cost)
+    return strategy if most >= own else replace(strategy, epochs=max(least, most))
 
 
 def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any:
@@ -115,7 +129,8 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any
     for candidate in (derivation, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
         if extent(candidate, space) * each <= room:
             return candidate
-    epochs = int(room / (trainings(least, space) * EARLY * each))
+    # A space without any of the choices that evidence is asked for has nothing left to train.
+    epochs = int(room / (max(1, trainings(least, space)) * EARLY * each))
     return replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))
 
 

@@ -31,7 +31,7 @@ PAPERS: dict[str, tuple[str, ...]] = {
     "nas_bowl": ("ru2021nasbowl", "shervashidze2011weisfeiler"),
     "nsga2": ("deb2002nsga2", "akiba2019optuna"),
     "pc_darts": ("xu2020pcdarts",),
-    "progressive": ("chen2019pdarts", "li2020sgas"),
+    "progressive": ("chen2019pdarts", "li2020sgas", "cai2022argnp"),
     "proxyless": ("cai2019proxyless",),
     "random": ("li2019random",),
     "random_sharing": ("li2019random",),

@@ -199,6 +199,20 @@ def search(
         int | None, typer.Option(min=1, help="Graphs in a batch; of one graph nodes or clusters. [default: it depends]")
     ] = None,
     parts: Annotated[int | None, typer.Option(min=1, help="Parts of one big graph. [default: it depends]")] = None,
+    measure: Annotated[
+        str, typer.Option(help="How a big graph's networks are measured: full, parts or layers (exact, by blocks).")
+    ] = "full",
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a network must not exceed, as often as you like: 'parameters<=50k', 'macs<=2M', 'latency<=5ms', "
+            "'memory<=100MB'."
+        ),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="What is to be small besides: parameters, macs, latency or memory; of nsga2, tpe and random."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in that folder; without one there, begin it.")
     ] = False,
@@ -211,12 +225,14 @@ def search(
     Ctrl-C stops after the present step and hands over what was found so far. A run that was stopped or killed goes
     on with --resume.
     """
+    from gnas.costs import Limit
     from gnas.data import known, load, split_of
     from gnas.search import search as run_search
     from gnas.task import Task
 
     _set_threads(threads)
-    chosen = _strategy(strategy, order)
+    chosen = _strategy(strategy, order, tuple(objective or ()))
+    limits = [Limit.parse(each) for each in constraint or ()]
     named, own_split = known(data), split_of(split)
     graph = load(data, root, own_split)
     source = {
@@ -233,6 +249,7 @@ def search(
         loader=loader,
         batch_size=batch_size,
         parts=parts,
+        measure=measure,
     )
     run = run_search(
         task,
@@ -244,6 +261,7 @@ def search(
         resume=resume,
         progress=False if quiet else None,
         workers=workers or min(os.cpu_count() or 1, 8),
+        conditions=limits,
         source=source,
     )
     print(f"report: {run.report}")

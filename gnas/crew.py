@@ -23,9 +23,10 @@ from gnas import kernels
 from gnas.data import quiet_sparse
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.headed import hand_made
+from gnas.loading import Loading
 from gnas.metrics import Metric, find
 from gnas.space import Space
-from gnas.task import Loading, Task
+from gnas.task import Task
 
 Network: TypeAlias = str | Space
 """A hand-made network by name, or a bound space."""

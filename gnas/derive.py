@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from math import inf
 from statistics import fmean
-from typing import Any
+from typing import Any, NoReturn
 
+from gnas.conditions import Admits, Condition, anything, check_conditions, said
 from gnas.crew import Training
 from gnas.evaluate import Recipe, Result, TrainFromScratch, seeded
 from gnas.scale import Scale
@@ -89,6 +90,7 @@ class Derivation:
         inherited: Whether every depth is also trained on from the supernet's weights.
         epochs: Length of a short training.
         patience: Epochs without a better one after which it stops.
+        conditions: What a network must fulfil to be considered at all, such as :class:`gnas.costs.Limit`.
     """
 
     inputs: int | None = 1
@@ -102,8 +104,10 @@ class Derivation:
     inherited: bool = True
     epochs: int = 200
     patience: int = 40
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
+        check_conditions(self.conditions, "Derivation")
         if self.inputs is not None and self.inputs < 1:
             raise ValueError(f"inputs got {self.inputs}; expected at least 1, or None to keep every edge")
         if min(self.listed, self.steps, self.best_of, self.rounds, self.seeds, self.epochs) < 1:
@@ -121,10 +125,13 @@ class Derivation:
         weights: Weights,
         seed: int = 0,
         stopped: Callable[[], bool] = lambda: False,
+        admits: Admits = anything,
     ) -> dict[str, Any]:
         """Judge the most probable genotypes by the supernet's weights; the best are an event for the journal."""
         space = supernet.space
-        probable = list(islice(self._probable(space, weights), self.listed))
+        probable = list(islice(self._probable(space, weights, admits), self.listed))
+        if not probable:
+            self._refused()
         best = shortlist(supernet, task, probable, self.best_of, recipe, self.steps, FIRST_SEED + 1000 * seed, stopped)
         return {
             "event": LISTED,
@@ -133,7 +140,14 @@ class Derivation:
             "metrics": [metric for _, metric in best],
         }
 
-    def jobs(self, space: Space, weights: Weights, done: Sequence[Event], higher_is_better: bool = True) -> list[Job]:
+    def jobs(
+        self,
+        space: Space,
+        weights: Weights,
+        done: Sequence[Event],
+        higher_is_better: bool = True,
+        admits: Admits = anything,
+    ) -> list[Job]:
         """What is to be trained next, given what was; empty when nothing is left to measure.
 
         Args:
@@ -141,9 +155,10 @@ class Derivation:
             weights: Weights of the options by name of choice.
             done: Events of earlier jobs.
             higher_is_better: Of the metric.
+            admits: Whether a genotype fulfils the conditions; see :func:`gnas.conditions.gate`.
         """
         done = _merits(done, higher_is_better)
-        for stage in self._stages(space, weights, done):
+        for stage in self._stages(space, weights, done, admits):
             left = [job for job in stage if not any(job.matches(event) for event in done)]
             if left:
                 return left
@@ -174,30 +189,40 @@ class Derivation:
             METRIC: result.metric_architecture,
             "loss_architecture": result.loss_architecture,
             "epochs": result.epochs,
+            "parameters": result.parameters,
         }
 
-    def choose(self, space: Space, weights: Weights, done: Sequence[Event], higher_is_better: bool = True) -> Genotype:
+    def choose(
+        self,
+        space: Space,
+        weights: Weights,
+        done: Sequence[Event],
+        higher_is_better: bool = True,
+        admits: Admits = anything,
+    ) -> Genotype:
         """The genotype that the evidence so far speaks for; without evidence, the most probable."""
         done = _merits(done, higher_is_better)
-        genotype = self._proposed(space, weights, done)
+        genotype = self._proposed(space, weights, done, admits)
         for name in self._settled(space):
             genotype = self._winner(space, genotype, name, done)
         return genotype
 
-    def _stages(self, space: Space, weights: Weights, done: Sequence[Event]) -> Iterator[list[Job]]:
+    def _stages(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Iterator[list[Job]]:
         def job(kind: str, genotype: Genotype, seed: int, inherit: bool = False) -> Job:
             depth = space.choices[DEPTH].index(genotype[DEPTH]) + 1 if DEPTH in space.choices else 0
             return Job(kind, genotype, seed, inherit, depth)
 
         if self.best_of > 1:
-            left = list(self._candidates(space, weights, done))
+            left = list(self._candidates(space, weights, done, admits))
+            if not left:
+                self._refused()
             for before, seeds in halvings(self.rounds):
                 yield [job("best_of", genotype, seed) for seed in range(before, seeds) for genotype in left]
                 # As it stood then: a seed of a later round must not change who was in it.
                 scores = {_key(choices): fmean(values[:seeds]) for choices, values in _scores(done, "best_of")}
                 left.sort(key=lambda genotype: -scores[_key(dict(genotype.choices))])
                 left = left[: -(-len(left) // 2)]
-        genotype = self._proposed(space, weights, done)
+        genotype = self._proposed(space, weights, done, admits)
         for name in self._settled(space):
             jobs = []
             kind = "depth" if name == DEPTH else "evidence"
@@ -205,7 +230,7 @@ class Derivation:
             if len({space.bind(other).digest() for other in others}) == 1:
                 # The choice lies in a part that isn't read at this depth.
                 continue
-            for other in others:
+            for other in filter(admits, others):
                 jobs += [job(kind, other, seed) for seed in range(self.seeds)]
                 if name == DEPTH and self.inherited:
                     jobs.append(job(kind, other, 0, inherit=True))
@@ -215,23 +240,33 @@ class Derivation:
     def _settled(self, space: Space) -> list[str]:
         return [name for name in self.evidence if name in space.choices and len(space.choices[name].options) > 1]
 
-    def _candidates(self, space: Space, weights: Weights, done: Sequence[Event]) -> Iterator[Genotype]:
+    def _candidates(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Iterator[Genotype]:
         """What the best of n is taken from: the space's own starts, then the shortlist."""
         listed = _listed(done)
-        probable = map(space.genotype, listed) if listed else self._probable(space, weights)
+        probable = map(space.genotype, listed) if listed else self._probable(space, weights, admits)
         starts = map(space.genotype, space.starts[: self.best_of // 2] if self.starts else ())
-        return islice(_distinct(space, chain(starts, probable)), self.best_of)
+        return islice(_distinct(space, filter(admits, chain(starts, probable))), self.best_of)
 
-    def _probable(self, space: Space, weights: Weights) -> Iterator[Genotype]:
-        """The most probable genotypes, of those that bind to one network the first."""
-        return _distinct(space, islice(most_probable(space, weights, self.inputs), TRIES))
+    def _probable(self, space: Space, weights: Weights, admits: Admits) -> Iterator[Genotype]:
+        """The most probable genotypes that are admitted, of those that bind to one network the first."""
+        return filter(admits, _distinct(space, islice(most_probable(space, weights, self.inputs), TRIES)))
 
-    def _proposed(self, space: Space, weights: Weights, done: Sequence[Event]) -> Genotype:
+    def _refused(self) -> NoReturn:
+        raise ValueError(
+            f"the {TRIES} most probable networks do not fulfil {said(self.conditions)}; expected one that does, try a "
+            "wider limit, a search with cost=CostTerm(...), or a smaller space"
+        )
+
+    def _proposed(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Genotype:
         """The best of n, judged by those that were trained on the most seeds; without any the most probable."""
         scores = _scores(done, "best_of")
         if not scores:
             listed = _listed(done)
-            return space.genotype(listed[0]) if listed else discretise(space, weights, self.inputs)
+            if listed:
+                return space.genotype(listed[0])
+            found = discretise(space, weights, self.inputs)
+            found = found if admits(found) else next(self._probable(space, weights, admits), found)
+            return found if admits(found) else self._refused()
         most = max(len(values) for _, values in scores)
         return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
 

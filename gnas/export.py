@@ -16,6 +16,8 @@ from gnas.ops import CategoryEncoder, find
 
 OPTIONAL = ("edge_weight", "edge_attr", "batch", "edge_label_index")
 """What a network may be called with besides ``x`` and ``edge_index``."""
+OF_PAIRS = "edge_label_attr"
+"""And what only a network that reads it is called with."""
 
 LINE = 120
 INDENT = "    "
@@ -47,7 +49,7 @@ def source(model: GraphModel, *, header: str = "") -> str:
         expression = op.source(layers, inputs, {**settings, "kind": node.kind})
         functions += op.functions
         steps.append(f"{node.name} = {_scaled(expression, node.settings.get('scale'))}")
-    factories += [type(encoder) for encoder in (model.encoder, model.edge_encoder) if encoder is not None]
+    factories += [type(encoder) for encoder in (model.encoder, model.edge_encoder, model.units) if encoder is not None]
     network = _network(model, build, steps)
     helpers = _printed(factories)
     text = "\n".join([*helpers, *network])
@@ -79,7 +81,8 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
         # With one graph a constant, which torch.export can trace.
         steps = ["graphs = 1 if batch is None else int(batch.max()) + 1", *steps]
         body = "\n".join(steps)
-    read = {name for name in OPTIONAL if re.search(rf"\b{name}\b", body)}
+    optional = [*OPTIONAL, *([OF_PAIRS] if re.search(rf"\b{OF_PAIRS}\b", body) else [])]
+    read = {name for name in optional if re.search(rf"\b{name}\b", body)}
     sizes = [] if model.categories else [f"in_channels: int = {model.in_channels}"]
     sizes += [f"edge_channels: int = {model.edge_channels}"] if isinstance(model.edge_encoder, nn.Linear) else []
     sizes += [f"hidden_channels: int = {model.hidden_channels}", f"out_channels: int = {model.out_channels}"]
@@ -89,12 +92,17 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
     run = [f"x = self.encoder({'x' if model.categories else 'self.dropout(x)'})"]
     if model.edge_encoder is not None:
         layers += [f"self.edge_encoder = {_encoder('edge_channels', model.edge_categories)}"]
-        run += ["edge_attr = self.edge_encoder(edge_attr)"]
+        run += [f"{name} = self.edge_encoder({name})" for name in ("edge_attr", OF_PAIRS) if name in read]
     elif "edge_attr" in read:
         read.remove("edge_attr")
         run += ["edge_attr = x.new_zeros(edge_index.size(1), x.size(1))"]
     layers += [*build, "self.decoder = nn.Linear(hidden_channels, out_channels)"]
-    run += [*steps, f"return self.decoder(self.dropout({model.space.output}))"]
+    scores = f"self.decoder(self.dropout({model.space.output}))"
+    if model.units is not None:
+        mean, deviation = model.units.scales()
+        layers += [f"self.units = Units({mean}, {deviation})"]
+        scores = f"self.units({scores})"
+    run += [*steps, f"return {scores}"]
     lines = [
         "class Network(nn.Module):",
         *_about([f"``{name}``" for name in OPTIONAL if name not in read]),
@@ -111,7 +119,7 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
         "        self,",
         "        x: Tensor,",
         "        edge_index: Tensor,",
-        *(f"        {name}: Tensor | None = None," for name in OPTIONAL),
+        *(f"        {name}: Tensor | None = None," for name in optional),
         "    ) -> Tensor:",
         *(line for statement in run for line in _wrapped(statement, 2 * INDENT)),
     ]

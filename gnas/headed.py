@@ -4,7 +4,8 @@ The design of Dwivedi and others, "Benchmarking Graph Neural Networks" (arXiv 20
 batch normalisation, ReLU and a residual each, the mean over a graph's nodes (Hamilton and others' and the benchmark's
 readout; for GIN the sum, as in its paper), and a linear map to the scores. For pairs there are two layers, and a pair
 is the Hadamard product of its ends, whose weighted sum is the inner product of the graph autoencoder (Kipf and Welling,
-arXiv 1611.07308). Edge features are read by GIN (as GINE, Hu and others, arXiv 1905.12265) and GAT.
+arXiv 1611.07308); encoded features of an edge that is asked about are added to it. Edge features are read by GIN (as
+GINE, Hu and others, arXiv 1905.12265) and GAT.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gnas.ops.encoder import encoder_of
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.targets import EDGE, GRAPH, NODE, PAIR
 from gnas.task import Task
+from gnas.units import answering
 
 HEADS = 4
 LAYERS = {NODE: 4, GRAPH: 4, EDGE: 2, PAIR: 2}
@@ -46,6 +48,9 @@ class Headed(nn.Module):
         layers = LAYERS[task.level]
         self.convs = nn.ModuleList(self._layer(width) for _ in range(layers))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
+        self.pair_encoder: nn.Module | None = None
+        if task.edge_of_pair is not None and task.edge_attr is not None:
+            self.pair_encoder = encoder_of(task.edge_attr.size(1), task.edge_categories, width)
         self.decoder = nn.Linear(width, task.out_channels)
 
     def _layer(self, width: int) -> nn.Module:
@@ -67,6 +72,7 @@ class Headed(nn.Module):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         edge_label_index: Tensor | None = None,
+        edge_label_attr: Tensor | None = None,
     ) -> Tensor:
         """A row of scores for each node, graph of ``batch`` or pair of ``edge_label_index``."""
         if isinstance(self.encoder, nn.Linear):
@@ -86,6 +92,8 @@ class Headed(nn.Module):
             x = (global_add_pool if self.name == "GIN" else global_mean_pool)(x, batch)
         elif edge_label_index is not None:
             x = x[edge_label_index[0]] * x[edge_label_index[1]]
+            if self.pair_encoder is not None and edge_label_attr is not None:
+                x = x + self.pair_encoder(edge_label_attr)
         return self.decoder(x)
 
 
@@ -93,7 +101,7 @@ NAMES = ("GCN", "GIN", "SAGE", "GAT", "MLP")
 
 
 def _build(name: str, task: Task, recipe: Settings) -> nn.Module:
-    return Headed(name, task, recipe.hidden_channels, recipe.dropout)
+    return answering(Headed(name, task, recipe.hidden_channels, recipe.dropout), task.scales)
 
 
 def hand_made(task: Task) -> dict[str, Builder]:

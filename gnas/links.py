@@ -186,3 +186,16 @@ def _owner(edge_index: Tensor, pairs: Tensor, y: Tensor, nodes: int, undirected:
     asked = codes(edge_index, nodes, undirected)
     place = torch.searchsorted(code, asked).clamp(max=code.numel() - 1)
     return torch.where(code[place] == asked, true[order[place]], -1)
+
+
+def edge_of_pair(pairs: Tensor, edge_index: Tensor, nodes: int, notes: list[str]) -> Tensor | None:
+    """The edge that each pair is, in its direction, the first of several; None if a pair is no edge."""
+    if pairs is edge_index or torch.equal(pairs, edge_index):
+        return torch.arange(edge_index.size(1), device=edge_index.device)
+    code, order = codes(edge_index, nodes, False).sort(stable=True)
+    asked = codes(pairs, nodes, False)
+    place = torch.searchsorted(code, asked).clamp(max=max(code.numel() - 1, 0))
+    if not code.numel() or not torch.equal(code[place], asked):
+        notes.append("edge_label_index asks for pairs that are no edges, so no network reads edge features of pairs")
+        return None
+    return order[place]

@@ -55,10 +55,22 @@ class Whole:
         y: Labels of its items.
         roles: Positions of items by role.
         pairs: The items, where they are pairs of nodes.
+        edges: Numbers of the edges that these pairs are, or None.
+        block: Nodes that are run through a layer at once, see :class:`~gnas.batch.Batch`.
     """
 
-    def __init__(self, store: Store, y: Tensor, roles: Mapping[str, Tensor], pairs: Tensor | None = None) -> None:
-        self.batch = Batch(store.x, store.edge_index, store.edge_weight, store.edge_attr, y, {}, edge_label_index=pairs)
+    def __init__(
+        self,
+        store: Store,
+        y: Tensor,
+        roles: Mapping[str, Tensor],
+        pairs: Tensor | None = None,
+        edges: Tensor | None = None,
+        block: int | None = None,
+    ) -> None:
+        graph = store.edge_index, store.edge_weight, store.edge_attr
+        own = None if edges is None else store.edges(edges)[1]
+        self.batch = Batch(store.x, *graph, y, {}, edge_label_index=pairs, edge_label_attr=own, block=block)
         self.roles = roles
 
     @cached_property

@@ -27,8 +27,8 @@ from gnas.intake import (
     tensor_of,
 )
 from gnas.joining import joined, labels_of_set
-from gnas.links import links_of
-from gnas.metrics import CLASSIFICATION, LINK, Metric
+from gnas.links import edge_of_pair, links_of
+from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
 from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
 from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
 
@@ -66,6 +66,11 @@ def fields_of(
         absent = sorted(set(range(targets.out_channels)) - set(targets.y[roles["weights"]].tolist()))
         if absent:
             notes.append(f"no {what} of the weights split has class {few(absent)}, so no network can learn it")
+    if targets.kind == REGRESSION:
+        notes.append(
+            "networks learn labels standardised by mean and deviation of the weights split; they answer, and are "
+            "measured, in the labels' own units"
+        )
     if fields["edge_index"].size(1) == 0:
         notes.append("the graph has no edges" if fields["pointers"] is None else "the graphs have no edges")
     _check_ranking(targets, roles)
@@ -76,6 +81,7 @@ def fields_of(
         "accuracy",
     ):
         settings += f", {chosen} {targets.kind} {targets.metric.name} {targets.metric.key}"
+    settings += ", standardised" if targets.kind == REGRESSION else ""
     raw = {key: fields.pop(f"raw_{key}", fields[key]) for key in ("x", "edge_index", "edge_weight", "edge_attr")}
     more = {key: fields[key] for key in ("pointers", "pairs", "owner")}
     return {
@@ -226,6 +232,8 @@ def _of_graph(
         asked_for = tensor_of(data, "edge_label_index")
         fields["pairs"] = edge_index if asked_for is None else edge_index_of(Data(edge_index=asked_for), nodes)
         items = fields["pairs"].size(1)
+        if fields["edge_attr"] is not None:
+            fields["edge_of_pair"] = edge_of_pair(fields["pairs"], edge_index, nodes, notes)
         y = y if asked_for is None else tensor_of(data, "edge_label")
     if y is None:
         raise ValueError(

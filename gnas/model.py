@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from gnas import kernels
+from gnas import kernels, layerwise
+from gnas.batch import Batch
 from gnas.journal import Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.program import INPUTS
+from gnas.units import Scales, Units
 
 OWN = (
     "activate",
@@ -28,8 +31,10 @@ OWN = (
     "layers",
     "out_channels",
     "space",
+    "units",
 )
-TAKEN = frozenset({*OWN, "begin", "end", "graphs", "kinds", "settings", *dir(nn.ModuleDict())})
+METHODS = ("begin", "by_layers", "encode", "end", "features", "graphs", "kinds", "settings", "value")
+TAKEN = frozenset({*OWN, *METHODS, *dir(nn.ModuleDict())})
 """Names that a node can't have, because networks have attributes of these names, or their source a variable."""
 
 
@@ -72,7 +77,8 @@ class Network(nn.Module):
     """What a network has besides its layers: encoders, a decoder's sizes, and the check of what it is called with.
 
     The encoder of ``x`` is linear, or for integer codes a sum of learned vectors (``categories``); that of
-    ``edge_attr`` is there where the space has an operation that reads edge features.
+    ``edge_attr`` is there where the space has an operation that reads edge features. With ``scales`` the answer is in
+    the units of labels that are numbers (:mod:`gnas.units`).
     """
 
     decoder: nn.Linear
@@ -85,6 +91,7 @@ class Network(nn.Module):
         edge_channels: int,
         categories: Sequence[int] | None,
         edge_categories: Sequence[int] | None,
+        scales: Scales | None,
     ) -> None:
         super().__init__()
         check_program(space)
@@ -100,6 +107,7 @@ class Network(nn.Module):
         self.edge_encoder = None
         if edge_channels and reads:
             self.edge_encoder = encoder_of(edge_channels, self.edge_categories, self.hidden_channels)
+        self.units = None if scales is None else Units(*scales)
         self.kinds = {node.kind for node in space.nodes}
 
     def begin(
@@ -111,6 +119,7 @@ class Network(nn.Module):
         batch: Tensor | None,
         edge_label_index: Tensor | None,
         tracking: bool = True,
+        edge_label_attr: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Context]]:
         """The values of the space's inputs by name, and the context of each kind of node."""
         if "pair" in self.kinds and edge_label_index is None:
@@ -119,21 +128,29 @@ class Network(nn.Module):
                 "net(x, edge_index, edge_label_index=edge_index)"
             )
         graph = kernels.graph_of(edge_index, x.size(0), edge_weight)
-        if isinstance(self.encoder, nn.Linear):
-            state = sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
-        else:
-            state = self.encoder(x)
-        edges = None if self.edge_encoder is None else self.edge_encoder(self._features(edge_attr, graph, state))
+        state = self.encode(x)
+        edges = pair_edges = None
+        if self.edge_encoder is not None:
+            edges = self.edge_encoder(self.features(edge_attr, edge_index.size(1), state))
+            if edge_label_attr is not None and edge_label_index is not None:
+                pair_edges = self.edge_encoder(self.features(edge_label_attr, edge_label_index.size(1), state))
         zeros = torch.zeros_like(state)
-        node = Context(graph, zeros, self.dropout, self.training, batch, tracking, edges, edge_label_index)
+        node = Context(graph, zeros, self.dropout, self.training, batch, tracking, edges, edge_label_index, pair_edges)
         contexts = {kind: node if kind == "node" else node.at(kind) for kind in {"node", *self.kinds}}
         values = {"x": state}
         if "edge_attr" in self.space.inputs:
             values["edge_attr"] = node.at("edge").zeros if edges is None else edges
         return values, contexts
 
-    def _features(self, edge_attr: Tensor | None, graph: kernels.Graph, state: Tensor) -> Tensor:
-        expected = [graph.edge_index.size(1), self.edge_channels]
+    def encode(self, x: Tensor) -> Tensor:
+        """[nodes, hidden_channels] from the features of nodes."""
+        if isinstance(self.encoder, nn.Linear):
+            return sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
+        return cast(Tensor, self.encoder(x))
+
+    def features(self, edge_attr: Tensor | None, edges: int, state: Tensor) -> Tensor:
+        """What the encoder of so many edges reads: checked, and numbers in the type of ``state``."""
+        expected = [edges, self.edge_channels]
         if edge_attr is None or list(edge_attr.shape) != expected:
             got = "no edge_attr" if edge_attr is None else f"an edge_attr of shape {list(edge_attr.shape)}"
             raise ValueError(
@@ -145,7 +162,8 @@ class Network(nn.Module):
 
     def end(self, value: Tensor) -> Tensor:
         """[items, out_channels] from the value of the space's output."""
-        return sparse_dropout_linear(value, self.decoder, self.dropout, self.training)
+        scores = sparse_dropout_linear(value, self.decoder, self.dropout, self.training)
+        return scores if self.units is None else cast(Tensor, self.units(scores))
 
 
 def _codes(sizes: str, columns: int, name: str, categories: Sequence[int] | None) -> tuple[int, ...] | None:
@@ -173,6 +191,7 @@ class GraphModel(Network):
         edge_channels: Channels of ``edge_attr``; with 0 it is not read.
         categories: For integer codes in ``x`` the number of codes of each column.
         edge_categories: The same for ``edge_attr``.
+        scales: Of labels that are numbers, mean and standard deviation of each column: see :mod:`gnas.units`.
 
     Raises:
         ValueError: If a choice is left, an operation is unknown or reads a value of the wrong kind, or sizes don't fit.
@@ -189,6 +208,7 @@ class GraphModel(Network):
         edge_channels: int = 0,
         categories: Sequence[int] | None = None,
         edge_categories: Sequence[int] | None = None,
+        scales: Scales | None = None,
     ) -> None:
         if not space.bound:
             raise ValueError(
@@ -196,7 +216,7 @@ class GraphModel(Network):
                 "one, try space.bind(genotype), or GraphSupernet for the space as it is"
             )
         sizes = in_channels, hidden_channels, out_channels
-        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories)
+        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
         self._layers: dict[str, tuple[str, ...]] = {}
         for node in space.nodes:
             calls = find(str(node.op), node.name).layers(len(node.inputs), self.settings(node))
@@ -226,6 +246,8 @@ class GraphModel(Network):
         out_channels, hidden_channels = state["decoder.weight"].shape
         channels, categories = _read(state, "encoder")
         edge_channels, edge_categories = _read(state, "edge_encoder")
+        units = [state[f"units.{part}"].tolist() for part in ("mean", "deviation") if f"units.{part}" in state]
+        scales = (units[0], units[1]) if units else None
         model = cls(
             space.bind(genotype),
             channels,
@@ -235,6 +257,7 @@ class GraphModel(Network):
             edge_channels=edge_channels,
             categories=categories,
             edge_categories=edge_categories,
+            scales=scales,
         )
         model.load_state_dict(state)
         return model.eval()
@@ -255,6 +278,7 @@ class GraphModel(Network):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         edge_label_index: Tensor | None = None,
+        edge_label_attr: Tensor | None = None,
     ) -> Tensor:
         """A row of scores for each item, [items, out_channels].
 
@@ -267,17 +291,27 @@ class GraphModel(Network):
             edge_attr: [edges, edge_channels].
             batch: Graph of each node, [nodes]; without it there is one graph.
             edge_label_index: The pairs of nodes that are scored, [2, pairs].
+            edge_label_attr: Features of the edge that each pair is, [pairs, edge_channels], where one is read.
         """
-        values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index)
+        given = x, edge_index, edge_weight, edge_attr, batch, edge_label_index
+        values, contexts = self.begin(*given, edge_label_attr=edge_label_attr)
         for node in self.space.nodes:
-            op, settings = find(str(node.op), node.name), self.settings(node)
-            inputs = [values[str(node.inputs[i])] for i in op.reads(len(node.inputs), settings)]
-            value = op.forward(self.layers(node), inputs, settings, contexts[node.kind])
-            values[node.name] = scaled(value, node.settings)
+            inputs = [values[name] for name in layerwise.inputs_of(node)]
+            values[node.name] = self.value(node, inputs, contexts[node.kind])
             # Measuring a big graph, no more states are kept than are still to be read.
             for name in self._last.get(node.name, ()):
                 del values[name]
         return self.end(values[self.space.output])
+
+    def value(self, node: Node, inputs: Sequence[Tensor], context: Context) -> Tensor:
+        """The value of a node from those that it reads."""
+        op = find(str(node.op), node.name)
+        return scaled(op.forward(self.layers(node), inputs, self.settings(node), context), node.settings)
+
+    def by_layers(self, batch: Batch, block: int) -> Tensor:
+        """The same as :meth:`forward` on one graph with labels of nodes, so many nodes at a time: see
+        :mod:`gnas.layerwise`. In evaluation mode only, and without gradients."""
+        return layerwise.run(self, batch, block)
 
     def __repr__(self) -> str:
         sizes = f"{self.in_channels}, {self.hidden_channels}, {self.out_channels}"

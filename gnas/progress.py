@@ -172,6 +172,10 @@ def facts(event: Mapping[str, Any], scale: Scale = ACCURACY) -> list[tuple[str, 
         rows.append(("best so far", scale.text(event["best"])))
     if event.get("entropy") is not None:
         rows.append(("undecided", f"{event['entropy']:.0%} of the largest entropy"))
+    if event.get("skips") is not None:
+        rows.append(("skips", f"in front at {event['skips']:.0%} of the choices that have one"))
+    if event.get("eigenvalue") is not None:
+        rows.append(("eigenvalue", f"{event['eigenvalue']:.3g}, the architecture's largest"))
     if event.get("genotype"):
         rows.append(("network", words(event["genotype"])))
     return rows

@@ -19,7 +19,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gnas import charts, draw, prose
+from gnas import charts, checkup, draw, prose
 from gnas.charts import Series, clean, number
 from gnas.journal import Journal
 from gnas.record import Event, Run, load, metric
@@ -54,6 +54,7 @@ def content(run: Run) -> dict[str, Any]:
         "drawing": drawing(run),
         "depth": depth(run),
         "sites": sites(run),
+        "diagnostics": checkup.section(run),
         "best_of": best_of(run),
         "measured": measured(run),
         "gap": discretisation(run),

@@ -19,6 +19,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -27,12 +28,15 @@ from torch_geometric.data import Data, Dataset
 
 from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
+from gnas.conditions import Condition, anything, gate
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
+from gnas.diagnosis import Finding, diagnose
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.graphs import GraphSet
 from gnas.journal import Journal
+from gnas.layerwise import check_local
 from gnas.making import Wish
 from gnas.model import GraphModel
 from gnas.ops import unread
@@ -40,7 +44,7 @@ from gnas.progress import Display, Interrupt, display, duration, words
 from gnas.scale import Scale
 from gnas.space import Genotype, Space, layered
 from gnas.space.heads import for_level
-from gnas.strategy import Darts
+from gnas.strategy import Darts, OneShot
 from gnas.strategy.base import Strategy
 from gnas.strategy.black_box import BlackBox
 from gnas.task import Task
@@ -49,6 +53,9 @@ from gnas.task import Task
 RESERVED = 0.5
 # Snapshots may take one part in so many of the time.
 SNAPSHOT_SHARE = 20
+# Epochs of the trial that sets the pace of a wall-clock budget: of the warm-up, then of the search.
+TRIAL = (2, 3)
+TRIAL_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Run:
         model: The found network, trained from scratch, in evaluation mode.
         status: ``"done"``, or ``"interrupted"`` if Ctrl-C ended it early.
         metric: Metric of the model on the architecture split.
+        diagnostics: What the run's events tell about its search, each with what to do: :mod:`gnas.diagnosis`.
     """
 
     journal: Journal
@@ -72,6 +80,7 @@ class Run:
     model: GraphModel
     status: str
     metric: float
+    diagnostics: tuple[Finding, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -106,6 +115,7 @@ def search(
     level: str | None = None,
     metric: Wish = None,
     workers: int = 1,
+    conditions: Sequence[Condition] = (),
     source: Mapping[str, str | None] | None = None,
 ) -> Run:
     """Search a network for a graph, or for a set of graphs.
@@ -145,6 +155,9 @@ def search(
         metric: What networks are judged by; the data's own or the usual one if not given.
         workers: Short trainings of the derivation that run side by side, each in a process with one thread; a script
             that asks for more than one guards its start with ``if __name__ == "__main__":``.
+        conditions: What a network must fulfil to be considered, such as ``gnas.Limit("parameters", 50_000)``. Networks
+            that don't are never trained by themselves and never handed over; ``Darts(cost=...)`` makes a supernet's
+            search look for what fulfils them.
         source: Where the data can be loaded from again: ``{"name": ..., "root": ...}`` or ``{"path": ...}``; the
             command line knows it.
 
@@ -160,14 +173,19 @@ def search(
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, _unit(strategy))
     task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
-    space = for_level(layered() if space is None else space, task.level)
+    space = for_level(layered() if space is None else space, task.level, edges=task.edge_of_pair is not None)
+    if task.loading.measure == "layers":
+        check_local(space)
+    derivation = Derivation() if derivation is None else derivation
+    if conditions:
+        strategy, derivation = _under(strategy, derivation, tuple(conditions))
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = _Search(
         task=task,
         space=space,
         strategy=strategy,
-        derivation=Derivation() if derivation is None else derivation,
+        derivation=derivation,
         evaluator=TrainFromScratch() if evaluator is None else evaluator,
         budget=limit,
         seed=seed,
@@ -206,6 +224,9 @@ class _Search:
     steps: int = 0
     phase: str = "search"
     epoch: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.admits = gate(self.derivation.conditions, self.space, self.task)
 
     # the phases
 
@@ -267,7 +288,7 @@ class _Search:
     def derive(self, events: list[dict[str, Any]], weights: dict[str, list[float]], interrupt: Interrupt) -> Genotype:
         """Measure what the weights leave open, then choose; after Ctrl-C, by what had been measured by then."""
         if interrupt.requested or not weights:
-            return self.strategy.derive(self.task, self.state)
+            return self.undecided(weights)
         listed = [event for event in events if event["event"] == LISTED]
         done = [event for event in events if event["event"] in KINDS]
         began, before = time.monotonic(), self.seconds["derivation"]
@@ -276,15 +297,17 @@ class _Search:
         if derivation.lists(listed):
             self.display.start("shortlist")
             recipe = self.evaluator.recipe
-            event = derivation.shorten(self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested)
+            event = derivation.shorten(
+                self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested, self.admits
+            )
             if not event["genotypes"]:
-                return self.strategy.derive(self.task, self.state)
+                return self.undecided(weights)
             self.journal.append(event)
             listed.append(event)
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
         self.display.start("derivation", done=len(done), unit="trainings")
         whole = list(done)
-        while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better):
+        while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits):
             # One seed after another. Of a seed's round, all options or none: those left out could not win. The first
             # round is the exception: what was not tried in it is out.
             turn = min((job.inherit, job.seed) for job in jobs)
@@ -311,10 +334,16 @@ class _Search:
                     if interrupt.requested or (first and self.late(len(done), 1)):
                         break
         done = whole
-        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better)
+        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits)
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype
+
+    def undecided(self, weights: dict[str, list[float]]) -> Genotype:
+        """What the strategy has found by itself; under conditions, the most probable that fulfils them."""
+        if not weights or self.admits is anything:
+            return self.strategy.derive(self.task, self.state)
+        return self.derivation.choose(self.space, weights, [], admits=self.admits)
 
     def train(self, genotype: Genotype, weights: dict[str, list[float]], status: str) -> Run:
         """Train the chosen network from scratch and write down all that the run hands over."""
@@ -333,13 +362,19 @@ class _Search:
         self.seconds["training"] = time.monotonic() - began
         self.journal.append(event)
         self.write(genotype, model, result)
-        self.journal.update(status=status, seconds=self.rounded())
+        findings = diagnose(self.journal.events(), self.task.metric, self.strategy.name)
+        plain = [finding.plain() for finding in findings]
+        self.journal.update(status=status, seconds=self.rounded(), diagnostics=plain)
         report.write(self.journal.folder)
         self.display.end(
             f"training: {self.task.metric.text(result.metric_architecture)} on the architecture split after "
             f"{result.epochs} epochs in {duration(self.seconds['training'])}, {result.parameters:,} parameters"
         )
-        return Run(self.journal, self.task, self.space, genotype, model, status, result.metric_architecture)
+        for finding in findings:
+            if finding.action:
+                self.display.note(f"{finding.title} {finding.shown}: {finding.action}")
+        metric, told = result.metric_architecture, tuple(findings)
+        return Run(self.journal, self.task, self.space, genotype, model, status, metric, told)
 
     def gap(self, genotype: Genotype) -> dict[str, float | None]:
         """The discretisation gap: the supernet's metric, and that of the chosen network with its weights."""
@@ -374,7 +409,8 @@ class _Search:
         metric = self.journal.events()[-1]["derived_metric"]
         if not self.journal.path("report.html").exists():
             report.write(self.journal.folder)
-        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric)
+        told = tuple(Finding(**finding) for finding in self.journal.run().get("diagnostics") or ())
+        return Run(self.journal, self.task, self.space, genotype, self.trained(genotype, state), "done", metric, told)
 
     # what a run is made of
 
@@ -474,23 +510,26 @@ class _Search:
 
     def fitted_strategy(self) -> Strategy[Any]:
         """The strategy with as many epochs as its share of the time allows, by the pace of a trial."""
-        if not {"epochs", "warmup"} <= {entry.name for entry in dataclasses.fields(self.strategy)}:
+        inner = getattr(self.strategy, "inner", self.strategy)
+        if not isinstance(inner, OneShot) or inner.epochs <= sum(TRIAL):
             return self.strategy
-        # Without warm-up, since the epochs after it are the dear ones; the first step also sets things up.
-        trial = dataclasses.replace(self.strategy, warmup=0)  # type: ignore[call-arg]
+        trial = dataclasses.replace(inner, warmup=TRIAL[0])
         with seeded(self.seed):
             state = trial.init(self.space, self.task, torch.default_generator)
-            paces = []
-            for _ in range(3):
+            paces: list[float] = []
+            # A generation of networks may be dear: it is not repeated for the sake of an even pace.
+            while len(paces) <= TRIAL[0] or (len(paces) < sum(TRIAL) and sum(paces) < TRIAL_SHARE * self.share()):
                 began = time.monotonic()
                 trial.step(self.task, state)
                 paces.append(time.monotonic() - began)
+        # The first one of each kind also sets things up.
+        warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :] or paces[TRIAL[0] :])
         room = self.share() - sum(paces)
-        return fit_epochs(self.strategy, room, sum(paces[1:]) / 2)  # type: ignore[no-any-return]
+        return fit_epochs(self.strategy, inner.epochs, room, warmup, search)  # type: ignore[no-any-return]
 
     def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
         """The derivation that the time left allows, by the pace of a trial."""
-        genotype = self.derivation.choose(self.space, weights, [])
+        genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
         deepest = genotype
         if "depth" in self.space.choices:
             deepest = genotype.replace(depth=self.space.choices["depth"].options[-1])
@@ -506,7 +545,7 @@ class _Search:
         if self.timed:
             return self.share(), self.seconds["search"], "seconds"
         unit = _unit(self.strategy)
-        own = getattr(self.strategy, unit, None)
+        own = getattr(self.strategy, unit, None) or getattr(getattr(self.strategy, "inner", None), unit, None)
         return (own if self.budget is None else self.budget.amount), self.steps, unit
 
     def summary(self) -> str:
@@ -529,6 +568,16 @@ class _Search:
 
     def rounded(self) -> dict[str, float]:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
+
+
+def _under(
+    strategy: Strategy[Any], derivation: Derivation, conditions: tuple[Condition, ...]
+) -> tuple[Strategy[Any], Derivation]:
+    """Strategy and derivation with further conditions: a strategy that judges networks one by one takes them itself."""
+    own: tuple[Condition, ...] | None = getattr(strategy, "conditions", None)
+    if own is not None:
+        return dataclasses.replace(strategy, conditions=(*own, *conditions)), derivation  # type: ignore[call-arg]
+    return strategy, dataclasses.replace(derivation, conditions=(*derivation.conditions, *conditions))
 
 
 def _unit(strategy: Strategy[Any]) -> str:

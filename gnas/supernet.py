@@ -19,6 +19,7 @@ from gnas.sites import Inputs, Mix, Mixes, SharedSite, Site, site_of
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.discretise import discretise
 from gnas.space.transform import restrict
+from gnas.units import Scales
 
 
 class GraphSupernet(Network):
@@ -37,6 +38,7 @@ class GraphSupernet(Network):
         edge_channels: Channels of ``edge_attr``; with 0 it is not read.
         categories: For integer codes in ``x`` the number of codes of each column.
         edge_categories: The same for ``edge_attr``.
+        scales: Of labels that are numbers, mean and standard deviation of each column: see :mod:`gnas.units`.
         dropout: Probability of dropping an entry before each projection.
         relaxation: From alpha to weights, see :mod:`gnas.relaxation`.
         partial: Of how many channels one goes through a chosen operation in training (PC-DARTS, arXiv 1907.05737);
@@ -62,13 +64,14 @@ class GraphSupernet(Network):
         edge_channels: int = 0,
         categories: Sequence[int] | None = None,
         edge_categories: Sequence[int] | None = None,
+        scales: Scales | None = None,
         dropout: float = 0.5,
         relaxation: Relaxation | None = None,
         partial: int = 1,
         checkpoint: bool = False,
     ) -> None:
         sizes = in_channels, hidden_channels, out_channels
-        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories)
+        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
         self.checkpoint = checkpoint
         self.partial = partial
         self.auxiliary = 0.0
@@ -105,9 +108,9 @@ class GraphSupernet(Network):
         """The architecture parameter of a choice."""
         return cast(nn.Parameter, self.alphas[choice.replace(".", "__")])
 
-    def arch_weights(self) -> dict[str, Tensor]:
-        """Weights of the options by name of choice, detached and without sampling noise."""
-        with torch.no_grad():
+    def arch_weights(self, gradient: bool = False) -> dict[str, Tensor]:
+        """Weights of the options by name of choice, without sampling noise, detached unless a gradient is asked for."""
+        with torch.set_grad_enabled(gradient):
             own: Callable[[Tensor], Tensor] | None = getattr(self.relaxation, "probabilities", None)
             found = {}
             for name in self.space.choices:
@@ -233,9 +236,11 @@ class GraphSupernet(Network):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         edge_label_index: Tensor | None = None,
+        edge_label_attr: Tensor | None = None,
     ) -> Tensor:
         """A row of scores for each item, [items, out_channels]: see :meth:`gnas.GraphModel.forward`."""
-        values, contexts = self.begin(x, edge_index, edge_weight, edge_attr, batch, edge_label_index, self._tracking)
+        given = x, edge_index, edge_weight, edge_attr, batch, edge_label_index
+        values, contexts = self.begin(*given, self._tracking, edge_label_attr)
         graph = contexts["node"].graph
         if self.checkpoint and graph.edge_weight is not None and graph.edge_weight.requires_grad:
             # What derives from learned edge weights is kept by the graph: made inside a site, it would be missing when
@@ -312,6 +317,7 @@ class GraphSupernet(Network):
             edge_channels=self.edge_channels,
             categories=self.categories,
             edge_categories=self.edge_categories,
+            scales=None if self.units is None else self.units.scales(),
         )
         model.to(self.decoder.weight)
         model.encoder.load_state_dict(self.encoder.state_dict())

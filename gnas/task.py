@@ -29,7 +29,6 @@ from gnas.loaders import (
     CLUSTERS,
     FOLDS,
     GRAPHS,
-    LOADERS,
     PART,
     SEEDS,
     SMALL,
@@ -43,42 +42,15 @@ from gnas.loaders import (
     cluster_parts,
     random_parts,
 )
+from gnas.loading import Loading
 from gnas.making import Wish, fields_of
-from gnas.metrics import CLASSIFICATION, METRICS, Metric
+from gnas.metrics import CLASSIFICATION, METRICS, REGRESSION, Metric
 from gnas.split import ROLES
 from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
+from gnas.units import Scales, scales_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
-MEASURES = ("full", "parts")
-
-
-@dataclass(frozen=True)
-class Loading:
-    """How data become batches; ``None`` is the default of the loader.
-
-    Args:
-        loader: ``"full"``, or for the nodes of one big graph ``"random"``, ``"cluster"`` or ``"neighbor"``.
-        batch_size: Graphs in a batch; of one graph the nodes, clusters or seeds.
-        parts: Parts of the graph; for links those of the weights' true pairs, each asked for while the others pass
-            messages.
-        measure: ``"full"`` measures one graph as a whole, ``"parts"`` by the loader's parts.
-    """
-
-    loader: str = "full"
-    batch_size: int | None = None
-    parts: int | None = None
-    measure: str = "full"
-
-    def __post_init__(self) -> None:
-        if self.loader not in LOADERS:
-            raise ValueError(f"got loader={self.loader!r}; expected one of {list(LOADERS)}")
-        if self.measure not in MEASURES:
-            raise ValueError(f"got measure={self.measure!r}; expected one of {list(MEASURES)}")
-        for key in ("batch_size", "parts"):
-            value = getattr(self, key)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"got {key}={value!r}; expected a whole number, at least 1, or None")
 
 
 @dataclass(eq=False, repr=False)
@@ -103,6 +75,8 @@ class Task:
         metric: What a network is judged by.
         pointers: First node and edge of each graph, ``[2, graphs + 1]``; None for a single graph.
         pairs: The items ``[2, items]`` where they are pairs of nodes.
+        edge_of_pair: At edge level, where edges have features, the edge that each pair is ``[items]``; None elsewhere,
+            and where a pair is no edge.
         owner: At link level the true pair that each edge is, or -1.
         drawn: At link level, whether false pairs are drawn anew at each step.
         undirected: At link level, whether a pair and its reverse are the same.
@@ -129,12 +103,13 @@ class Task:
     metric: Metric = METRICS["accuracy"]
     pointers: Tensor | None = None
     pairs: Tensor | None = None
+    edge_of_pair: Tensor | None = None
     owner: Tensor | None = None
     drawn: bool = False
     undirected: bool = False
     categories: tuple[int, ...] | None = None
     edge_categories: tuple[int, ...] | None = None
-    loading: Loading = Loading()
+    loading: Loading = field(default_factory=Loading)
     scaling: str = "auto"
     seed: int = 0
     test_reads: int = field(default=0, init=False)
@@ -197,7 +172,9 @@ class Task:
         )
         loading = Loading(loader, batch_size, parts, measure)
         task = cls(**fields, loading=loading, scaling=features, seed=seed)
-        task._check_loading()
+        loading.check(task.level, task.pointers is None)
+        if loading.loader in ("cluster", "neighbor"):
+            _ = task._source  # asks for what these loaders need
         return task
 
     # what it is
@@ -216,8 +193,17 @@ class Task:
             "edge_channels": edge_channels,
             "categories": self.categories,
             "edge_categories": self.edge_categories,
+            "scales": self.scales,
         }
         return {key: value for key, value in known.items() if value}
+
+    @cached_property
+    def scales(self) -> Scales | None:
+        """Of numbers to predict: mean and standard deviation of each column of the weights split's labels.
+
+        Networks answer in the labels' units by them (:mod:`gnas.units`), and the loss counts in deviations.
+        """
+        return scales_of(self.y[self.roles["weights"]]) if self.kind == REGRESSION else None
 
     @property
     def num_nodes(self) -> int:
@@ -276,7 +262,7 @@ class Task:
     # loss and metric
 
     def loss(self, output: Tensor, batch: Batch, role: str) -> Tensor:
-        """Mean loss over the items of a role in a batch, a scalar."""
+        """Mean loss over the items of a role in a batch, a scalar; of numbers in deviations, see :attr:`scales`."""
         index = batch.index[self._open(role)]
         return self._loss(output[index], batch.y[index])
 
@@ -299,8 +285,10 @@ class Task:
     def _collected(self, model: nn.Module, roles: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
         """Scores and labels of all items of each role."""
         model.eval()
+        plain = self.loading.measure == "layers" and not hasattr(model, "arch_parameters")
+        source = self._by_layers if plain else self._source
         found: dict[str, tuple[list[Tensor], list[Tensor]]] = {role: ([], []) for role in roles}
-        for batch in self._source.measuring(roles):
+        for batch in source.measuring(roles):
             output = self.forward(model, batch)
             for role in roles:
                 index = batch.index.get(role)
@@ -309,9 +297,11 @@ class Task:
                     found[role][1].append(batch.y[index])
         return {role: (_cat(scores), _cat(labels)) for role, (scores, labels) in found.items()}
 
-    @property
-    def _loss(self) -> Any:
-        return loss_of(self.kind, self.metric)
+    def _loss(self, output: Tensor, y: Tensor) -> Tensor:
+        if self.scales is not None:
+            deviation = output.new_tensor(self.scales[1])
+            output, y = output / deviation, y / deviation
+        return loss_of(self.kind, self.metric)(output, y)
 
     def _open(self, role: str) -> str:
         if role == "test":
@@ -323,29 +313,6 @@ class Task:
         return role
 
     # where batches come from
-
-    def _check_loading(self) -> None:
-        """Refuse settings of loading that the data have no use for."""
-        loading, single = self.loading, self.pointers is None
-        if loading.loader != "full" and (not single or self.level != NODE):
-            what = "a set of graphs" if not single else f"one graph at {self.level} level"
-            raise ValueError(
-                f"got loader={loading.loader!r} for {what}; expected 'full': loaders part the nodes of one graph"
-            )
-        if loading.measure == "parts" and loading.loader not in ("random", "cluster"):
-            raise ValueError(f"got measure='parts' and loader={loading.loader!r}; expected 'random' or 'cluster'")
-        used = {
-            "batch_size": not single or loading.loader != "full",
-            "parts": loading.loader in ("random", "cluster") or self.level == PAIR,
-        }
-        for key, useful in used.items():
-            if getattr(loading, key) is not None and not useful:
-                raise ValueError(
-                    f"got {key}={getattr(loading, key)} and loader={loading.loader!r}, which has no use for it; "
-                    "expected None, or another loader"
-                )
-        if loading.loader in ("cluster", "neighbor"):
-            _ = self._source  # asks for what these loaders need
 
     @cached_property
     def _source(self) -> Source:
@@ -359,7 +326,7 @@ class Task:
             links = Links(self.pairs, self.y, self.roles, self.owner, self.drawn, self.undirected)
             true = int(self.y[self.roles["weights"]].sum())
             return Pairs(store, links, min(loading.parts or FOLDS, max(true, 1)))
-        whole = Whole(store, self.y, self.roles, self.pairs if self.level == EDGE else None)
+        whole = Whole(store, self.y, self.roles, self.pairs if self.level == EDGE else None, self.edge_of_pair)
         if loading.loader == "full":
             return whole
         if loading.loader == "neighbor":
@@ -369,6 +336,13 @@ class Task:
         else:
             loader = cluster_parts(store, loading.parts or max(self.num_nodes // 1000, CLUSTERS), size or CLUSTERS)
         return Parts(store, self.y, self.roles, loader, whole if loading.measure == "full" else None)
+
+    @cached_property
+    def _by_layers(self) -> Source:
+        """The whole graph for a network that runs through its layers by blocks; one that can't, runs at once."""
+        size = self.loading.batch_size if self.loading.loader == "random" else None
+        store = Store(self.x, self.edge_index, self.edge_weight, self.edge_attr)
+        return Whole(store, self.y, self.roles, block=size or PART)
 
     # what is said of it
 
@@ -406,11 +380,12 @@ class Task:
         """Move to a device in place and return itself, as PyG's ``Data.to`` does."""
         with quiet_sparse():
             self.x = self.x.to(device)
-        for key in ("edge_index", "edge_weight", "edge_attr", "y", "pointers", "pairs", "owner"):
+        for key in ("edge_index", "edge_weight", "edge_attr", "y", "pointers", "pairs", "edge_of_pair", "owner"):
             value = getattr(self, key)
             setattr(self, key, None if value is None else value.to(device))
         self.roles = {role: index.to(device) for role, index in self.roles.items()}
-        self.__dict__.pop("_source", None)
+        for key in ("_source", "_by_layers"):
+            self.__dict__.pop(key, None)
         return self
 
     def __repr__(self) -> str:

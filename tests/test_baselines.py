@@ -26,6 +26,7 @@ NAMES = list(BASELINES)
 class Sizes:
     in_channels: int = IN
     out_channels: int = OUT
+    scales: None = None
 
 
 @dataclass(frozen=True)

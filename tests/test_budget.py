@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from gnas.budget import SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
 from gnas.derive import Derivation
-from gnas.space import layered
+from gnas.space import layered, relational
+from gnas.strategy import Darts, FewShot, Nac, Progressive, SinglePath
 
 
 @pytest.mark.parametrize(
@@ -55,17 +54,33 @@ def test_what_is_no_budget_is_a_type_error(wrong):
         Budget.parse(wrong)
 
 
-@dataclass(frozen=True)
-class Epochs:
-    epochs: int = 100
-    warmup: int | None = None
-
-
 def test_a_strategy_gets_the_epochs_that_fit():
-    assert fit_epochs(Epochs(), room=10, each=0.25) == Epochs(40)
-    assert fit_epochs(Epochs(), room=100, each=0.25) == Epochs(100), "never more than its own"
-    assert fit_epochs(Epochs(), room=0.1, each=0.25) == Epochs(1)
-    assert fit_epochs(Epochs(100, 50), room=10, each=0.25) == Epochs(100, 50), "a warm-up that was asked for stays"
+    def fitted(strategy, room: float, warmup: float = 0.25, search: float = 0.25):
+        own = getattr(strategy, "inner", strategy).epochs
+        return fit_epochs(strategy, own, room, warmup, search)
+
+    assert fitted(Darts(epochs=100), 10) == Darts(epochs=40)
+    assert fitted(Darts(epochs=100), 100) == Darts(epochs=100), "never more than its own"
+    assert fitted(Darts(epochs=100), 0.1) == Darts(epochs=1)
+    assert fitted(Darts(epochs=100, warmup=50), 10) == Darts(epochs=51, warmup=50), "a warm-up asked for stays"
+    assert fitted(Nac(), 0.1) == Nac()
+
+
+def test_generations_of_networks_are_not_paid_for_by_the_epochs_of_the_weights():
+    fitted = fit_epochs(SinglePath(epochs=320), 320, room=30, warmup=0.1, search=2.0)
+    # Of 16 epochs 15 train weights: 3.5 s; so 8 such parts, and 14 epochs of the weights more before the next one.
+    assert fitted.epochs == 8 * 16 + 15 and fitted.seconds(0.1, 2.0) <= 30
+    assert fitted.warming == 135
+
+
+def test_wrappers_fit_by_what_their_inner_strategy_costs():
+    progressive = Progressive(inner=Darts(epochs=100))
+    assert fit_epochs(progressive, 100, 10, 0.25, 0.25).inner.epochs == 40
+    least = fit_epochs(progressive, 100, 0.1, 0.25, 0.25)
+    assert least.inner.epochs == 3, "no fewer than its stages need"
+    split = FewShot(inner=Darts(epochs=100, warmup=50), splits=1)
+    assert split.seconds(1, 1) == 50 + 2 * 50
+    assert fit_epochs(split, 100, 75, 1, 1).inner.epochs == 62
 
 
 def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
@@ -77,6 +92,8 @@ def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
 
     def fitted(room: float) -> Derivation:
         return fit_derivation(whole, space, room, each)
+
+    assert fit_derivation(whole, relational(1, depth=False), 0.0, each).best_of == 1, "nothing is left to train"
 
     def needs(derivation: Derivation) -> float:
         return extent(derivation, space) * each

@@ -346,7 +346,8 @@ def test_a_whole_run_from_the_shell(saved, tmp_path):
     assert (tmp_path / "run" / "report.html").is_file()
     assert "\x1b" not in err, "no display where there is no terminal"
     phases = [line.partition(":")[0] for line in err.splitlines()]
-    assert phases[-4:] == ["search", "shortlist", "derivation", "training"]
+    first = phases.index("search")
+    assert phases[first : first + 4] == ["search", "shortlist", "derivation", "training"]
     assert Journal(tmp_path / "run").run()["data"]["path"] == str(saved)
 
     assert "holds a finished run" in refused("search", saved, *settings)

@@ -98,7 +98,8 @@ def test_graph_tasks_are_inferred_and_told(labels: str, kind: str, metric: str, 
     assert (task.level, task.kind, task.metric.name, task.out_channels) == ("graph", kind, metric, outputs)
     assert list(task.y.shape) == shape and task.num_graphs == GRAPHS
     assert [task.index(role).numel() for role in ROLES] == [20, 10, 10]
-    assert task.inputs == {"edge_channels": 2}
+    assert task.inputs == {"edge_channels": 2, **({"scales": task.scales} if kind == "regression" else {})}
+    assert (task.scales is None) == (kind != "regression")
     described = task.describe()
     assert json.loads(json.dumps(described)) == described
     assert (described["level"], described["metric"], described["graphs"]) == ("graph", metric, GRAPHS)
@@ -141,9 +142,11 @@ def test_the_loss_of_a_regression_goes_with_its_metric(metric: str, loss: Any) -
     task = Task.from_data(molecules(number), metric=metric)
     (batch,) = task.batches("weights")
     output = task.forward(Pooled(outputs=1), batch)
-    assert torch.allclose(task.loss(output, batch, "weights"), loss(output, batch.y))
+    deviation = float(batch.y.std(correction=0))
+    assert torch.allclose(task.loss(output, batch, "weights"), loss(output / deviation, batch.y / deviation))
     measured = task.measure(Pooled(outputs=1), ("weights",))["weights"]
-    assert measured[1] == pytest.approx(measured[0] if metric == "mae" else math.sqrt(measured[0]))
+    own = measured[0] if metric == "mae" else math.sqrt(measured[0])
+    assert measured[1] == pytest.approx(own * deviation)
     assert not task.higher_is_better
 
 
@@ -372,7 +375,8 @@ def test_codes_of_categories_stay_codes() -> None:
         graph.edge_attr = torch.arange(graph.num_edges) % 4
     task = Task.from_data(data)
     assert task.x.dtype == torch.long and task.edge_attr is not None and task.edge_attr.dtype == torch.long
-    assert task.inputs == {"edge_channels": 1, "categories": (5, 3), "edge_categories": (4,)}
+    codes = {"edge_channels": 1, "categories": (5, 3), "edge_categories": (4,)}
+    assert task.inputs == {**codes, "scales": task.scales}
     stated = GraphSet(data.graphs, data.split, categories=(10, 3), edge_categories=(7,))
     assert Task.from_data(stated).categories == (10, 3)
     floats = Task.from_data(data, features="none")

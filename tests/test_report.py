@@ -294,13 +294,14 @@ class Page(HTMLParser):
         return " ".join("".join(self.words).split())
 
 
-WHOLE = ["network", "comparison", "depth", "certainty", "derivation", "alphas", "training", "settings", "source"]
+WHOLE = ["network", "comparison", "depth", "certainty", "derivation", "diagnostics", "alphas", "training"]
+WHOLE += ["settings", "source"]
 SECTIONS = {
     "layered": WHOLE,
     "gap": WHOLE,
     "shallow": [name for name in WHOLE if name != "depth"],
     "random": ["network", "comparison", "candidates", "certainty", "settings", "source"],
-    "interrupted": ["network", "comparison", "certainty", "alphas", "training", "settings", "source"],
+    "interrupted": ["network", "comparison", "certainty", "diagnostics", "alphas", "training", "settings", "source"],
     "start": ["network", "comparison", "settings", "source"],
 }
 

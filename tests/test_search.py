@@ -122,6 +122,19 @@ def test_a_run_leaves_all_its_files(finished):
         assert "depth" in kinds and set(kinds[EPOCHS:-1]) <= {LISTED, *KINDS}
 
 
+def test_a_run_tells_what_its_events_say_of_the_search(finished):
+    which, run = finished
+    told = json.loads((run.folder / "run.json").read_text())["diagnostics"]
+    assert told == [finding.plain() for finding in run.diagnostics]
+    expected = set() if which in BLACK_BOX else {"skips", "entropy", "gap"}
+    assert {finding.name for finding in run.diagnostics} == expected
+    last = events(run.folder)
+    for finding in run.diagnostics:
+        assert finding.says.endswith(".") and (not finding.action or finding.action.endswith("."))
+        if finding.name in ("skips", "entropy"):
+            assert finding.value == [event for event in last if event["event"] == "epoch"][-1][finding.name]
+
+
 def test_run_json_tells_the_settings(finished):
     which, run = finished
     told = json.loads((run.folder / "run.json").read_text())
@@ -482,11 +495,13 @@ def test_a_seed_is_a_whole_number(seed, tmp_path):
 
 
 def test_where_there_is_no_terminal_a_few_lines_are_shown(tmp_path, capfd):
-    found(tmp_path / "run", progress=None)
+    run = found(tmp_path / "run", progress=None)
     shown = capfd.readouterr()
     assert shown.out == ""
     starts = [line.partition(":")[0] for line in shown.err.splitlines()]
-    assert starts[-4:] == ["search", "shortlist", "derivation", "training"]
+    todo = [f"{finding.title} {finding.shown}" for finding in run.diagnostics if finding.action]
+    assert todo, "alpha is undecided after eight epochs"
+    assert starts[-4 - len(todo) :] == ["search", "shortlist", "derivation", "training", *todo]
     assert "\x1b" not in shown.err
     found(tmp_path / "silent", progress=False)
     assert capfd.readouterr() == ("", "")

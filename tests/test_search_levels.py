@@ -66,6 +66,7 @@ TASKS: dict[str, Callable[[], Task]] = {
     "node labels": lambda: Task.from_data(one_graph(y=(one_graph().x > 0))),
     "random parts": lambda: Task.from_data(one_graph(), loader="random", parts=3),
     "measured by parts": lambda: Task.from_data(one_graph(), loader="random", parts=3, measure="parts"),
+    "measured by layers": lambda: Task.from_data(one_graph(), loader="random", parts=3, measure="layers"),
 }
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from gnas.kernels import combining, compiled, portable, reference, scatter, triton
+from gnas.kernels.blocks import Block, Blocks
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
 from gnas.kernels.memory import retain
 from gnas.kernels.mixing import AGGREGATIONS
@@ -24,6 +25,8 @@ from gnas.kernels.mixing import AGGREGATIONS
 __all__ = [
     "AGGREGATIONS",
     "BACKENDS",
+    "Block",
+    "Blocks",
     "Graph",
     "Structure",
     "aggregate",

@@ -147,12 +147,14 @@ class Graph:
     """A graph of ``num_nodes`` nodes whose messages flow from ``edge_index[0]`` to ``edge_index[1]``, as in PyG.
 
     Rows are destinations. Two patterns are kept: the edges as given, and the edges with exactly one self-loop a
-    node (``looped``), which GCN and attention read.
+    node (``looped``), which GCN and attention read. A part of a graph may bring ``whole_degree`` ``[num_nodes]``: what
+    ends in each node of the whole graph by the weights of ``looped``, for the coefficients of :meth:`symmetric`.
     """
 
     edge_index: Tensor
     num_nodes: int
     edge_weight: Tensor | None = None
+    whole_degree: Tensor | None = None
     _kept: dict[str, object] = field(default_factory=dict, repr=False)
 
     def _sorted(self) -> tuple[Structure, Tensor]:
@@ -214,8 +216,11 @@ class Graph:
         # The weights of ``looped``, and one over the root of the degree that they give each node.
         structure, weight = self._looped()
         weight = weight.to(dtype)
-        degree = torch.zeros(self.num_nodes, dtype=dtype, device=weight.device)
-        degree.index_add_(0, structure.row, weight)
+        if self.whole_degree is not None:
+            degree = self.whole_degree.to(dtype)
+        else:
+            degree = torch.zeros(self.num_nodes, dtype=dtype, device=weight.device)
+            degree.index_add_(0, structure.row, weight)
         return weight, degree.pow(-0.5).masked_fill(degree == 0, 0)
 
     def symmetric(self, dtype: torch.dtype) -> Tensor:

@@ -85,6 +85,7 @@ OPS: dict[str, Op] = {
         pair.PairHadamard(),
         pair.PairDifference(),
         pair.PairConcat(),
+        pair.PairEdge(),
         pooling.Keep(),
         pooling.TopK(),
         pooling.SAG(),

@@ -115,6 +115,7 @@ class Context:
         tracking: Whether running statistics move in training.
         edges: Encoded features of the edges in the order of ``edge_index``, [edges, hidden_channels], if there are any.
         pairs: The pairs of nodes that are scored, [2, pairs], if there are any.
+        pair_edges: Encoded features of the edge that each pair is, [pairs, hidden_channels], if they are known.
     """
 
     graph: Graph
@@ -125,6 +126,7 @@ class Context:
     tracking: bool = True
     edges: Tensor | None = None
     pairs: Tensor | None = None
+    pair_edges: Tensor | None = None
 
     def index(self) -> Tensor:
         """Graph of each node, [nodes], also where there is one graph only."""
@@ -160,6 +162,9 @@ class Op:
     """Whether ``edge_weight`` is read."""
     edges: ClassVar[bool] = False
     """Whether edge features are read where the network has them; the setting ``edges`` then says that it has."""
+    local: ClassVar[bool] = True
+    """Whether a trained layer's value at a node follows from the node itself, or if it reads along the edges from the
+    edges that end there and both their ends. What compares all nodes, or sums over edges by itself, is not local."""
     takes: ClassVar[tuple[str, ...]] = ()
     """Kind of each input, the last for all that follow; with none, every input is of the node's own kind."""
     gives: ClassVar[str] = ""

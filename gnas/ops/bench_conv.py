@@ -43,6 +43,7 @@ class Cheb(Projecting):
     """Chebyshev filter (arXiv 1606.09375): W_0 x + W_1 L x, with the scaled Laplacian L."""
 
     name = "cheb"
+    local = False  # PyG's layer counts the degrees in the graph that it is given
     call = Call(ChebConv, (HIDDEN, HIDDEN, 2))
 
 
@@ -50,6 +51,7 @@ class ARMA(Projecting):
     """Auto-regressive filter (arXiv 1901.01343): relu(D^-1/2 A D^-1/2 x W + x V)."""
 
     name = "arma"
+    local = False  # likewise
     call = Call(ARMAConv, (HIDDEN, HIDDEN))
 
 

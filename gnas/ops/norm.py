@@ -50,6 +50,7 @@ class GraphNormalisation(Norm):
     name = "graph_norm"
     layer = Call(GraphNorm, (HIDDEN,))
     by_graph = True
+    local = False
 
 
 class PairNormalisation(Norm):
@@ -58,3 +59,4 @@ class PairNormalisation(Norm):
     name = "pair_norm"
     layer = Call(PairNorm)
     by_graph = True
+    local = False

@@ -1,7 +1,7 @@
 """From the states of nodes to one state for each pair of nodes of ``edge_label_index``, [2, pairs].
 
 Link prediction and the classification of edges score these pairs. For an undirected question the first two give the
-same for (u, v) and (v, u).
+same for (u, v) and (v, u). Where the pairs are edges with features, the last one reads these, too.
 """
 
 from __future__ import annotations
@@ -26,17 +26,26 @@ class Pair(Op):
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         pairs = cast(Tensor, context.pairs)
-        return self.join(layers, inputs[0][pairs[0]], inputs[0][pairs[1]])
+        parts = [inputs[0][pairs[0]], inputs[0][pairs[1]]]
+        if settings.get("edges"):
+            if context.pair_edges is None:
+                raise ValueError(
+                    f"the operation {self.name!r} reads the features of each pair's own edge and got no "
+                    "edge_label_attr; expected [pairs, edge_channels], try edge_label_attr=edge_attr where the pairs "
+                    "are the edges, and the operation 'pair_concat' where they aren't"
+                )
+            parts.append(context.pair_edges)
+        return self.join(layers, *parts)
 
-    def join(self, layers: Layers, left: Tensor, right: Tensor) -> Tensor:
-        """The value of pairs from the states of their ends, each [pairs, channels]."""
+    def join(self, layers: Layers, left: Tensor, right: Tensor, *edge: Tensor) -> Tensor:
+        """The value of pairs from the states of their ends and, if it is read, their edge, each [pairs, channels]."""
         raise NotImplementedError
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
         left, right = (f"{inputs[0]}[edge_label_index[{end}]]" for end in (0, 1))
-        return self.written(layers, left, right)
+        return self.written(layers, left, right, *(["edge_label_attr"] if settings.get("edges") else []))
 
-    def written(self, layers: Mapping[str, str], left: str, right: str) -> str:
+    def written(self, layers: Mapping[str, str], left: str, right: str, *edge: str) -> str:
         """The same as :meth:`join` as an expression."""
         raise NotImplementedError
 
@@ -46,10 +55,10 @@ class PairHadamard(Pair):
 
     name = "pair_hadamard"
 
-    def join(self, layers: Layers, left: Tensor, right: Tensor) -> Tensor:
+    def join(self, layers: Layers, left: Tensor, right: Tensor, *edge: Tensor) -> Tensor:
         return left * right
 
-    def written(self, layers: Mapping[str, str], left: str, right: str) -> str:
+    def written(self, layers: Mapping[str, str], left: str, right: str, *edge: str) -> str:
         return f"{left} * {right}"
 
 
@@ -58,10 +67,10 @@ class PairDifference(Pair):
 
     name = "pair_difference"
 
-    def join(self, layers: Layers, left: Tensor, right: Tensor) -> Tensor:
+    def join(self, layers: Layers, left: Tensor, right: Tensor, *edge: Tensor) -> Tensor:
         return (left - right).abs()
 
-    def written(self, layers: Mapping[str, str], left: str, right: str) -> str:
+    def written(self, layers: Mapping[str, str], left: str, right: str, *edge: str) -> str:
         return f"({left} - {right}).abs()"
 
 
@@ -73,8 +82,19 @@ class PairConcat(Pair):
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
         return {"": Call(nn.Sequential, (Call(nn.Linear, (times(2), HIDDEN)), Call(nn.ReLU)))}
 
-    def join(self, layers: Layers, left: Tensor, right: Tensor) -> Tensor:
-        return cast(Tensor, layers[""](torch.cat([left, right], dim=1)))
+    def join(self, layers: Layers, left: Tensor, right: Tensor, *edge: Tensor) -> Tensor:
+        return cast(Tensor, layers[""](torch.cat([left, right, *edge], dim=1)))
 
-    def written(self, layers: Mapping[str, str], left: str, right: str) -> str:
-        return f"{layers['']}(torch.cat([{left}, {right}], dim=1))"
+    def written(self, layers: Mapping[str, str], left: str, right: str, *edge: str) -> str:
+        return f"{layers['']}(torch.cat([{', '.join([left, right, *edge])}], dim=1))"
+
+
+class PairEdge(PairConcat):
+    """The states of both nodes and the features of the edge between them side by side, a projection and ReLU."""
+
+    name = "pair_edge"
+    edges = True
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        project = Call(nn.Linear, (times(3 if settings.get("edges") else 2), HIDDEN))
+        return {"": Call(nn.Sequential, (project, Call(nn.ReLU)))}

@@ -120,6 +120,7 @@ class TopK(Keep):
     """The nodes whose states point the furthest along a learned direction."""
 
     name = "keep_topk"
+    local = False
     functions = (keep_best,)
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
@@ -137,6 +138,7 @@ class SAG(Keep):
 
     name = "keep_sag"
     messages = True
+    local = False
     functions = (keep_best,)
 
     def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
@@ -173,6 +175,7 @@ class Virtual(Op):
     """A virtual node, see :class:`VirtualNode`."""
 
     name = "virtual_node"
+    local = False
     takes = ("node",)
     gives = "node"
 
@@ -220,6 +223,7 @@ class KeptGCN(Kept):
 
     name = "kept_gcn"
     weighted = True
+    local = False  # degrees of the senders are counted in the weights of their own neighbours
     conv = convolution.GCN()
 
     def among(self, layer: Any, x: Tensor, keep: Tensor, context: Context) -> Tensor:

@@ -25,6 +25,9 @@ def most_probable(space: Space, weights: Weights, inputs: int | None = 1) -> Ite
     A sum of switchable edges keeps its ``inputs`` strongest, each by its strongest operation that is not
     ``zero``; the other edges are ``zero``. GNAS-MP keeps one, DARTS two, ``None`` keeps every edge.
 
+    An option that weighs exactly nothing beside others that weigh something was closed by the search, and is in no
+    genotype. A sum with fewer edges that are open keeps those, and one without any is all ``zero``.
+
     Args:
         space: The space that was searched.
         weights: Weight of each option by name of choice; any non-negative numbers.
@@ -100,8 +103,12 @@ def _groups(space: Space, weights: Weights, inputs: int | None) -> Iterator[list
     grouped = {choice.name for choices in switched.values() for choice in choices}
     for name, choice in space.choices.items():
         if name not in grouped:
-            yield [(_log(w), {name: option}) for option, w in zip(choice.options, weights[name], strict=True)]
-    for choices in switched.values():
+            yield [(_log(weight), {name: option}) for option, weight in opened(choice, weights)]
+    for members in switched.values():
+        choices = [choice for choice in members if _live(choice, weights)]
+        for choice in members:
+            if choice not in choices:
+                yield [(0.0, {choice.name: "zero"})]
         if inputs is None or inputs >= len(choices):
             for choice in choices:
                 yield _live(choice, weights)
@@ -118,8 +125,14 @@ def _groups(space: Space, weights: Weights, inputs: int | None) -> Iterator[list
 
 
 def _live(choice: Choice, weights: Weights) -> list[tuple[float, Assignment]]:
-    pairs = zip(choice.options, weights[choice.name], strict=True)
+    pairs = opened(choice, weights)
     return [(_log(weight), {choice.name: option}) for option, weight in pairs if option != "zero"]
+
+
+def opened(choice: Choice, weights: Weights) -> list[tuple[Value, float]]:
+    """The options of a choice that are open, with their weights: those that weigh something, or all if none does."""
+    pairs = list(zip(choice.options, weights[choice.name], strict=True))
+    return [pair for pair in pairs if pair[1] > 0] or pairs
 
 
 def confidence(space: Space, weights: Weights) -> dict[str, dict[str, float]]:

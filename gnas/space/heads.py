@@ -12,9 +12,11 @@ LEVELS = {"node": "node", "edge": "pair", "link": "pair", "graph": "graph"}
 
 READOUTS = ("readout_mean", "readout_sum", "readout_max")
 PAIRS = ("pair_hadamard", "pair_difference", "pair_concat")
+EDGES = (*PAIRS, "pair_edge")
+"""The same where the pairs are edges whose features are known."""
 
 
-def for_level(space: Space, level: str, options: Sequence[str] | None = None) -> Space:
+def for_level(space: Space, level: str, options: Sequence[str] | None = None, *, edges: bool = False) -> Space:
     """The space whose networks give one state for each item of a level.
 
     It is the space itself where its output is of that kind already. Otherwise a node is appended: ``readout`` for
@@ -25,6 +27,7 @@ def for_level(space: Space, level: str, options: Sequence[str] | None = None) ->
         space: A space whose output is a state of nodes, or of what is asked about.
         level: ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``.
         options: Names of the operations to choose from; by default :data:`READOUTS` or :data:`PAIRS`.
+        edges: Whether what is asked about are edges with features, which :data:`EDGES` can read.
 
     Raises:
         ValueError: The level is unknown, or the space's output is of another kind.
@@ -39,7 +42,7 @@ def for_level(space: Space, level: str, options: Sequence[str] | None = None) ->
             f"space {space.name!r} gives a state of kind {kind!r}, from which nothing leads to the level {level!r}; "
             "expected a space of node states, try layered()"
         )
-    name, usual = ("readout", READOUTS) if wanted == "graph" else ("pair", PAIRS)
+    name, usual = ("readout", READOUTS) if wanted == "graph" else ("pair", EDGES if edges else PAIRS)
     picked = tuple(usual if options is None else options)
     op: str | Choice = Choice(name, picked) if len(picked) != 1 else picked[0]
     node = Node(name, op, (space.output,), kind=wanted)

@@ -34,7 +34,19 @@ KINDS = ("node", "edge", "graph", "pair")
 SHARING = ("site", "none")
 ARITY = {"identity": 1, "lerp": 2}
 RESERVED = frozenset(
-    {"self", "edge_index", "edge_weight", "edge_attr", "edge_label_index", "batch", "torch", "nn", "F", "Tensor"}
+    {
+        "self",
+        "edge_index",
+        "edge_weight",
+        "edge_attr",
+        "edge_label_index",
+        "edge_label_attr",
+        "batch",
+        "torch",
+        "nn",
+        "F",
+        "Tensor",
+    }
 )
 INPUTS = {"x": "node", "edge_attr": "edge"}
 """Inputs that networks give, and their kinds: the encoded features of the nodes and of the edges."""

@@ -95,8 +95,9 @@ class Agnn(Controlled):
                 if genotype not in tried:
                     found, step = genotype, {"class": name, "options": options, "from": self.reward(state, best)}
                     break
-                gain = self.reward(state, known[space.bind(genotype).digest()]) - self.reward(state, best)
-                learners[name].learn(options, gain, classes[name])
+                if (before := known.get(space.bind(genotype).digest())) is not None:
+                    gain = self.reward(state, before) - self.reward(state, best)
+                    learners[name].learn(options, gain, classes[name])
         memory["learners"] = {name: learner.state_dict() for name, learner in learners.items()}
         memory["step"] = step
         if found is None:

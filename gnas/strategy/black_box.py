@@ -9,11 +9,13 @@ import random
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
-from gnas.evaluate import Result, TrainFromScratch
+from gnas.conditions import Admits, Condition, anything, check_conditions, gate, said
+from gnas.costs import USUAL, check_cost, cost
+from gnas.evaluate import Recipe, Result, TrainFromScratch
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.checks import check_count, check_keys
@@ -30,7 +32,7 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """A genotype and how it did; ``network`` is the digest of the bound space."""
+    """A genotype and how it did; ``network`` is the digest of the bound space, ``costs`` are by objective."""
 
     genotype: Genotype
     network: str
@@ -38,6 +40,7 @@ class Trial:
     loss: float
     epochs: int
     parameters: int
+    costs: dict[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass
@@ -52,6 +55,8 @@ class BlackBoxState:
         trials: What was told, in order.
         memory: What else a strategy keeps from one proposal to the next: tensors and plain values.
         pending: What was asked and is not told yet.
+        refused: Digests of the networks that no condition lets through; they count as tried.
+        admits: Whether a genotype may be evaluated; it belongs to the run and is not in a snapshot.
         cache: What can be made again from all the rest, such as features of the trials; it is not in a snapshot.
     """
 
@@ -62,6 +67,8 @@ class BlackBoxState:
     trials: list[Trial] = field(default_factory=list)
     memory: dict[str, Any] = field(default_factory=dict)
     pending: Genotype | None = None
+    refused: set[str] = field(default_factory=set)
+    admits: Admits = field(default=anything, repr=False, compare=False)
     cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def rank(self, trial: Trial) -> tuple[float, float]:
@@ -69,6 +76,17 @@ class BlackBoxState:
         metric = -trial.metric if self.higher_is_better else trial.metric
         # Every comparison with NaN is false, so a candidate that diverged could come out first.
         return (math.inf if math.isnan(metric) else metric, math.inf if math.isnan(trial.loss) else trial.loss)
+
+    def refuses(self, network: str, genotype: Genotype) -> bool:
+        """Whether the conditions refuse a network, given by its digest; each is judged once."""
+        admitted: set[str] = self.cache.setdefault("admitted", set())
+        if self.admits is anything or network in admitted:
+            return False
+        if network not in self.refused and self.admits(genotype):
+            admitted.add(network)
+            return False
+        self.refused.add(network)
+        return True
 
     def tried(self) -> Tried:
         """The networks that need no second evaluation, as of now."""
@@ -120,10 +138,11 @@ class BlackBoxState:
             "trials": [plain(trial) for trial in self.trials],
             "memory": copy.deepcopy(self.memory),
             "pending": None if self.pending is None else dict(self.pending.choices),
+            "refused": sorted(self.refused),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        check_keys(state, ("space", "seed", "random", "trials", "memory", "pending"))
+        check_keys(state, ("space", "seed", "random", "trials", "memory", "pending", "refused"))
         if state["space"] != self.space.digest():
             raise ValueError(
                 f"got the state of a search in space {state['space'][:12]}, expected one in {self.space.name!r} "
@@ -137,24 +156,26 @@ class BlackBoxState:
         ]
         self.memory = copy.deepcopy(dict(state["memory"]))
         self.cache = {}
+        self.refused = set(state["refused"])
         self.pending = None if state["pending"] is None else self.space.genotype(state["pending"])
 
 
 class Tried:
-    """The networks that were told: a genotype is ``in`` it if it binds to one of them.
+    """The networks that are not asked: a genotype is ``in`` it if its network was told, or no condition admits it.
 
     What was found to be in it is not bound a second time: binding and hashing take milliseconds.
     """
 
     def __init__(self, state: BlackBoxState) -> None:
-        self._space = state.space
+        self._space, self._refuses = state.space, state.refuses
         self._genotypes = {trial.genotype for trial in state.trials}
         self._networks = {trial.network for trial in state.trials}
 
     def __contains__(self, genotype: Genotype) -> bool:
         if genotype in self._genotypes:
             return True
-        if self._space.bind(genotype).digest() not in self._networks:
+        network = self._space.bind(genotype).digest()
+        if network not in self._networks and not self._refuses(network, genotype):
             return False
         self._genotypes.add(genotype)
         return True
@@ -175,13 +196,30 @@ class BlackBox(Strategy[BlackBoxState]):
     Args:
         evaluations: After how many candidates the search is done.
         evaluator: What trains a candidate and measures it on the architecture split.
+        conditions: What a network must fulfil to be evaluated. One that doesn't is not asked and costs no evaluation;
+            when nothing that is drawn fulfils them, the search ends early.
+        objectives: Costs of :data:`gnas.costs.COSTS` that are to be small besides; a strategy that can't search for
+            several things at once refuses them.
     """
+
+    several: ClassVar[bool] = False
+    """Whether it searches for several objectives at once, or doesn't mind them."""
 
     evaluations: int = 20
     evaluator: Evaluator = field(default_factory=TrainFromScratch)
+    conditions: tuple[Condition, ...] = ()
+    objectives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_count(self, "evaluations", 1)
+        check_conditions(self.conditions, self.name)
+        for objective in self.objectives:
+            check_cost(objective, self.name)
+        if self.objectives and not self.several:
+            raise ValueError(
+                f"{self.name} got objectives={self.objectives!r} and searches for the metric alone; expected none, try "
+                "Nsga2 or Random for several, or conditions such as (gnas.Limit('parameters', 50_000),)"
+            )
         if not callable(getattr(self.evaluator, "evaluate", None)):
             raise TypeError(f"{self.name} got evaluator={self.evaluator!r}; expected one such as TrainFromScratch()")
 
@@ -192,6 +230,7 @@ class BlackBox(Strategy[BlackBoxState]):
     def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         state = BlackBoxState(space, task.higher_is_better, seed, random.Random(seed))
+        state.admits = gate(self.conditions, space, task)
         state.pending = self.propose(state)
         return state
 
@@ -203,9 +242,10 @@ class BlackBox(Strategy[BlackBoxState]):
     def ask(self, state: BlackBoxState) -> Genotype:
         """The genotype to evaluate next: the same one until it has been told."""
         if state.pending is None:
+            refused = f" ({len(state.refused)} were refused by {said(self.conditions)})" if self.conditions else ""
             raise ValueError(
-                f"{self.name} has nothing left to ask after {len(state.trials)} candidates: stop when done(state), "
-                f"or give more evaluations than {self.evaluations} or a larger space"
+                f"{self.name} has nothing left to ask after {len(state.trials)} candidates{refused}: stop when "
+                f"done(state), or give more evaluations than {self.evaluations}, a larger space or wider conditions"
             )
         return state.pending
 
@@ -218,6 +258,7 @@ class BlackBox(Strategy[BlackBoxState]):
             float(result.loss_architecture),
             int(result.epochs),
             int(result.parameters),
+            self._costs(task, state, genotype),
         )
         state.trials.append(trial)
         state.pending = self.propose(state) if len(state.trials) < self.evaluations else None
@@ -230,8 +271,14 @@ class BlackBox(Strategy[BlackBoxState]):
             "loss_architecture": trial.loss if math.isfinite(trial.loss) else None,
             "epochs": trial.epochs,
             "parameters": trial.parameters,
+            **({"costs": trial.costs} if self.objectives else {}),
             "best": self.best(state).metric,
         }
+
+    def _costs(self, task: Any, state: BlackBoxState, genotype: Genotype) -> dict[str, float]:
+        recipe = getattr(self.evaluator, "recipe", None)
+        width = recipe if isinstance(recipe, Recipe) else USUAL
+        return {name: cost(name, state.space, genotype, task, width) for name in self.objectives}
 
     def best(self, state: BlackBoxState) -> Trial:
         """The best trial by the architecture split; ties go to the lower loss, then to the earlier trial."""

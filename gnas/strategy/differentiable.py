@@ -9,6 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+import gnas.task
+from gnas.costs import CostTerm
 from gnas.strategy.base import Batches, Task
 from gnas.strategy.checks import check_number
 from gnas.strategy.hypergradient import first_order
@@ -24,6 +26,7 @@ class Differentiable(OneShot):
     Args:
         arch_lr: Learning rate of Adam on the architecture parameters.
         arch_weight_decay: Its weight decay.
+        cost: What networks cost, as a term of the architecture's loss; ``None`` for nothing.
         epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
             See :class:`~gnas.strategy.one_shot.OneShot`.
     """
@@ -33,11 +36,14 @@ class Differentiable(OneShot):
 
     arch_lr: float = 3e-2
     arch_weight_decay: float = 1e-3
+    cost: CostTerm | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "arch_lr", positive=True)
         check_number(self, "arch_weight_decay")
+        if self.cost is not None and not isinstance(self.cost, CostTerm):
+            raise TypeError(f"{self.name} got cost={self.cost!r}; expected None or a CostTerm('parameters')")
 
     def arch_optimizer(self, supernet: Supernet) -> torch.optim.Optimizer:
         return torch.optim.Adam(
@@ -47,8 +53,18 @@ class Differentiable(OneShot):
     def arch_loss(self, task: Task, state: OneShotState, batches: Batches) -> Tensor:
         """What the architecture descends on."""
         loss = self.loss(task, state, batches, "architecture")
-        penalty = self.penalty(state)
-        return loss if penalty is None else loss + penalty
+        penalty, cost = self.penalty(state), self.expected_cost(task, state)
+        return sum((part for part in (penalty, cost) if part is not None), loss)
+
+    def expected_cost(self, task: Task, state: OneShotState) -> Tensor | None:
+        """The term of :class:`gnas.costs.CostTerm` at the present alpha; ``None`` without one."""
+        if self.cost is None:
+            return None
+        if not isinstance(task, gnas.task.Task):
+            raise ValueError(
+                f"{self.name} got cost={self.cost!r} and {task!r}, which holds no data; expected a gnas.Task"
+            )
+        return self.cost(state.supernet.arch_weights(True), state.supernet.space, task)
 
     def penalty(self, state: OneShotState) -> Tensor | None:
         """What is added to the architecture's loss, a function of alpha; ``None`` for nothing."""

@@ -119,6 +119,14 @@ class FewShot(Strategy[FewShotState]):
 
         return FewShotState([first], spare)
 
+    def seconds(self, warmup: float, search: float) -> float:
+        """The inner strategy's epochs, each as often as there are members in it."""
+        members, total = 1, 0.0
+        for epoch in range(self.inner.epochs):
+            total += members * (warmup if epoch < self.inner.warming else search)
+            members *= 2 if self.due(epoch + 1) else 1
+        return total
+
     def due(self, epoch: int) -> bool:
         """Whether supernets are split after ``epoch`` epochs."""
         return epoch in {round(i * self.room / self.splits) for i in range(1, self.splits + 1)}

@@ -71,7 +71,9 @@ class GoldNas(Differentiable):
         return Sigmoid()
 
     def arch_loss(self, task: Task, state: OneShotState, batches: Batches) -> Tensor:
-        return self.loss(task, state, batches, "weights") + self.penalty(state)
+        loss = self.loss(task, state, batches, "weights") + self.penalty(state)
+        cost = self.expected_cost(task, state)
+        return loss if cost is None else loss + cost
 
     def penalty(self, state: OneShotState) -> Tensor:
         rise = max(0, state.epoch - self.warming) / max(1, self.epochs - 1 - self.warming)

@@ -68,8 +68,9 @@ class Local(BlackBox):
             elif memory["unseen"]:
                 choices, network = memory["unseen"][0]
                 memory["unseen"] = memory["unseen"][1:]
-                if network not in known:
-                    return state.space.genotype(choices)
+                genotype = state.space.genotype(choices)
+                if network not in known and genotype not in state.tried():
+                    return genotype
             else:
                 memory["here"] = ""
 

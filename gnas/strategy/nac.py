@@ -111,13 +111,16 @@ class Nac(OneShot):
                 alpha.copy_(part / part.sum())
 
     def weights(self, state: OneShotState) -> Mapping[str, Tensor]:
-        """The contribution of each option, as shares of its choice; equal where none contributes."""
+        """The contribution of each option, as shares of its choice; equal where none contributes.
+
+        What the code leaves out has next to nothing, since a weight of exactly nothing says that an option is closed.
+        """
         choices = state.supernet.space.choices
         sizes = [len(choice.options) for choice in choices.values()]
         code = state.memory.get("contributions")
         parts = torch.ones(sum(sizes)).split(sizes) if code is None else code.split(sizes)
         return {
-            name: part / part.sum() if part.sum() > 0 else torch.full_like(part, 1 / len(part))
+            name: (part / part.sum()).clamp(min=1e-12) if part.sum() > 0 else torch.full_like(part, 1 / len(part))
             for name, part in zip(choices, parts, strict=True)
         }
 

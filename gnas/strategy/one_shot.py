@@ -37,7 +37,7 @@ class Supernet(Protocol):
 
     def weight_parameters(self) -> list[nn.Parameter]: ...
 
-    def arch_weights(self) -> Mapping[str, Tensor]: ...
+    def arch_weights(self, gradient: bool = ..., /) -> Mapping[str, Tensor]: ...
 
     def frozen_statistics(self) -> AbstractContextManager[Any]: ...
 
@@ -263,6 +263,10 @@ class OneShot(Strategy[OneShotState]):
     def warming(self) -> int:
         """How many epochs warm up."""
         return self.epochs // 5 if self.warmup is None else self.warmup
+
+    def seconds(self, warmup: float, search: float) -> float:
+        """How long all epochs take, if one of the warm-up takes ``warmup`` and one after it ``search``."""
+        return self.warming * warmup + (self.epochs - self.warming) * search
 
     def weight_lr(self, epoch: int) -> float:
         """The weights' learning rate in the epoch that follows after ``epoch`` of them."""

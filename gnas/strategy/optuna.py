@@ -40,7 +40,7 @@ class Session:
 
     study: Any
     told: int = 0
-    known: dict[str, float] = field(default_factory=dict)
+    known: dict[str, tuple[float, ...]] = field(default_factory=dict)
     genotype: Genotype | None = None
     trial: Any = None
 
@@ -71,7 +71,8 @@ class Optuna(BlackBox):
             if session is None:
                 import optuna
 
-                session = Session(optuna.create_study(sampler=self.sampler(state.seed % 2**32)))
+                directions = [optuna.study.StudyDirection.MINIMIZE] * (1 + len(self.objectives))
+                session = Session(optuna.create_study(directions=directions, sampler=self.sampler(state.seed % 2**32)))
                 self._ask(state, session)
                 state.cache["session"] = session
             while session.told < len(state.trials):
@@ -112,7 +113,11 @@ class Optuna(BlackBox):
         for _ in range(REPEATS):
             trial = session.study.ask(self.parameters(state))
             genotype = self.decode(state, trial.params)
-            value = session.known.get(state.space.bind(genotype).digest())
+            network = state.space.bind(genotype).digest()
+            value = session.known.get(network)
+            if value is None and state.refuses(network, genotype):
+                # What no condition admits is as bad as what diverged.
+                value = (math.inf,) * (1 + len(self.objectives))
             if value is None:
                 session.genotype, session.trial = genotype, trial
                 return
@@ -122,7 +127,8 @@ class Optuna(BlackBox):
         session.genotype, session.trial = None, None
         for _ in range(ATTEMPTS):
             genotype = state.space.sample(generator)
-            if state.space.bind(genotype).digest() not in session.known:
+            network = state.space.bind(genotype).digest()
+            if network not in session.known and not state.refuses(network, genotype):
                 session.genotype = genotype
                 return
 
@@ -131,7 +137,7 @@ class Optuna(BlackBox):
         from optuna.trial import TrialState, create_trial
 
         trial = state.trials[session.told]
-        value, _ = state.rank(trial)
+        value = (state.rank(trial)[0], *(trial.costs[name] for name in self.objectives))
         session.known[trial.network] = value
         session.told += 1
         if session.trial is not None and trial.genotype == session.genotype:
@@ -140,23 +146,26 @@ class Optuna(BlackBox):
         if session.trial is not None:
             session.study.tell(session.trial, state=TrialState.FAIL)
         value = self._finite(session, value)
-        if math.isfinite(value):
+        if all(map(math.isfinite, value)):
             values, parameters = self.encode(state, trial.genotype), self.parameters(state)
-            session.study.add_trial(create_trial(params=values, distributions=parameters, value=value))
+            session.study.add_trial(create_trial(params=values, distributions=parameters, values=value))
 
-    def _answer(self, session: Session, trial: Any, value: float) -> None:
+    def _answer(self, session: Session, trial: Any, value: tuple[float, ...]) -> None:
         from optuna.trial import TrialState
 
         value = self._finite(session, value)
-        if math.isfinite(value):
-            session.study.tell(trial, value)
+        if all(map(math.isfinite, value)):
+            session.study.tell(trial, list(value))
         else:
             session.study.tell(trial, state=TrialState.FAIL)
 
-    def _finite(self, session: Session, value: float) -> float:
-        """The value, or the worst one so far in place of one that is not finite."""
-        finite = [known for known in session.known.values() if math.isfinite(known)]
-        return value if math.isfinite(value) else max(finite, default=math.inf)
+    def _finite(self, session: Session, value: tuple[float, ...]) -> tuple[float, ...]:
+        """The values, or the worst one so far in place of one that is not finite."""
+
+        def worst(place: int) -> float:
+            return max((v[place] for v in session.known.values() if math.isfinite(v[place])), default=math.inf)
+
+        return tuple(v if math.isfinite(v) else worst(place) for place, v in enumerate(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +181,7 @@ class Tpe(Optuna):
     """
 
     name: ClassVar[str] = "tpe"
+    several: ClassVar[bool] = True
 
     startup: int = 10
     joint: bool = True
@@ -191,7 +201,8 @@ class Nsga2(Optuna):
     """NSGA-II (Deb, Pratap, Agarwal and Meyarivan, IEEE Transactions on Evolutionary Computation 2002).
 
     A genetic algorithm: the best of parents and children are the next parents; uniform crossover, and each choice is
-    redrawn with probability one over their number. With one objective its sorting by dominance is that by the metric.
+    redrawn with probability one over their number. With the metric alone its sorting by dominance is that by
+    the metric; ``objectives`` such as ``("parameters",)`` make it what it was made for.
 
     Args:
         population: Networks of a generation.
@@ -200,6 +211,7 @@ class Nsga2(Optuna):
     """
 
     name: ClassVar[str] = "nsga2"
+    several: ClassVar[bool] = True
 
     population: int = 50
     crossover: float = 0.9

@@ -1,7 +1,8 @@
 """Progressive search: the space shrinks or grows while another strategy searches it.
 
 P-DARTS (Chen and others, arXiv 1904.12760) deepens the network and drops options stage by stage; SGAS (Li and others,
-arXiv 1912.00195) settles one choice after another, greedily.
+arXiv 1912.00195) settles one choice after another, greedily; ARGNP (Cai and others, arXiv 2205.15678) lets the states
+of a cell divide.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from gnas.space import Genotype, Space
+from gnas.space.proliferation import Proliferate
 from gnas.space.transform import Decide, Keep, Reach, Transform
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.darts import Darts
@@ -34,6 +36,8 @@ class Progressive(Strategy[OneShotState]):
       they happen at once.
     * SGAS: ``transforms=(Decide(0.2),) * 5``; the paper settles one choice every few epochs by the same criterion,
       without the history of its second one.
+    * ARGNP: ``start=(Proliferate(4),)``, ``transforms=(Proliferate(2), Proliferate(1))`` for cells of four states; see
+      :class:`gnas.space.proliferation.Proliferate`.
 
     Where it departs from the papers, and why: P-DARTS starts each stage with new weights and longer training; here the
     weights go on, so that the cost is that of the inner strategy. It also drops skips out by chance while they are
@@ -87,6 +91,10 @@ class Progressive(Strategy[OneShotState]):
         self._apply(state, self.start)
         return state
 
+    def seconds(self, warmup: float, search: float) -> float:
+        """At most the inner strategy's: with closed options an epoch is shorter."""
+        return self.inner.seconds(warmup, search)
+
     def due(self, epoch: int) -> Sequence[Transform]:
         """What is applied after ``epoch`` epochs."""
         warming, count = self.inner.warming, len(self.transforms)
@@ -122,3 +130,9 @@ class Progressive(Strategy[OneShotState]):
 def sgas(inner: OneShot, rounds: int = 5) -> Progressive:
     """SGAS around a strategy: greedy decisions in so many rounds, depth left to the derivation."""
     return Progressive(inner=inner, transforms=(Decide(1 / rounds),) * rounds, start=())
+
+
+def argnp(inner: OneShot, divisions: int = 2) -> Progressive:
+    """ARGNP around a strategy: cells that begin with few states, all of which divide so many times."""
+    first, *strides = (2**i for i in range(divisions, -1, -1))
+    return Progressive(inner=inner, start=(Proliferate(first),), transforms=tuple(map(Proliferate, strides)))

@@ -24,6 +24,7 @@ class Random(BlackBox):
         evaluator: What trains a candidate and measures it on the architecture split.
     """
 
+    several: ClassVar[bool] = True
     name: ClassVar[str] = "random"
 
     def propose(self, state: BlackBoxState) -> Genotype | None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from gnas.conditions import Condition, check_conditions, gate
 from gnas.space import Genotype
 from gnas.strategy.base import Batches, Event, Task
 from gnas.strategy.checks import check_count
@@ -60,6 +61,7 @@ class RandomSharing(OneShot):
     Args:
         warmup: Epochs that train the weights; ``None`` means all but a sixteenth of ``epochs``.
         population: Networks that are measured in each epoch after these.
+        conditions: What a network must fulfil to be measured and handed over.
         epochs, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip: See
             :class:`~gnas.strategy.one_shot.OneShot`.
     """
@@ -68,26 +70,30 @@ class RandomSharing(OneShot):
 
     epochs: int = 320
     population: int = 50
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_conditions(self.conditions, self.name)
         check_count(self, "population", 1)
 
     @property
     def warming(self) -> int:
         return self.epochs - max(1, self.epochs // 16) if self.warmup is None else self.warmup
 
-    def propose(self, state: OneShotState) -> dict[str, Genotype]:
+    def propose(self, task: Task, state: OneShotState) -> dict[str, Genotype]:
         """The networks to measure next by their digest, none of which was measured before."""
         best = [state.supernet.space.genotype(trial["genotype"]) for trial in self.ranked(state)]
         draws, found = Draws(), dict[str, Genotype]()
         seen = {trial["network"] for trial in state.memory.get("trials", ())}
+        admits = gate(self.conditions, state.supernet.space, task)
         for place in range(self.population):
             for _ in range(ATTEMPTS):
                 genotype = self.child(state, best, draws, place)
                 network = state.supernet.space.bind(genotype).digest()
-                if network not in seen:
-                    seen.add(network)
+                new = network not in seen
+                seen.add(network)
+                if new and admits(genotype):
                     found[network] = genotype
                     break
         return found
@@ -101,7 +107,7 @@ class RandomSharing(OneShot):
             super().run(task, state, phase)
         else:
             with torch.no_grad():
-                for network, genotype in self.propose(state).items():
+                for network, genotype in self.propose(task, state).items():
                     self.judge(task, state, network, genotype)
         state.supernet.set_arch(None)
 

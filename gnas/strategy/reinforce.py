@@ -113,7 +113,8 @@ class Reinforce(Controlled):
                 if genotype not in tried:
                     found, drawn = genotype, options
                     break
-                learner.learn(options, self.reward(state, known[space.bind(genotype).digest()]))
+                if (before := known.get(space.bind(genotype).digest())) is not None:
+                    learner.learn(options, self.reward(state, before))
         state.memory.update(learner=learner.state_dict(), drawn=drawn)
         return state.draw(tried) if found is None else found
 

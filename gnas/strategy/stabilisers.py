@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import torch
 from torch import Tensor
+
+from gnas.diagnosis import BACK, GROWTH, WINDOW, grown
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class EigenvalueStop:
     """
 
     every: int = 2
-    window: int = 5
-    growth: float = 1.3
-    back: int = 4
+    window: int = WINDOW
+    growth: float = GROWTH
+    back: int = BACK
     least: int = 10
 
     def __post_init__(self) -> None:
@@ -44,11 +45,7 @@ class EigenvalueStop:
 
     def broken(self, eigenvalues: Sequence[float], epochs: int) -> bool:
         """Whether the search is to stop after these eigenvalues and so many epochs of search."""
-        if epochs < self.least or len(eigenvalues) <= self.back:
-            return False
-        before = eigenvalues[: len(eigenvalues) - self.back]
-        now, then = fmean(eigenvalues[-self.window :]), fmean(before[-self.window :])
-        return then > 0 and now > self.growth * then
+        return epochs >= self.least and grown(eigenvalues, self.growth, self.window, self.back)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_the_order_is_that_of_brute_force(draw: list[float], inputs: int | None)
 @settings(max_examples=25)
 @given(spaces().filter(lambda space: space.size <= 300), st.randoms(use_true_random=False))
 def test_every_network_comes_exactly_once(space: Space, generator: object) -> None:
-    weights = {name: [generator.random() for _ in c.options] for name, c in space.choices.items()}
+    weights = {name: [generator.uniform(0.01, 1) for _ in c.options] for name, c in space.choices.items()}
     for inputs in (1, None):
         found = list(most_probable(space, weights, inputs))
         keys = [what_is_read(space, genotype) for genotype in found]
@@ -102,6 +102,27 @@ def test_zero_is_left_out_on_edges_of_sums_however_heavy() -> None:
     assert [two[f"edge.{i}"] for i in range(3)] == ["dense", "dense", "zero"]
 
 
+def test_what_a_search_closed_is_in_no_genotype() -> None:
+    space = cell()
+    weights = {
+        "edge.0": [0.5, 0.5, 0.0],
+        "edge.1": [0.1, 0.2, 0.7],
+        "edge.2": [1.0, 0.0, 0.0],
+        "aggregate": [0.0, 1.0],
+    }
+    found = list(most_probable(space, weights))
+    pairs = [(genotype["edge.0"], genotype["edge.1"]) for genotype in found]
+    assert pairs == [("zero", "dense"), ("identity", "zero"), ("zero", "identity")]
+    assert {(g["edge.2"], g["aggregate"]) for g in found} == {("zero", "gat")}
+    assert len(list(most_probable(space, weights, 2))) == len(list(most_probable(space, weights, None))) == 2
+    dead = {**weights, "edge.0": [1.0, 0.0, 0.0], "edge.1": [1.0, 0.0, 0.0]}
+    assert [dict(g.choices) for g in most_probable(space, dead)] == [
+        {"edge.0": "zero", "edge.1": "zero", "edge.2": "zero", "aggregate": "gat"}
+    ]
+    nothing = {name: [0.0] * len(values) for name, values in weights.items()}
+    assert len(list(most_probable(space, nothing))) == len(every(space, 1))
+
+
 def test_zero_elsewhere_is_an_option_like_any_other() -> None:
     # A skip into a concatenation may be zero, an edge that two nodes read is no edge of a sum alone, and neither are
     # two edges with one choice.
@@ -127,12 +148,14 @@ def test_the_first_of_a_large_space_come_at_once() -> None:
     assert found[0]["depth"] == "layer4"
 
 
-def test_weights_of_zero_come_last() -> None:
+def test_tiny_weights_come_last_and_those_of_zero_not_at_all() -> None:
     space = layered(3)
     weights = {name: [1.0] * len(choice.options) for name, choice in space.choices.items()} | {"depth": [0.0, 1.0, 0.0]}
     count = space.size // 3
+    assert [genotype["depth"] for genotype in most_probable(space, weights)] == ["layer2"] * count
+    weights["depth"] = [1e-12, 1.0, 0.0]
     found = [genotype["depth"] for genotype in islice(most_probable(space, weights), count + 1)]
-    assert found[:-1] == ["layer2"] * count and found[-1] != "layer2"
+    assert found == ["layer2"] * count + ["layer1"]
 
 
 @pytest.mark.parametrize("given_weights", [{}, {"aggregate": [1.0]}, {"aggregate": [1.0] * 3}])

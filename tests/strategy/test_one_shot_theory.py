@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gnas.budget import Budget
 from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW
-from gnas.space import Choice, Node, Space
+from gnas.space import Choice, Node, Space, relational
 from gnas.space.transform import Decide, Keep, Reach, restrict, sureness
 from gnas.strategy import (
     Darts,
@@ -32,6 +32,7 @@ from gnas.strategy import (
 from gnas.strategy.few_shot import cosines, cut
 from gnas.strategy.manas import importance, least_squares
 from gnas.strategy.nac import dictionary, lasso, unit_lasso
+from gnas.strategy.progressive import argnp
 from gnas.strategy.stabilisers import (
     Perturbation,
     beta_penalty,
@@ -41,6 +42,7 @@ from gnas.strategy.stabilisers import (
     zero_one_penalty,
 )
 from gnas.supernet import GraphSupernet
+from gnas.testing import example_task
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -387,6 +389,26 @@ def test_a_progressive_search_narrows_when_it_is_due() -> None:
     while not strategy.done(state):
         sizes.append(strategy.step(task, state)["open"])
     assert sizes == [7, 7, 7, 8, 8, 4, 4, 4]
+
+
+def test_states_divide_while_a_strategy_searches() -> None:
+    space = relational(1, steps=4, depth=False)
+    strategy = argnp(Darts(epochs=7, warmup=1, hidden_channels=4), divisions=2)
+    task = example_task()
+    torch.manual_seed(0)
+    state = strategy.init(space, task, torch.default_generator)
+    alive, kept = [], []
+    while not strategy.done(state):
+        genotype = strategy.derive(task, state)
+        strategy.step(task, state)
+        sums = {name for name, choice in state.supernet.narrowed().choices.items() if choice.options != ("zero",)}
+        alive.append(len({name.rsplit(".", 1)[0] for name in sums if name.startswith("node")}))
+        kept.append([genotype[f"node.1.1.{j}"] for j in range(1)])
+    # The states live before a division's epoch, and twice as many from it on.
+    assert alive == [1, 1, 2, 2, 4, 4, 4]
+    assert kept[-1] == kept[-2] == kept[-3] == kept[-4], "what divided keeps what was chosen"
+    found = strategy.derive(task, state)
+    assert sum(option != "zero" for name, option in found.choices if name.startswith("node")) == 4
 
 
 def test_a_budget_reaches_the_inner_strategy() -> None:
