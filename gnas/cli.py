@@ -240,7 +240,7 @@ def search(
 
     _set_threads(threads)
     chosen = _strategy(strategy, order, tuple(objective or ()))
-    limits = [Limit.parse(each) for each in constraint or ()]
+    limits = tuple(Limit.parse(each) for each in constraint or ())
     named, own_split = known(data), split_of(split)
     graph = load(data, root, own_split)
     source = {

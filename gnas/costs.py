@@ -173,12 +173,23 @@ class Limit:
             )
         return cls(found[1], float(found[2]) * SUFFIXES[found[3].lower()])
 
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> tuple[Limit, ...]:
+        """The limits that a search was under, from its ``run.json``."""
+        given = [*(run["strategy"].get("conditions") or ()), *(run["derivation"].get("conditions") or ())]
+        limits = (each for each in given if "most" in each)
+        return tuple(cls(each["cost"], each["most"], Recipe(**_fields(each["recipe"]))) for each in limits)
+
     def admits(self, space: Space, genotype: Genotype, task: Task) -> bool:
         """Whether a genotype's network costs no more."""
         return cost(self.cost, space, genotype, task, self.recipe) <= self.most
 
     def __str__(self) -> str:
         return f"{self.cost} <= {self.most:g}{UNITS[self.cost]}"
+
+
+def _fields(described: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name != "name"}
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from statistics import fmean
 from typing import Any
 
 from gnas import charts
-from gnas.charts import Frame, Series, number
+from gnas.charts import Frame, Markup, Series, number
 from gnas.record import Run, metric
 from gnas.space.program import Value
 
 UNITS = {"parameters": "", "macs": "", "latency": " ms", "memory": " B"}
 USUAL = "parameters"
+SCALES = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1, ""))
+SIZE = (420.0, 230.0)
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,8 @@ def section(run: Run) -> dict[str, Any] | None:
     if len(rows) < 3 or any(list(row.costs) != names for row in rows):
         return None
     best = sorted((row for row in rows if row.front), key=lambda row: tuple(row.costs.values()))
-    head = run.judging.name
-    figures = [
-        {
-            "name": name,
-            "wide": _figure(run, rows, name, f"{head} against {name}", 620),
-            "narrow": _figure(run, rows, name, f"{head} against {name}", 368),
-        }
-        for name in names
-    ]
+    head = run.judging.name[:1].upper() + run.judging.name[1:]
+    figures = [{"name": name, "drawing": _figure(run, rows, name, f"{head} against {name}")} for name in names]
     table = [
         {
             "metric": charts.measured(row.metric, run.judging),
@@ -93,7 +88,14 @@ def section(run: Run) -> dict[str, Any] | None:
             f"{told(names[0], dearest.costs[names[0]])}{_noun(names[0])}, the cheapest "
             f"{charts.measured(cheapest.metric, run.judging)} at {told(names[0], cheapest.costs[names[0]])}."
         )
-    return {"figures": figures, "names": names, "rows": table, "head": head, "sentence": sentence}
+    return {
+        "figures": figures,
+        "names": names,
+        "rows": table,
+        "head": head,
+        "percent": run.judging.percent,
+        "sentence": sentence,
+    }
 
 
 def told(name: str, cost: float) -> str:
@@ -114,22 +116,28 @@ def _differing(run: Run, row: Network, best: Sequence[Network]) -> list[str]:
     ]
 
 
-def _figure(run: Run, rows: Sequence[Network], name: str, title: str, wide: float) -> charts.Markup:
-    percent = run.judging.percent
-    points = [(row.costs[name], row.metric, row) for row in rows]
+def _figure(run: Run, rows: Sequence[Network], name: str, title: str) -> Markup:
+    most = max(row.costs[name] for row in rows)
+    # Ticks have room for four figures.
+    factor, words = next(step for step in SCALES if most >= 2 * step[0] or step[0] == 1)
+    unit = ", ".join(part for part in (name, words + UNITS[name]) if part.strip())
+    points = [(row.costs[name] / factor, row.metric, row) for row in rows]
     xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
     margin = 0.04 * ((max(xs) - min(xs)) or max(xs) or 1.0)
     room = 0.06 * ((max(ys) - min(ys)) or abs(max(ys)) or 1.0)
     edges, heights = (min(xs) - margin, max(xs) + margin), (min(ys) - room, max(ys) + room)
-    frame = Frame(wide, 260, margins=(12, 16, 36, 46), xs=edges, ys=heights)
+    frame = Frame(*SIZE, margins=(12, 16, 36, 46), xs=edges, ys=heights)
     # The front in this figure's two dimensions; with more objectives its networks may lie below it.
     steps = sorted(
         (points[place][0], points[place][1]) for place in front([(-run.judging.merit(y), x) for x, y, _ in points])
     )
-    parts = [charts.axes(frame, name + UNITS[name].replace(" ", ", "), percent)]
+    parts = [charts.axes(frame, unit, run.judging.percent)]
     parts.append(charts.draw(Series("front", steps, 0, True), frame, steps=True))
     for x, y, row in sorted(points, key=lambda point: point[2].front):
-        tip = f"{charts.measured(y, run.judging)}, {told(name, x)}" + (", on the front" if row.front else "")
-        colour, radius = (0, 4.0) if row.front else (1, 2.6)
-        parts.append(charts.dot(frame.x(x), frame.y(y), colour, tip, radius, "" if row.front else "faded"))
-    return charts.svg(wide, 260, title, parts)
+        tip = f"{charts.measured(y, run.judging)}, {told(name, row.costs[name])}" + (
+            ", on the front" if row.front else ""
+        )
+        colour, radius = (0, 4.0) if row.front else (1, 3.0)
+        style = "" if row.front else "faded"
+        parts.append(charts.dot(frame.x(x), frame.y(y), colour, tip, radius, style))
+    return charts.svg(*SIZE, title, parts)

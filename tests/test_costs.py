@@ -212,3 +212,15 @@ def test_several_objectives_are_searched_at_once_or_refused(task: Task, space: S
         fewest.append(sum(cost("macs", space, each, task, NARROW) for each in late) / len(late))
         assert ("costs" in event) == bool(searcher.objectives)
     assert fewest[0] < fewest[1]
+
+
+def test_a_filter_by_scores_is_a_condition_like_any_other(task: Task, space: Space) -> None:
+    promising = gnas.Promising(("parameters",), share=0.5, sample=16, recipe=NARROW)
+    strategy = Random(evaluations=8, evaluator=Scores(), conditions=(promising,))
+    state = strategy.init(space, task, torch.Generator().manual_seed(0))
+    while not strategy.done(state):
+        strategy.step(task, state)
+    smallest = min(cost("parameters", space, trial.genotype, task, NARROW) for trial in state.trials)
+    drawn = [space.sample(random.Random(seed)) for seed in range(30)]
+    refused = [g for g in drawn if not promising.admits(space, g, task)]
+    assert refused and all(cost("parameters", space, g, task, NARROW) <= smallest for g in refused)

@@ -21,6 +21,7 @@ from torch_geometric.data import Data, Dataset
 from gnas import __version__
 from gnas.compare.runs import FORMAT, VERSION
 from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, spread, verdict
+from gnas.costs import Limit
 from gnas.crew import Crew, Network, Training
 from gnas.data import load, split_of
 from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
@@ -255,7 +256,8 @@ def _found_row(plan: _Plan, run: Mapping[str, Any], space: Space, genotype: Geno
 def _random_row(plan: _Plan, run: Mapping[str, Any], space: Space) -> Row:
     """Random search for as long as the search and its derivation took, then its best network as any other."""
     name, cost = f"{RANDOM} ({space.name})", _cost(run)
-    strategy = Random(evaluations=10**9, evaluator=replace(plan.evaluator, recipe=Recipe(**run["recipe"])))
+    evaluator = replace(plan.evaluator, recipe=Recipe(**run["recipe"]))
+    strategy = Random(evaluations=10**9, evaluator=evaluator, conditions=Limit.of(run))
     made_with = {
         "name": f"{name} best",
         "task": plan.task.digest(),
@@ -265,6 +267,7 @@ def _random_row(plan: _Plan, run: Mapping[str, Any], space: Space) -> Row:
         "evaluator": asdict(plan.evaluator),
         "recipe": run["recipe"],
         "versions": _versions(),
+        **({"limits": list(map(str, strategy.conditions))} if strategy.conditions else {}),
     }
     kept = plan.kept(f"{name} best", made_with)
     if kept is None:
