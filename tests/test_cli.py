@@ -19,6 +19,7 @@ from torch_geometric.data import Data
 from typer.testing import CliRunner
 
 from gnas.cli import app
+from gnas.costs import Limit
 from gnas.journal import EVENTS, Journal
 from gnas.space import gap, layered
 from gnas.strategy import Darts, Random
@@ -112,6 +113,7 @@ def test_search_without_options_is_the_python_call_without_arguments(searched, s
         "resume": False,
         "progress": None,
         "workers": min(os.cpu_count() or 1, 8),
+        "conditions": (),
         "source": {"name": None, "path": str(saved), "root": None, "split": None},
     }
 
@@ -138,6 +140,7 @@ def test_a_split_is_named_by_its_number_or_by_a_file(searched, tmp_path):
 
 def test_options_become_objects(searched, tmp_path):
     options = "--space GAP --max-depth 2 --strategy darts --order 2 --budget 2min --seed 7 --resume --quiet --workers 3"
+    options += " --constraint parameters<=50k --constraint latency<=5ms"
     result = call("search", "Digits", *options.split(), "--folder", tmp_path / "run", "--root", tmp_path)
     assert result.exit_code == 0, result.output
     (data, space, strategy), settings = searched[0]
@@ -151,10 +154,17 @@ def test_options_become_objects(searched, tmp_path):
         "resume": True,
         "progress": False,
         "workers": 3,
+        "conditions": (Limit("parameters", 50_000), Limit("latency", 5)),
         "source": {"name": "digits", "path": None, "root": str(tmp_path), "split": None},
     }
     assert call("search", "digits", "--strategy", "random").exit_code == 0
     assert searched[1][0][2] == Random()
+    assert call("search", "digits", "--strategy", "random", "--objective", "macs").exit_code == 0
+    assert searched[2][0][2] == Random(objectives=("macs",))
+    refused = call("search", "digits", "--objective", "macs")
+    assert refused.exit_code == 2 and "which searches for the metric alone" in refused.output
+    refused = call("search", "digits", "--constraint", "size<=3")
+    assert refused.exit_code == 2 and "expected one of ['parameters'" in refused.output
 
 
 def test_an_interrupted_search_has_an_exit_code_of_its_own(searched, saved, monkeypatch):
