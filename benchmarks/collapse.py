@@ -167,7 +167,7 @@ def picture(target: Path) -> None:
     known: list[Axes] = list(axes)
     for row in found.get("plain", ()):
         points = [(p["epoch"], p["eigenvalue"]) for p in row["curve"] if "eigenvalue" in p]
-        known[2].plot(*zip(*points), color="C1", linewidth=1.2)
+        known[2].plot(*zip(*points), color="C0", linewidth=1.2)
     for i, (name, own) in enumerate((name, own) for name, own in found.items() if name != "random"):
         style: dict[str, Any] = {"color": f"C{i}", "linewidth": 2.4 if name == "plain" else 1.2}
         label = "plain Darts" if name == "plain" else name
