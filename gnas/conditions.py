@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,8 @@ Admits = Callable[[Genotype], bool]
 class Condition(Protocol):
     """Says whether a genotype may be evaluated; a frozen dataclass whose ``str`` is what is asked for.
 
-    Such as :class:`gnas.costs.Limit` and :class:`gnas.zero_cost.Promising`.
+    Such as :class:`gnas.costs.Limit` and :class:`gnas.zero_cost.Promising`. One that depends on the networks' width has
+    a field ``recipe``; where that is ``None``, it is the one that the networks are trained with (:func:`at`).
     """
 
     def admits(self, space: Space, genotype: Genotype, task: Any, /) -> bool: ...
@@ -33,6 +35,14 @@ def check_conditions(conditions: Sequence[Condition], where: str) -> None:
                 f"{where} got conditions={conditions!r}; expected a tuple of conditions, such as "
                 "(gnas.Limit('parameters', 50_000),)"
             )
+
+
+def at(conditions: Sequence[Condition], recipe: Any) -> tuple[Condition, ...]:
+    """The conditions, those that leave the recipe open at the one that networks are trained with."""
+    return tuple(
+        dataclasses.replace(condition, recipe=recipe) if getattr(condition, "recipe", recipe) is None else condition  # type: ignore[type-var]
+        for condition in conditions
+    )
 
 
 def anything(genotype: Genotype) -> bool:

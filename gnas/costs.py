@@ -7,9 +7,9 @@
     memory       bytes that a training step on a batch holds: parameters, gradients and Adam's two moments, and what the
                  forward pass keeps for the backward pass; the data are not counted
 
-All but the latency are the same on every machine. A :class:`Limit` on a cost is a condition for black-box strategies
-and for the derivation. :class:`CostTerm` makes a cost a term of an architecture's loss, as FBNet (Wu and others, arXiv
-1812.03443) and ProxylessNAS (arXiv 1812.00332) do.
+Parameters and multiply-adds are the same on every machine, and memory wherever the same kernels serve. A
+:class:`Limit` on a cost is a condition for black-box strategies and for the derivation. :class:`CostTerm` makes a cost
+a term of an architecture's loss, as FBNet (Wu and others, arXiv 1812.03443) and ProxylessNAS (arXiv 1812.00332) do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -150,12 +150,12 @@ class Limit:
     Args:
         cost: One of :data:`COSTS`.
         most: The largest value that is let through; milliseconds of latency, bytes of memory.
-        recipe: The networks' width; it should be the one that they are trained with.
+        recipe: The networks' width; ``None`` for the one that they are trained with.
     """
 
     cost: str
     most: float
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
         check_cost(self.cost, "Limit")
@@ -178,11 +178,13 @@ class Limit:
         """The limits that a search was under, from its ``run.json``."""
         given = [*(run["strategy"].get("conditions") or ()), *(run["derivation"].get("conditions") or ())]
         limits = (each for each in given if "most" in each)
-        return tuple(cls(each["cost"], each["most"], Recipe(**_fields(each["recipe"]))) for each in limits)
+        return tuple(
+            cls(each["cost"], each["most"], each["recipe"] and Recipe(**_fields(each["recipe"]))) for each in limits
+        )
 
     def admits(self, space: Space, genotype: Genotype, task: Task) -> bool:
         """Whether a genotype's network costs no more."""
-        return cost(self.cost, space, genotype, task, self.recipe) <= self.most
+        return cost(self.cost, space, genotype, task, self.recipe or USUAL) <= self.most
 
     def __str__(self) -> str:
         return f"{self.cost} <= {self.most:g}{UNITS[self.cost]}"
@@ -209,14 +211,14 @@ class CostTerm:
         target: :math:`t`, the cost from which on more is punished; ``None`` for the mean of the space, without the
             maximum and the one, so that less is always better.
         sample: Networks that are drawn for each option of the choice with the most.
-        recipe: The networks' width.
+        recipe: The networks' width; ``None`` for that of the supernet.
     """
 
     cost: str = "parameters"
     weight: float = 1.0
     target: float | None = None
     sample: int = 16
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
         check_cost(self.cost, "CostTerm")
@@ -228,7 +230,7 @@ class CostTerm:
 
     def __call__(self, weights: Mapping[str, Tensor], space: Space, task: Task) -> Tensor:
         """The term, a scalar, for weights of the options by name of choice, each [options]."""
-        mean, parts = additive(self.cost, space, task, self.sample, self.recipe)
+        mean, parts = additive(self.cost, space, task, self.sample, self.recipe or USUAL)
         expected = mean + torch.stack([weights[name] @ part.to(weights[name]) for name, part in parts.items()]).sum()
         if self.target is None:
             return self.weight * expected / max(mean, 1e-12)

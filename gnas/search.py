@@ -28,11 +28,11 @@ from torch_geometric.data import Data, Dataset
 
 from gnas import __version__, kernels, report
 from gnas.budget import EARLY, Budget, fit_derivation, fit_epochs
-from gnas.conditions import Condition, anything, gate
+from gnas.conditions import Condition, anything, at, gate, said
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
 from gnas.diagnosis import Finding, diagnose
-from gnas.evaluate import Result, TrainFromScratch, builder, seeded
+from gnas.evaluate import Recipe, Result, TrainFromScratch, builder, seeded
 from gnas.export import source as source_of
 from gnas.graphs import GraphSet
 from gnas.journal import Journal
@@ -177,8 +177,8 @@ def search(
     if task.loading.measure == "layers":
         check_local(space)
     derivation = Derivation() if derivation is None else derivation
-    if conditions:
-        strategy, derivation = _under(strategy, derivation, tuple(conditions))
+    evaluator = TrainFromScratch() if evaluator is None else evaluator
+    strategy, derivation = _under(strategy, derivation, tuple(conditions), evaluator.recipe)
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = _Search(
@@ -186,7 +186,7 @@ def search(
         space=space,
         strategy=strategy,
         derivation=derivation,
-        evaluator=TrainFromScratch() if evaluator is None else evaluator,
+        evaluator=evaluator,
         budget=limit,
         seed=seed,
         journal=Journal(folder),
@@ -341,9 +341,15 @@ class _Search:
 
     def undecided(self, weights: dict[str, list[float]]) -> Genotype:
         """What the strategy has found by itself; under conditions, the most probable that fulfils them."""
-        if not weights or self.admits is anything:
-            return self.strategy.derive(self.task, self.state)
-        return self.derivation.choose(self.space, weights, [], admits=self.admits)
+        if weights and self.admits is not anything:
+            return self.derivation.choose(self.space, weights, [], admits=self.admits)
+        genotype = self.strategy.derive(self.task, self.state)
+        if not self.admits(genotype):
+            raise ValueError(
+                f"{self.strategy.name} has found a network that does not fulfil {said(self.derivation.conditions)}: it "
+                "takes no conditions and has no weights of options; expected a strategy with one or the other"
+            )
+        return genotype
 
     def train(self, genotype: Genotype, weights: dict[str, list[float]], status: str) -> Run:
         """Train the chosen network from scratch and write down all that the run hands over."""
@@ -571,13 +577,25 @@ class _Search:
 
 
 def _under(
-    strategy: Strategy[Any], derivation: Derivation, conditions: tuple[Condition, ...]
+    strategy: Strategy[Any], derivation: Derivation, conditions: tuple[Condition, ...], recipe: Recipe
 ) -> tuple[Strategy[Any], Derivation]:
-    """Strategy and derivation with further conditions: a strategy that judges networks one by one takes them itself."""
-    own: tuple[Condition, ...] | None = getattr(strategy, "conditions", None)
+    """Strategy and derivation with further conditions, on networks as they are trained in the end.
+
+    A strategy that judges networks one by one, or one around such a strategy, takes them itself.
+    """
+    inner, own = getattr(strategy, "inner", None), getattr(strategy, "conditions", None)
+    if isinstance(inner, Strategy):
+        within, derivation = _under(inner, derivation, conditions, recipe)
+        return _with(strategy, inner=within), derivation
     if own is not None:
-        return dataclasses.replace(strategy, conditions=(*own, *conditions)), derivation  # type: ignore[call-arg]
-    return strategy, dataclasses.replace(derivation, conditions=(*derivation.conditions, *conditions))
+        return _with(strategy, conditions=at((*own, *conditions), recipe)), derivation
+    return strategy, _with(derivation, conditions=at((*derivation.conditions, *conditions), recipe))
+
+
+def _with(settings: Any, **changes: Any) -> Any:
+    """Settings with changes, and themselves where nothing changes."""
+    same = all(getattr(settings, key) == value for key, value in changes.items())
+    return settings if same else dataclasses.replace(settings, **changes)
 
 
 def _unit(strategy: Strategy[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +14,17 @@ import gnas
 from gnas.costs import COSTS, CostTerm, Limit, additive, cost
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.space import Genotype, Space
-from gnas.strategy import STRATEGIES, BlackBox, Darts, Differentiable, Nsga2, Random, RandomSharing
+from gnas.strategy import (
+    STRATEGIES,
+    BlackBox,
+    Darts,
+    Differentiable,
+    FewShot,
+    Nsga2,
+    Random,
+    RandomSharing,
+    SinglePath,
+)
 from gnas.task import Task
 from gnas.testing import Scores, example_task
 
@@ -92,7 +103,10 @@ def test_limits_are_read_from_words(text: str, name: str, most: float) -> None:
     assert Limit.parse(text) == Limit(name, most)
 
 
-@pytest.mark.parametrize("text", ["parameters<50k", "parameters<=", "size<=3", "parameters<=5 apples", "macs<=0"])
+@pytest.mark.parametrize(
+    "text",
+    ["parameters<50k", "parameters<=", "size<=3", "parameters<=5 apples", "macs<=0"],
+)
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
         Limit.parse(text)
@@ -157,6 +171,52 @@ def test_a_search_hands_over_what_fulfils_its_conditions(
             [],
             admits=lambda g: False,
         )
+
+
+@pytest.mark.parametrize("strategy", [Random(evaluations=4), Darts(epochs=2, warmup=0)], ids=["random", "darts"])
+def test_a_limit_is_on_the_network_as_it_is_trained_in_the_end(
+    strategy: gnas.strategy.base.Strategy, task: Task, space: Space, tmp_path: Path
+) -> None:
+    """Whatever the strategy's own width is: what has 5000 numbers at 64 channels has many times that at 256."""
+    if isinstance(strategy, Random):
+        strategy = dataclasses.replace(strategy, evaluator=TrainFromScratch(NARROW, epochs=1))
+    run = gnas.search(
+        task,
+        space,
+        strategy,
+        SHORT,
+        evaluator=TrainFromScratch(Recipe(hidden_channels=256), epochs=1),
+        folder=tmp_path / "run",
+        progress=False,
+        conditions=[Limit.parse("parameters<=5k")],
+    )
+    assert sum(p.numel() for p in run.model.parameters()) <= 5000
+    (limit,) = Limit.of(run.journal.run())
+    assert limit == Limit("parameters", 5000, Recipe(hidden_channels=256))
+
+
+SHARING = {"epochs": 4, "warmup": 2, "population": 3, "hidden_channels": WIDTH}
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [RandomSharing(**SHARING), SinglePath(**SHARING), FewShot(inner=SinglePath(**SHARING))],  # type: ignore[arg-type]
+    ids=["random_sharing", "single_path", "few_shot"],
+)
+def test_strategies_that_judge_by_inherited_weights_obey_a_limit(
+    strategy: gnas.strategy.base.Strategy, task: Task, space: Space, tmp_path: Path
+) -> None:
+    def search(most: int) -> gnas.Run:
+        limit = Limit("parameters", most, NARROW)
+        evaluator = TrainFromScratch(NARROW, epochs=1)
+        folder = tmp_path / str(most)
+        return gnas.search(
+            task, space, strategy, evaluator=evaluator, folder=folder, progress=False, conditions=[limit]
+        )
+
+    assert sum(p.numel() for p in search(150).model.parameters()) <= 150
+    with pytest.raises(ValueError, match="fulfils parameters <= 1; expected one, try a wider limit"):
+        search(1)
 
 
 def test_the_expected_cost_is_exact_where_costs_add_up(task: Task) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
-from gnas.conditions import Admits, Condition, anything, check_conditions, gate, said
+from gnas.conditions import Admits, Condition, anything, at, check_conditions, gate, said
 from gnas.costs import USUAL, check_cost, cost
 from gnas.evaluate import Recipe, Result, TrainFromScratch
 from gnas.space import Genotype, Space
@@ -230,7 +230,7 @@ class BlackBox(Strategy[BlackBoxState]):
     def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         state = BlackBoxState(space, task.higher_is_better, seed, random.Random(seed))
-        state.admits = gate(self.conditions, space, task)
+        state.admits = gate(at(self.conditions, self._recipe), space, task)
         state.pending = self.propose(state)
         return state
 
@@ -276,9 +276,13 @@ class BlackBox(Strategy[BlackBoxState]):
         }
 
     def _costs(self, task: Any, state: BlackBoxState, genotype: Genotype) -> dict[str, float]:
+        return {name: cost(name, state.space, genotype, task, self._recipe) for name in self.objectives}
+
+    @property
+    def _recipe(self) -> Recipe:
+        """What the evaluator trains with."""
         recipe = getattr(self.evaluator, "recipe", None)
-        width = recipe if isinstance(recipe, Recipe) else USUAL
-        return {name: cost(name, state.space, genotype, task, width) for name in self.objectives}
+        return recipe if isinstance(recipe, Recipe) else USUAL
 
     def best(self, state: BlackBoxState) -> Trial:
         """The best trial by the architecture split; ties go to the lower loss, then to the earlier trial."""

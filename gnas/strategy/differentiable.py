@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 import gnas.task
 from gnas.costs import CostTerm
+from gnas.evaluate import Recipe
 from gnas.strategy.base import Batches, Task
 from gnas.strategy.checks import check_number
 from gnas.strategy.hypergradient import first_order
@@ -64,7 +65,8 @@ class Differentiable(OneShot):
             raise ValueError(
                 f"{self.name} got cost={self.cost!r} and {task!r}, which holds no data; expected a gnas.Task"
             )
-        return self.cost(state.supernet.arch_weights(True), state.supernet.space, task)
+        recipe = self.cost.recipe or Recipe(hidden_channels=self.hidden_channels)
+        return replace(self.cost, recipe=recipe)(state.supernet.arch_weights(True), state.supernet.space, task)
 
     def penalty(self, state: OneShotState) -> Tensor | None:
         """What is added to the architecture's loss, a function of alpha; ``None`` for nothing."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from gnas.conditions import Condition, check_conditions, gate
+from gnas.conditions import Condition, check_conditions, gate, said
 from gnas.space import Genotype
 from gnas.strategy.base import Batches, Event, Task
 from gnas.strategy.checks import check_count
@@ -21,6 +21,8 @@ from gnas.strategy.one_shot import ROLES, OneShot, OneShotState
 
 ATTEMPTS = 100
 """Draws after which a place in a generation stays empty."""
+FRESH = 1000
+"""Draws after which no network is said to fulfil the conditions."""
 
 
 class Draws:
@@ -160,10 +162,21 @@ class RandomSharing(OneShot):
 
     def derive(self, task: Task, state: OneShotState) -> Genotype:
         best = self.ranked(state)[:1]
-        genotype = state.supernet.space.genotype(best[0]["genotype"]) if best else drawn(state, Draws())
+        genotype = state.supernet.space.genotype(best[0]["genotype"]) if best else self.unmeasured(task, state)
         # What is measured of the supernet from now on is this network.
         state.supernet.set_arch(genotype)
         return genotype
+
+    def unmeasured(self, task: Task, state: OneShotState) -> Genotype:
+        """A network that fulfils the conditions, drawn since none was measured."""
+        admits = gate(self.conditions, state.supernet.space, task)
+        for _ in range(FRESH):
+            if admits(genotype := drawn(state, Draws())):
+                return genotype
+        raise ValueError(
+            f"none of {FRESH} networks that {self.name} drew fulfils {said(self.conditions)}; expected one, try a "
+            "wider limit or a smaller space"
+        )
 
 
 def drawn(state: OneShotState, draws: Draws) -> Genotype:

@@ -32,7 +32,7 @@ class SinglePath(RandomSharing):
       that is measured. The spaces here have none unless they are asked for.
     * The paper trains for 120 epochs of 1200 steps; a full graph makes one step an epoch, so there are 300 by default,
       about as many as one training from scratch has.
-    * The paper limits candidates by their FLOPs; here all of the space is open.
+    * The paper limits candidates by their FLOPs; here ``conditions`` do, none by default.
 
     Args:
         population: Networks of a generation (50).
