@@ -14,6 +14,7 @@ import gnas
 from gnas.costs import COSTS, CostTerm, Limit, additive, cost
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.space import Genotype, Space
+from gnas.space.transform import Keep
 from gnas.strategy import STRATEGIES, BlackBox, Darts, Differentiable, Nsga2, Random, RandomSharing
 from gnas.task import Task
 from gnas.testing import Scores, example_task
@@ -247,7 +248,7 @@ def test_a_filter_by_scores_is_a_condition_like_any_other(task: Task, space: Spa
 def test_a_cost_term_goes_on_while_a_wrapper_closes_options(task: Task, space: Space) -> None:
     term = CostTerm(weight=50.0, sample=4, recipe=NARROW)
     inner = Darts(epochs=6, warmup=0, hidden_channels=WIDTH, cost=term)
-    strategy = gnas.Progressive(inner, (gnas.space.transform.Keep(0.5),))
+    strategy = gnas.Progressive(inner=inner, transforms=(Keep(0.5),), start=())
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = strategy.init(space, task, torch.default_generator)
