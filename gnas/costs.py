@@ -39,7 +39,10 @@ from gnas.space import Genotype, Space
 from gnas.task import Task
 
 REPEATS = 10
-SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "ms": 1.0, "s": 1e3, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9}
+NUMBERS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+BYTES = {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
+SUFFIXES = {"parameters": NUMBERS, "macs": NUMBERS, "latency": {"ms": 1.0, "s": 1e3}, "memory": BYTES}
+"""What a limit's number may end with, in words."""
 
 
 def _batches(task: Task) -> list[Batch]:
@@ -159,24 +162,27 @@ class Limit:
 
     def __post_init__(self) -> None:
         check_cost(self.cost, "Limit")
-        if isinstance(self.most, bool) or not isinstance(self.most, (int, float)) or not self.most > 0:
+        number = isinstance(self.most, (int, float)) and not isinstance(self.most, bool)
+        if not number or not 0 < self.most < math.inf:
             raise ValueError(f"Limit got most={self.most!r}; expected a number above 0")
 
     @classmethod
     def parse(cls, text: str) -> Limit:
         """A limit from words such as ``"parameters<=50k"``, ``"latency<=5ms"`` or ``"memory<=100MB"``."""
-        found = re.fullmatch(r"\s*(\w+)\s*<=\s*([0-9.]+(?:e[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
-        if found is None or found[3].lower() not in SUFFIXES:
+        found = re.fullmatch(r"\s*(\w+)\s*<=\s*(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([a-zA-Z]*)\s*", text)
+        factor = None if found is None else SUFFIXES.get(found[1], {}).get(found[3].lower())
+        if found is None or factor is None:
             raise ValueError(
-                f"got the constraint {text!r}; expected a cost of {list(COSTS)}, <= and a number, such as "
-                "'parameters<=50k', 'macs<=2M', 'latency<=5ms' or 'memory<=100MB'"
+                f"got the constraint {text!r}; expected a cost of {list(COSTS)}, <= and a number with its unit, such "
+                "as 'parameters<=50k', 'macs<=2M', 'latency<=5ms' or 'memory<=100MB'"
             )
-        return cls(found[1], float(found[2]) * SUFFIXES[found[3].lower()])
+        return cls(found[1], float(found[2]) * factor)
 
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> tuple[Limit, ...]:
         """The limits that a search was under, from its ``run.json``."""
-        given = [*(run["strategy"].get("conditions") or ()), *(run["derivation"].get("conditions") or ())]
+        strategy = run["strategy"].get("inner") or run["strategy"]
+        given = [*(strategy.get("conditions") or ()), *(run["derivation"].get("conditions") or ())]
         limits = (each for each in given if "most" in each)
         return tuple(
             cls(each["cost"], each["most"], each["recipe"] and Recipe(**_fields(each["recipe"]))) for each in limits

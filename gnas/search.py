@@ -278,6 +278,8 @@ class _Search:
         if not self.steps:
             if interrupt.requested:
                 raise KeyboardInterrupt
+            if isinstance(self.strategy, BlackBox):
+                self.strategy.ask(self.state)  # says what was refused
             raise ValueError(f"{self.strategy.name} was done before its first step; expected settings for one or more")
         if not interrupt.requested:
             self.phase = "derivation"

@@ -14,6 +14,7 @@ import gnas
 from gnas.costs import COSTS, CostTerm, Limit, additive, cost
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.space import Genotype, Space
+from gnas.space.transform import Keep
 from gnas.strategy import (
     STRATEGIES,
     BlackBox,
@@ -96,7 +97,9 @@ def test_costs_are_of_the_network_that_is_handed_over(task: Task, space: Space) 
         ("macs <= 2M", "macs", 2e6),
         ("latency<=5ms", "latency", 5),
         ("latency<=0.5s", "latency", 500),
+        ("latency<=5e-1ms", "latency", 0.5),
         ("memory<=100MB", "memory", 1e8),
+        ("memory<=1.5 KiB", "memory", 1536),
     ],
 )
 def test_limits_are_read_from_words(text: str, name: str, most: float) -> None:
@@ -105,7 +108,17 @@ def test_limits_are_read_from_words(text: str, name: str, most: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["parameters<50k", "parameters<=", "size<=3", "parameters<=5 apples", "macs<=0"],
+    [
+        "parameters<50k",
+        "parameters<=",
+        "size<=3",
+        "parameters<=5s",
+        "latency<=5MB",
+        "latency<=5",
+        "memory<=9ms",
+        "macs<=1.2.3",
+        "macs<=0",
+    ],
 )
 def test_what_is_no_limit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected"):
@@ -134,7 +147,7 @@ def test_no_black_box_asks_what_a_limit_refuses(kind: type[BlackBox], task: Task
     assert again.refused == state.refused
 
 
-def test_a_limit_that_nothing_fulfils_is_said(task: Task, space: Space) -> None:
+def test_a_limit_that_nothing_fulfils_is_said(task: Task, space: Space, tmp_path: Path) -> None:
     strategy = Random(evaluator=Scores(), conditions=(Limit("parameters", 1),))
     state = strategy.init(space, task, torch.Generator().manual_seed(0))
     assert strategy.done(state)
@@ -142,6 +155,8 @@ def test_a_limit_that_nothing_fulfils_is_said(task: Task, space: Space) -> None:
         ValueError, match=r"nothing left to ask after 0 candidates \(\d+ were refused by parameters <= 1"
     ):
         strategy.ask(state)
+    with pytest.raises(ValueError, match=r"after 0 candidates \(\d+ were refused by parameters <= 1"):
+        gnas.search(task, space, strategy, folder=tmp_path / "run", progress=False)
     with pytest.raises(TypeError, match="expected a tuple of conditions"):
         Random(conditions=("parameters<=50k",))  # type: ignore[arg-type]
 
@@ -151,12 +166,12 @@ SHORT = gnas.Derivation(listed=8, steps=3, best_of=4, rounds=2, seeds=1, epochs=
 
 @pytest.mark.parametrize("strategy", [Darts(epochs=2, warmup=0), RandomSharing(epochs=3, population=6)], ids=str)
 def test_a_search_hands_over_what_fulfils_its_conditions(
-    strategy: gnas.strategy.base.Strategy, task: Task, space: Space, tmp_path: object
+    strategy: gnas.strategy.base.Strategy, task: Task, space: Space, tmp_path: Path
 ) -> None:
     evaluator = TrainFromScratch(NARROW, epochs=3)
     limit = Limit("parameters", 250, NARROW)
     run = gnas.search(
-        task, space, strategy, SHORT, evaluator=evaluator, folder=f"{tmp_path}/run", progress=False, conditions=[limit]
+        task, space, strategy, SHORT, evaluator=evaluator, folder=tmp_path / "run", progress=False, conditions=[limit]
     )
     assert sum(p.numel() for p in run.model.parameters()) <= 250
     trained = [event for event in run.journal.events() if event["event"] in ("best_of", "depth")]
@@ -207,14 +222,15 @@ def test_strategies_that_judge_by_inherited_weights_obey_a_limit(
     strategy: gnas.strategy.base.Strategy, task: Task, space: Space, tmp_path: Path
 ) -> None:
     def search(most: int) -> gnas.Run:
-        limit = Limit("parameters", most, NARROW)
-        evaluator = TrainFromScratch(NARROW, epochs=1)
+        evaluator, limit = TrainFromScratch(NARROW, epochs=1), Limit("parameters", most)
         folder = tmp_path / str(most)
         return gnas.search(
             task, space, strategy, evaluator=evaluator, folder=folder, progress=False, conditions=[limit]
         )
 
-    assert sum(p.numel() for p in search(150).model.parameters()) <= 150
+    run = search(150)
+    assert sum(p.numel() for p in run.model.parameters()) <= 150
+    assert Limit.of(run.journal.run()) == (Limit("parameters", 150, NARROW),)
     with pytest.raises(ValueError, match="fulfils parameters <= 1; expected one, try a wider limit"):
         search(1)
 
@@ -284,3 +300,15 @@ def test_a_filter_by_scores_is_a_condition_like_any_other(task: Task, space: Spa
     drawn = [space.sample(random.Random(seed)) for seed in range(30)]
     refused = [g for g in drawn if not promising.admits(space, g, task)]
     assert refused and all(cost("parameters", space, g, task, NARROW) <= smallest for g in refused)
+
+
+def test_a_cost_term_goes_on_while_a_wrapper_closes_options(task: Task, space: Space) -> None:
+    term = CostTerm(weight=50.0, sample=4, recipe=NARROW)
+    inner = Darts(epochs=6, warmup=0, hidden_channels=WIDTH, cost=term)
+    strategy = gnas.Progressive(inner=inner, transforms=(Keep(0.5),), start=())
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = strategy.init(space, task, torch.default_generator)
+        while not strategy.done(state):
+            strategy.step(task, state)
+    assert state.supernet.narrowed().size < space.size
