@@ -79,14 +79,22 @@ class BlackBoxState:
 
     def refuses(self, network: str, genotype: Genotype) -> bool:
         """Whether the conditions refuse a network, given by its digest; each is judged once."""
-        admitted: set[str] = self.cache.setdefault("admitted", set())
+        # What was told was let through once, even if a latency is longer today.
+        admitted: set[str] = self.cache.setdefault("admitted", {trial.network for trial in self.trials})
         if self.admits is anything or network in admitted:
             return False
         if network not in self.refused and self.admits(genotype):
             admitted.add(network)
             return False
         self.refused.add(network)
+        self.barred.add(genotype)
         return True
+
+    @property
+    def barred(self) -> set[Genotype]:
+        """Genotypes that were found to be refused, since the snapshot at least."""
+        found: set[Genotype] = self.cache.setdefault("barred", set())
+        return found
 
     def tried(self) -> Tried:
         """The networks that need no second evaluation, as of now."""
@@ -167,12 +175,12 @@ class Tried:
     """
 
     def __init__(self, state: BlackBoxState) -> None:
-        self._space, self._refuses = state.space, state.refuses
+        self._space, self._refuses, self._barred = state.space, state.refuses, state.barred
         self._genotypes = {trial.genotype for trial in state.trials}
         self._networks = {trial.network for trial in state.trials}
 
     def __contains__(self, genotype: Genotype) -> bool:
-        if genotype in self._genotypes:
+        if genotype in self._genotypes or genotype in self._barred:
             return True
         network = self._space.bind(genotype).digest()
         if network not in self._networks and not self._refuses(network, genotype):

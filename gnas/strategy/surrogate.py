@@ -41,7 +41,7 @@ from gnas.evaluate import Recipe, Result
 from gnas.space import Genotype, Space
 from gnas.space.trace import Trace
 from gnas.strategy.base import Event, Task
-from gnas.strategy.black_box import BlackBox, BlackBoxState
+from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
 from gnas.strategy.checks import check_count
 from gnas.strategy.features import Encoder, Features, encoder, everything
 from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement
@@ -148,10 +148,27 @@ class Surrogate(BlackBox):
         means = pool.means.copy()
         tried = set(known.traces)
         means[[trace in tried for trace in pool.traces]] = -math.inf
-        rows = np.argsort(-means, kind="stable")[: self.scored if self.scores else self.shortlist]
-        rows = rows[np.isfinite(means[rows])]
-        if not len(rows):
-            return []
+        order = np.argsort(-means, kind="stable")
+        order, size = order[np.isfinite(means[order])], self.scored if self.scores else self.shortlist
+        refused = len(state.refused)
+        for start in range(0, len(order), size):
+            found = self._picked(state, known, pool, means, order[start : start + size], posterior)
+            # Where conditions refuse all of the best, others follow; so many that are judged are enough for a round.
+            if found or len(state.refused) - refused >= ATTEMPTS:
+                return found
+        return []
+
+    def _picked(
+        self,
+        state: BlackBoxState,
+        known: _Known,
+        pool: _Pool,
+        means: NDArray[np.float64],
+        rows: NDArray[np.intp],
+        posterior: Posterior,
+    ) -> list[Genotype]:
+        """Of some rows of the pool those with the largest expected improvement, one after another."""
+        kernel = posterior.kernel
         chosen = pool.features[rows]
         across, mean = pool.across[rows], means[rows]
         compared: tuple[Array, Array] = chosen.compare(chosen)
