@@ -181,7 +181,7 @@ class Limit:
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> tuple[Limit, ...]:
         """The limits that a search was under, from its ``run.json``."""
-        given = [*(run["strategy"].get("conditions") or ()), *(run["derivation"].get("conditions") or ())]
+        given = [each for part in ("strategy", "derivation") for each in (run.get(part) or {}).get("conditions") or ()]
         limits = (each for each in given if "most" in each)
         return tuple(cls(each["cost"], each["most"], Recipe(**_fields(each["recipe"]))) for each in limits)
 
