@@ -181,8 +181,9 @@ class Limit:
     @classmethod
     def of(cls, run: Mapping[str, Any]) -> tuple[Limit, ...]:
         """The limits that a search was under, from its ``run.json``."""
-        strategy = run["strategy"].get("inner") or run["strategy"]
-        given = [*(strategy.get("conditions") or ()), *(run["derivation"].get("conditions") or ())]
+        strategy = run.get("strategy") or {}
+        parts = (strategy.get("inner") or strategy, run.get("derivation") or {})
+        given = [each for part in parts for each in part.get("conditions") or ()]
         limits = (each for each in given if "most" in each)
         return tuple(
             cls(each["cost"], each["most"], each["recipe"] and Recipe(**_fields(each["recipe"]))) for each in limits

@@ -28,7 +28,7 @@ from gnas.evaluate import Recipe, Result, TrainFromScratch, seeded
 from gnas.scale import Scale
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space
-from gnas.space.discretise import Weights, confidence, discretise, most_probable
+from gnas.space.discretise import Weights, confidence, discretise, drawn, most_probable
 from gnas.space.program import Value
 from gnas.supernet import GraphSupernet
 from gnas.task import Task
@@ -248,13 +248,18 @@ class Derivation:
         return islice(_distinct(space, filter(admits, chain(starts, probable))), self.best_of)
 
     def _probable(self, space: Space, weights: Weights, admits: Admits) -> Iterator[Genotype]:
-        """The most probable genotypes that are admitted, of those that bind to one network the first."""
-        return filter(admits, _distinct(space, islice(most_probable(space, weights, self.inputs), TRIES)))
+        """The most probable genotypes that are admitted, of those that bind to one network the first.
+
+        Conditions may refuse all of those. Then networks follow that are drawn from the weights, made ever flatter.
+        """
+        likely = islice(most_probable(space, weights, self.inputs), TRIES)
+        further = iter(()) if admits is anything else drawn(space, weights, self.inputs, TRIES)
+        return filter(admits, _distinct(space, chain(likely, further)))
 
     def _refused(self) -> NoReturn:
         raise ValueError(
-            f"the {TRIES} most probable networks do not fulfil {said(self.conditions)}; expected one that does, try a "
-            "wider limit, a search with cost=CostTerm(...), or a smaller space"
+            f"the {TRIES} most probable networks, and as many that were drawn, do not fulfil {said(self.conditions)}; "
+            "expected one that does, try a wider limit, a search with cost=CostTerm(...), or a smaller space"
         )
 
     def _proposed(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Genotype:

@@ -178,7 +178,7 @@ def test_a_search_hands_over_what_fulfils_its_conditions(
     assert all(limit.admits(space, space.genotype(event["genotype"]), task) for event in trained)
     settings = run.journal.run()
     where = settings["derivation"] if isinstance(strategy, Darts) else settings["strategy"]
-    assert where["conditions"][0]["most"] == 250
+    assert where["conditions"][0]["most"] == 250 and Limit.of(settings) == (limit,)
     with pytest.raises(ValueError, match="do not fulfil parameters <= 1; expected one that does"):
         dataclasses.replace(SHORT, conditions=(Limit("parameters", 1),)).choose(
             space,

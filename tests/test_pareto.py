@@ -39,7 +39,7 @@ def test_a_report_shows_the_networks_that_no_other_one_beats(tmp_path: Path) -> 
     assert section is not None and section["names"] == ["macs", "parameters"]
     assert len(section["rows"]) == sum(row.front for row in rows)
     page = run.report.read_text(encoding="utf-8")
-    assert "What accuracy costs" in page and section["sentence"].split(":")[0] in page
+    assert "Quality against cost" in page and section["sentence"].split(":")[0] in page
 
 
 def test_short_trainings_count_once_by_their_mean(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ SECTIONS = {
     "layered": WHOLE,
     "gap": WHOLE,
     "shallow": [name for name in WHOLE if name != "depth"],
-    "random": ["network", "comparison", "candidates", "certainty", "settings", "source"],
+    "random": ["network", "comparison", "candidates", "front", "certainty", "settings", "source"],
     "interrupted": ["network", "comparison", "certainty", "diagnostics", "alphas", "training", "settings", "source"],
     "start": ["network", "comparison", "settings", "source"],
 }

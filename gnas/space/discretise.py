@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
@@ -68,6 +69,23 @@ def most_probable(space: Space, weights: Weights, inputs: int | None = 1) -> Ite
 def discretise(space: Space, weights: Weights, inputs: int | None = 1) -> Genotype:
     """The most probable genotype (:func:`most_probable`)."""
     return next(most_probable(space, weights, inputs))
+
+
+def drawn(space: Space, weights: Weights, inputs: int | None, count: int) -> Iterator[Genotype]:
+    """Genotypes drawn under independent choices, the same ones each time; others follow the rules of the most probable.
+
+    A quarter of them each has the probabilities ``weights``, their square roots, their fourth roots, and all options
+    that are open alike. The largest of log weights with Gumbel noise is a draw from the weights.
+    """
+    generator = random.Random(0)
+
+    def noisy(weight: float, power: float) -> float:
+        # What weighs nothing was closed, and stays so.
+        return weight and math.exp(power * _log(weight) - math.log(generator.expovariate(1.0)))
+
+    for power in (1.0, 0.5, 0.25, 0.0):
+        for _ in range(-(-count // 4)):
+            yield discretise(space, {n: [noisy(w, power) for w in values] for n, values in weights.items()}, inputs)
 
 
 def edges(space: Space) -> dict[str, list[Choice]]:
