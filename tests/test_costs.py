@@ -188,6 +188,15 @@ def test_a_search_hands_over_what_fulfils_its_conditions(
         )
 
 
+def test_a_derivation_finds_what_is_admitted_where_alpha_speaks_against_it() -> None:
+    space = gnas.bench()
+    name, choice = next((name, choice) for name, choice in space.choices.items() if "gcn" in choice.options)
+    weights = {n: [1.0 / len(c.options)] * len(c.options) for n, c in space.choices.items()}
+    weights[name] = [1e-12 if option == choice.options[0] else 1.0 for option in choice.options]
+    found = gnas.Derivation().choose(space, weights, [], admits=lambda each: each[name] == choice.options[0])
+    assert found[name] == choice.options[0]
+
+
 @pytest.mark.parametrize("strategy", [Random(evaluations=4), Darts(epochs=2, warmup=0)], ids=["random", "darts"])
 def test_a_limit_is_on_the_network_as_it_is_trained_in_the_end(
     strategy: gnas.strategy.base.Strategy, task: Task, space: Space, tmp_path: Path

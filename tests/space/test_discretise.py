@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from space_examples import spaces
 
 from gnas.space import Choice, Genotype, Node, Space, gap, layered
-from gnas.space.discretise import confidence, discretise, edges, most_probable
+from gnas.space.discretise import confidence, discretise, drawn, edges, most_probable
 from gnas.space.reading import read_choices
 
 FILTERS = ("zero", "identity", "dense")
@@ -178,3 +178,26 @@ def test_confidence_is_the_margin_and_the_entropy() -> None:
     some = confidence(space, {"op": [0.5, 0.25, 0.25], "one": [1.0]})["op"]
     assert some == {"margin": 0.25, "entropy": pytest.approx(1.5 * math.log(2) / math.log(3))}
     assert confidence(space, {"op": [0.0, 0.0, 0.0], "one": [1.0]})["op"]["margin"] == 0.0
+
+
+def test_draws_follow_the_weights_then_flatter_ones() -> None:
+    space = Space("two", (Node("out", Choice("op", ("gcn", "gat", "sage", "gin")), ("x",)),), "out")
+    weights = {"op": [0.9, 0.09, 0.01, 0.0]}
+    found = [genotype["op"] for genotype in drawn(space, weights, 1, 8000)]
+    assert found == [genotype["op"] for genotype in drawn(space, weights, 1, 8000)] and len(found) == 8000
+    for quarter, power in enumerate((1.0, 0.5, 0.25, 0.0)):
+        part = found[2000 * quarter : 2000 * (quarter + 1)]
+        shares = [weight**power for weight in weights["op"][:3]]
+        for option, share in zip(("gcn", "gat", "sage"), shares, strict=True):
+            expected = share / sum(shares)
+            # Five standard deviations.
+            room = 5 * math.sqrt(expected * (1 - expected) / 2000)
+            assert abs(part.count(option) / 2000 - expected) < room
+    assert "gin" not in found, "it was closed"
+
+
+def test_draws_keep_as_many_edges_as_the_most_probable_do() -> None:
+    space = cell()
+    weights = {name: [1.0] * len(choice.options) for name, choice in space.choices.items()}
+    kept = [tuple(genotype[f"edge.{i}"] != "zero" for i in range(3)) for genotype in drawn(space, weights, 1, 200)]
+    assert set(kept) == {(True, False, False), (False, True, False), (False, False, True)}
