@@ -46,8 +46,14 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["| table | strategy | seeds | " + " | ".join(f"rank at {count}" for count in at) + " | s |"]
     lines.append("| --- " * (len(at) + 4) + "|")
     pairs = list(dict.fromkeys((row["data"], row["strategy"]) for row in rows))
+    shown_ranks: set[str] = set()
     for data, strategy in pairs:
         own = [row for row in rows if (row["data"], row["strategy"]) == (data, strategy)]
+        # A setting of the last word doesn't change what is asked.
+        ranks = f"{data} {strategy.partition(':')[0]} {[row['rank'] for row in own]}"
+        if ranks in shown_ranks:
+            continue
+        shown_ranks.add(ranks)
         cells = [f"{row['rank'][1]:g} ({row['rank'][0]:g}-{row['rank'][2]:g})" for row in own]
         cells += [""] * (len(at) - len(own))
         lines.append(f"| {data} | {strategy} | {own[0]['seeds']} | {' | '.join(cells)} | {own[0]['seconds']:.1f} |")

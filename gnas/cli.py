@@ -368,7 +368,11 @@ app.add_typer(benchmarks, name="bench")
 def strategies(
     data: Annotated[str, typer.Option(help="Tables of NAS-Bench-Graph, names separated by commas.")] = "cora",
     strategies: Annotated[
-        str, typer.Option(help="Strategies that evaluate one network at a time, separated by commas.")
+        str,
+        typer.Option(
+            help="Strategies that evaluate one network at a time, separated by commas; with settings as in "
+            "surrogate:initial=20:final=left_out."
+        ),
     ] = "random,surrogate",
     space: Annotated[str, typer.Option(help="The space that there are tables of: bench.")] = "bench",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy on each table.")] = 50,
@@ -397,7 +401,10 @@ def strategies(
     from gnas.strategy import STRATEGIES
 
     _nearest("space", space, ("bench",))
-    names = [_nearest("strategy", name.strip(), STRATEGIES) for name in strategies.split(",")]
+    names = []
+    for each in strategies.split(","):
+        name, colon, settings = each.strip().partition(":")
+        names.append(_nearest("strategy", name, STRATEGIES) + colon + settings)
     tables = [name.strip() for name in data.split(",")]
     places = range(seed, seed + seeds)
     runs = tabulating.runs_of(names, tables, places, evaluations, None if root is None else str(root))

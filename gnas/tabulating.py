@@ -8,6 +8,7 @@ that was stopped goes on.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -92,15 +93,28 @@ class Run:
         }
 
 
-def strategy_of(name: str, data: str, evaluations: int, root: str | None) -> BlackBox:
-    """A strategy by name with its own settings, which looks up a table."""
+def strategy_of(label: str, data: str, evaluations: int, root: str | None) -> BlackBox:
+    """A strategy by name, which looks up a table; ``"surrogate:batch=1:final=left_out"`` has settings besides."""
+    name, *given = label.split(":")
     kind = STRATEGIES[name]
     if not issubclass(kind, BlackBox):
         usable = [known for known, other in STRATEGIES.items() if issubclass(other, BlackBox)]
         raise ValueError(
             f"got the strategy {name!r}, which trains a supernet and looks no network up; expected some of {usable}"
         )
-    return kind(evaluations=evaluations, evaluator=Tabular(data, root))
+    settings: dict[str, Any] = dict(_setting(kind, each) for each in given)
+    return kind(evaluations=evaluations, evaluator=Tabular(data, root), **settings)
+
+
+def _setting(kind: type[BlackBox], text: str) -> tuple[str, Any]:
+    key, _, value = text.partition("=")
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    if key not in known or not value:
+        raise ValueError(f"{kind.name} got the setting {text!r}; expected one such as {known[-1]}=..., of {known}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
 
 
 def measure(

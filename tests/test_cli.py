@@ -164,7 +164,7 @@ def test_options_become_objects(searched, tmp_path):
     refused = call("search", "digits", "--objective", "macs")
     assert refused.exit_code == 2 and "which searches for the metric alone" in refused.output
     refused = call("search", "digits", "--constraint", "size<=3")
-    assert refused.exit_code == 2 and "expected one of ['parameters'" in refused.output
+    assert refused.exit_code == 2 and "expected a cost of ['parameters'" in refused.output
 
 
 def test_an_interrupted_search_has_an_exit_code_of_its_own(searched, saved, monkeypatch):

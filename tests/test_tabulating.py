@@ -94,3 +94,12 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
     for changed, message in (("--data=cora", "was looked for"), ("--strategies=darts", "trains a supernet")):
         done = CliRunner().invoke(app, [*options, changed])
         assert done.exit_code == 2 and message in done.output
+    done = CliRunner().invoke(app, [*options, "--strategies=random:evaluations=3:share=1"])
+    assert done.exit_code == 2 and "got the setting 'share=1'; expected one such as" in done.output
+
+
+def test_settings_may_be_named_and_do_not_change_what_is_asked(root: Path, tmp_path: Path) -> None:
+    labels = ["surrogate:initial=5", "surrogate:initial=5:final=left_out"]
+    plain, rule = (run.run() for run in runs_of(labels, ["proteins"], range(1), 30, str(root)))
+    assert (plain["strategy"], rule["strategy"]) == tuple(labels)
+    assert plain["ranks"] == rule["ranks"] and plain["observed"] == rule["observed"] == plain["tests"]
