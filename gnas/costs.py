@@ -54,13 +54,9 @@ def _parameters(net: nn.Module, task: Task) -> float:
 
 
 def _macs(net: nn.Module, task: Task) -> float:
-    def entries(*shapes: Any, out_shape: Any = None, **rest: Any) -> int:
-        # Sums over neighbours have a row for each; what has one dimension only counts degrees.
-        source = next(shape for shape in reversed(shapes) if isinstance(shape, (tuple, torch.Size)))
-        return 2 * math.prod(source) if len(source) > 1 else 0
-
     def reduced(size: Any, dim: Any, index: Any, source: Any, *rest: Any, out_shape: Any = None, **more: Any) -> int:
-        return entries(source)
+        # Sums over neighbours have a row for each; what has one dimension only counts degrees.
+        return 2 * math.prod(source) if len(source) > 1 else 0
 
     aten = torch.ops.aten
     counted = {aten.index_add: reduced, aten.scatter_reduce: reduced}
