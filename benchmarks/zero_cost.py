@@ -239,7 +239,9 @@ def search(data: str, root: str | None, seeds: int) -> None:
             if target.exists():
                 continue
             began = time.process_time()
-            strategy = gnas.Surrogate(evaluations=EVALUATIONS, evaluator=table, scores=scores, scored=SCORED)
+            strategy = gnas.Surrogate(
+                evaluations=EVALUATIONS, evaluator=table, scores=scores, scored=SCORED, final="left_out"
+            )
             state = strategy.init(space, task, torch.Generator().manual_seed(seed))
             while not strategy.done(state):
                 strategy.step(task, state)
