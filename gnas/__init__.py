@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gnas.graphs import GraphSet
     from gnas.model import GraphModel
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
-    from gnas.search import Run, search
+    from gnas.run import Run
+    from gnas.search import search
     from gnas.space import Choice, Genotype, Node, Space, bench, for_level, gap, layered, pooling, relational, sane
     from gnas.strategy import (
         Agnn,
@@ -120,7 +121,8 @@ _HOMES = {
     "graphs": ("GraphSet",),
     "model": ("GraphModel",),
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
-    "search": ("Run", "search"),
+    "run": ("Run",),
+    "search": ("search",),
     "space": (
         "Choice",
         "Genotype",

@@ -24,7 +24,8 @@ from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.journal import EVENTS, Journal
 from gnas.model import GraphModel
-from gnas.search import Run, search
+from gnas.run import Run
+from gnas.search import search
 from gnas.space import layered
 from gnas.strategy import BlackBox, Darts, Random, Reinforce
 from gnas.task import Task

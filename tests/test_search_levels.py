@@ -18,7 +18,8 @@ from gnas.derive import Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.model import GraphModel
-from gnas.search import Run, search
+from gnas.run import Run
+from gnas.search import search
 from gnas.space import layered
 from gnas.strategy import Darts, Random
 from gnas.task import Task
