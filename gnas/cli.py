@@ -106,22 +106,22 @@ def _space(name: str, max_depth: int | None) -> Space:
     return SPACES[known](max_depth=max_depth)
 
 
-def _strategy(name: str, order: int | None, objectives: tuple[str, ...]) -> Strategy[Any]:
-    from gnas.strategy import STRATEGIES
+def _strategy(label: str, order: int | None, objectives: tuple[str, ...]) -> Strategy[Any]:
+    from gnas.strategy import STRATEGIES, labels
 
+    name, settings = labels.split(label)
     known = _nearest("strategy", name, STRATEGIES)
-    kind: Callable[..., Strategy[Any]] = STRATEGIES[known]
-    settings: dict[str, Any] = {} if order is None else {"order": order}
-    if objectives:
-        if "objectives" not in inspect.signature(kind).parameters:
-            raise ValueError(
-                f"got --objective {objectives[0]} with the strategy {known!r}, which searches for the metric "
-                "alone; try 'nsga2', or --constraint"
-            )
-        settings["objectives"] = objectives
-    if "order" in settings and "order" not in inspect.signature(kind).parameters:
+    kind = STRATEGIES[known]
+    takes = inspect.signature(kind).parameters
+    if order is not None and "order" not in takes:
         raise ValueError(f"got --order {order} with the strategy {known!r}, which has none; try 'darts'")
-    return kind(**settings)
+    if objectives and "objectives" not in takes:
+        raise ValueError(
+            f"got --objective {objectives[0]} with the strategy {known!r}, which searches for the metric "
+            "alone; try 'nsga2', or --constraint"
+        )
+    given = {"order": order, "objectives": objectives or None}
+    return labels.make(kind, settings, {key: value for key, value in given.items() if value is not None})
 
 
 def _set_threads(threads: int | None) -> None:
@@ -164,7 +164,11 @@ def search(
     ],
     space: Annotated[str, typer.Option(help="What to search: layered, gap, pooling or relational.")] = "layered",
     strategy: Annotated[
-        str, typer.Option(help="How to search: darts, random, evolution, surrogate, gdas, ... (docs/strategies.md)")
+        str,
+        typer.Option(
+            help="How to search: darts, random, evolution, surrogate, gdas, ... (docs/strategies.md); with settings as "
+            "in darts:auxiliary=1:stop=EigenvalueStop."
+        ),
     ] = "darts",
     order: Annotated[int | None, typer.Option(help="Of darts: 1 is faster, 2 unrolls one step. [default: 1]")] = None,
     budget: Annotated[
@@ -398,13 +402,13 @@ def strategies(
     from rich.console import Console
 
     from gnas import tabulating
-    from gnas.strategy import STRATEGIES
+    from gnas.strategy import STRATEGIES, labels
 
     _nearest("space", space, ("bench",))
     names = []
     for each in strategies.split(","):
-        name, colon, settings = each.strip().partition(":")
-        names.append(_nearest("strategy", name, STRATEGIES) + colon + settings)
+        name, settings = labels.split(each)
+        names.append(":".join([_nearest("strategy", name, STRATEGIES), *settings]))
     tables = [name.strip() for name in data.split(",")]
     places = range(seed, seed + seeds)
     runs = tabulating.runs_of(names, tables, places, evaluations, None if root is None else str(root))

@@ -8,7 +8,6 @@ that was stopped goes on.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -26,7 +25,7 @@ from rich.table import Table
 
 from gnas.crew import begin_worker
 from gnas.space import Genotype
-from gnas.strategy import STRATEGIES, BlackBox
+from gnas.strategy import STRATEGIES, BlackBox, labels
 from gnas.tabular import Tabular
 
 CHECKPOINTS = (10, 20, 30, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750, 1000)
@@ -95,26 +94,16 @@ class Run:
 
 def strategy_of(label: str, data: str, evaluations: int, root: str | None) -> BlackBox:
     """A strategy by name, which looks up a table; ``"surrogate:batch=1:final=left_out"`` has settings besides."""
-    name, *given = label.split(":")
+    name, settings = labels.split(label)
     kind = STRATEGIES[name]
     if not issubclass(kind, BlackBox):
         usable = [known for known, other in STRATEGIES.items() if issubclass(other, BlackBox)]
         raise ValueError(
             f"got the strategy {name!r}, which trains a supernet and looks no network up; expected some of {usable}"
         )
-    settings: dict[str, Any] = dict(_setting(kind, each) for each in given)
-    return kind(evaluations=evaluations, evaluator=Tabular(data, root), **settings)
-
-
-def _setting(kind: type[BlackBox], text: str) -> tuple[str, Any]:
-    key, _, value = text.partition("=")
-    known = [entry.name for entry in dataclasses.fields(kind)]
-    if key not in known or not value:
-        raise ValueError(f"{kind.name} got the setting {text!r}; expected one such as {known[-1]}=..., of {known}")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+    strategy = labels.make(kind, settings, {"evaluations": evaluations, "evaluator": Tabular(data, root)})
+    assert isinstance(strategy, BlackBox)
+    return strategy
 
 
 def measure(
