@@ -40,8 +40,9 @@ def write(model: GraphModel, path: str | Path) -> Path:
     Raises:
         FileExistsError: There is such a file.
         ImportError: The extra is missing.
-        ValueError: The network scores pairs of nodes, or the sizes within it depend on the numbers that it is given,
-            as they do where pooling leaves nodes out: ``torch.export`` can't trace these.
+        ValueError: The network scores pairs of nodes; or sizes within it depend on the numbers that it is given, which
+            ``torch.export`` can't trace; or ``torch.onnx`` can't translate it: the sorting by which pooling chooses
+            nodes, and with PyTorch 2.11 some networks that 2.13 translates.
     """
     path = Path(path)
     if path.exists():
@@ -58,17 +59,26 @@ def write(model: GraphModel, path: str | Path) -> Path:
         sizes = {name: {1 if name == "edge_index" else 0: auto} for name in inputs}
         try:
             program = torch.export.export(network.float().eval(), (), inputs, dynamic_shapes=sizes, strict=False)
+        except RuntimeError as error:
+            raise ValueError(
+                f"torch.export can't trace this network ({_cause(error)}): sizes within it depend on numbers, as where "
+                "readout_sort chooses nodes; expected a network without these, or use model.py in PyTorch"
+            ) from error
+        try:
             torch.onnx.export(program, f=path, dynamo=True, external_data=False, output_names=["scores"], verbose=False)
         except RuntimeError as error:
-            cause: BaseException = error
-            while cause.__cause__ is not None:
-                cause = cause.__cause__
             raise ValueError(
-                f"torch.export can't trace this network ({str(cause).splitlines()[0]}): sizes within it depend on "
-                "numbers, as where pooling or readout_sort chooses nodes; expected a network without these, or use "
-                "model.py in PyTorch"
+                f"torch.onnx of PyTorch {torch.__version__} can't translate this network ({_cause(error)}); expected "
+                "one without what it lacks, such as pooling that chooses nodes, or use model.py in PyTorch"
             ) from error
     return path
+
+
+def _cause(error: BaseException) -> str:
+    """What an error began with, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).splitlines()[0]
 
 
 def example(model: GraphModel) -> dict[str, Tensor]:
@@ -109,7 +119,8 @@ def _module(text: str) -> Iterator[ModuleType]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within, the translators keep to themselves what they tell of their own workings."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._export", "torch.export", "onnxscript")]
+    names = ("torch.onnx", "torch._export", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -45,7 +45,12 @@ def same(model: GraphModel, path: Path, nodes: int, edges: int) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_another_runtime_computes_the_same(name: str, seed: int, tmp_path: Path) -> None:
     model = network(SPACES[name], seed, edge_channels=4 if name == "relational" else 0)
-    path = write(model, tmp_path / "model.onnx")
+    try:
+        path = write(model, tmp_path / "model.onnx")
+    except ValueError as error:
+        if "can't translate" in str(error) and torch.__version__ < "2.13":
+            pytest.skip(str(error))
+        raise
     for nodes, edges in [(6, 14), (23, 51)]:
         same(model, path, nodes, edges)
 
@@ -62,9 +67,13 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write(model, path)
     with pytest.raises(ValueError, match="pairs of nodes"):
         write(network(for_level(layered(2), "link"), 0), tmp_path / "pairs.onnx")
-    space = pooling()
-    choices = dict(space.sample(random.Random(0)).choices)
-    choices |= {name: "keep_topk" for name in choices if name.startswith("pool")}
-    with pytest.raises(ValueError, match="sizes within it depend on numbers"):
-        write(GraphModel(space.bind(space.genotype(choices)), 5, 16, 3).eval(), tmp_path / "pooled.onnx")
+    for ending, option, message in (
+        ("pool", "keep_topk", "torch.onnx of PyTorch .* can't translate this network"),
+        ("readout", "readout_sort", "can't trace this network .*: sizes within it depend on numbers"),
+    ):
+        space = pooling()
+        choices = dict(space.sample(random.Random(0)).choices)
+        choices |= {name: option for name in choices if name.startswith(ending)}
+        with pytest.raises(ValueError, match=message):
+            write(GraphModel(space.bind(space.genotype(choices)), 5, 16, 3).eval(), tmp_path / "refused.onnx")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx"]

@@ -12,6 +12,8 @@ same programs run on the CPU: slowly, to be tested.
 from __future__ import annotations
 
 import os
+from functools import cache
+from importlib import metadata
 from importlib.util import find_spec
 
 import torch
@@ -43,13 +45,22 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "
 """Whether Triton's interpreter is asked for; Triton, too, looks once."""
 
 
+@cache
 def reason() -> str:
     """Why this backend isn't available here, or nothing where it is."""
     if find_spec("triton") is None:
         return "triton isn't installed"
-    if INTERPRETED or torch.cuda.is_available():
+    if INTERPRETED:
+        # It takes arrays of one number for numbers, which NumPy no longer does.
+        old = _version("triton") < (3, 7) and _version("numpy") >= (2, 5)
+        return "the interpreter of Triton before 3.7 needs NumPy before 2.5" if old else ""
+    if torch.cuda.is_available():
         return ""
     return "there is no CUDA GPU, and TRITON_INTERPRET=1 is not set"
+
+
+def _version(package: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in metadata.version(package).split(".")[:2])
 
 
 def fits(structure: Structure, x: Tensor) -> bool:
