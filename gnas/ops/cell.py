@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import DegreeScalerAggregation, PNAConv, SimpleConv
 
 from gnas import kernels
-from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, dropout, times
+from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, times
 from gnas.ops.convolution import neighbours
 
 
@@ -198,7 +198,11 @@ def scaled_statistics(x: Tensor, norm: DegreeScalerAggregation, context: Context
 
 
 class CellMerge(Op):
-    """The end of a cell: all its nodes concatenated, Linear, BatchNorm, LeakyReLU and dropout."""
+    """The end of a cell: all its nodes concatenated, Linear, BatchNorm and LeakyReLU.
+
+    Nothing is dropped here, as in no operation of a cell: BatchNorm would see another variance in training than
+    afterwards (Li and others, arXiv 1801.05134). Dropout comes before the first and the last linear layer.
+    """
 
     name = "merge"
 
@@ -207,7 +211,7 @@ class CellMerge(Op):
         return {"": Call(nn.Sequential, layers)}
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
-        return dropout(layers[""](torch.cat(list(inputs), dim=1)), context.dropout, context.training)
+        return cast(Tensor, layers[""](torch.cat(list(inputs), dim=1)))
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
-        return f"self.dropout({layers['']}(torch.cat([{', '.join(inputs)}], dim=1)))"
+        return f"{layers['']}(torch.cat([{', '.join(inputs)}], dim=1))"

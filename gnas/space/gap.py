@@ -9,7 +9,9 @@ strongest filter of each sum (a tree). With n = 2 a layer has 3 + 2 + 4 = 9 choi
 
 from __future__ import annotations
 
-from gnas.space.program import Choice, Node, Space
+from dataclasses import replace
+
+from gnas.space.program import Choice, Node, Space, Value
 
 FILTERS = ("zero", "identity", "sparse", "dense")
 AGGREGATORS = ("identity", "mean_pool", "sum_pool", "max_pool")
@@ -24,6 +26,8 @@ def gap(max_depth: int = 4, nodes: int = 2, extended: bool = False, depth: bool 
         nodes: Nodes in each of a layer's three stages.
         extended: Also offer min, std and PNA among the aggregators.
         depth: Whether the layer whose output is read is a choice, as gnas adds to the paper.
+
+    Its starts are plain stacks of one aggregator, to every depth.
     """
     if max_depth < 1 or nodes < 1:
         raise ValueError(f"gap got max_depth={max_depth} and nodes={nodes}; expected both to be at least 1")
@@ -39,7 +43,30 @@ def gap(max_depth: int = 4, nodes: int = 2, extended: bool = False, depth: bool 
     layers = tuple(f"layer{layer}" for layer in range(1, max_depth + 1))
     read = Choice("depth", layers) if depth and max_depth > 1 else layers[-1]
     program.append(Node("out", "identity", (read,)))
-    return Space("gap", tuple(program), "out", share="none")
+    space = Space("gap", tuple(program), "out", share="none")
+    return replace(space, starts=_starts(space, aggregators[1:]))
+
+
+def _starts(space: Space, aggregators: tuple[str, ...]) -> tuple[dict[str, Value], ...]:
+    """What people would try first: one aggregator in every layer, nothing filtered, to each depth."""
+    depths = space.choices["depth"].options if "depth" in space.choices else ("",)
+    return tuple(
+        {name: _plain(name, aggregator, depth) for name in space.choices}
+        for depth in depths
+        for aggregator in aggregators
+    )
+
+
+def _plain(name: str, aggregator: str, depth: Value) -> Value:
+    """The option of a choice in a plain stack."""
+    stage, *place = name.split(".")
+    if stage == "depth":
+        return depth
+    if stage == "aggregate":
+        return aggregator
+    # Each sum of filters passes one state on: in the first stage the layer's input, in the third its own aggregator's.
+    own = 0 if stage == "filter_in" else int(place[1]) - 1
+    return "identity" if int(place[2]) == own else "zero"
 
 
 def _stages(layer: int, below: str, nodes: int, aggregators: tuple[str, ...]) -> list[Node]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from graph_examples import Example, close, example, examples
@@ -12,7 +14,7 @@ from torch_geometric.nn import DegreeScalerAggregation, SimpleConv
 
 from gnas.model import GraphModel
 from gnas.ops.cell import GatedFilter
-from gnas.space import Node, Space
+from gnas.space import Node, Space, gap
 
 POOLS = ("mean_pool", "sum_pool", "max_pool", "min_pool", "std_pool", "pna")
 HIDDEN = 6
@@ -101,3 +103,16 @@ def test_the_merge_concatenates_and_projects() -> None:
     assert isinstance(layer, nn.Sequential) and layer[0].in_features == 3 * HIDDEN
     h = model.encoder(graph.x)
     close(model(graph.x, graph.edge_index), model.decoder(layer(torch.cat([h, h, h], dim=1))))
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_nothing_within_a_cell_is_dropped(extended: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Dropout comes before the first and the last linear layer; without it there, two passes of a training agree.
+    monkeypatch.setattr("gnas.model.sparse_dropout_linear", lambda x, linear, p, training: linear(x))
+    space = gap(2, extended=extended)
+    graph = example(nodes=12)
+    for seed in range(4):
+        bound = space.bind(space.sample(random.Random(seed)))
+        model = GraphModel(bound, 5, HIDDEN, 3, dropout=0.8).double().train()
+        model(graph.x, graph.edge_index)  # PNA notes the degrees
+        close(model(graph.x, graph.edge_index), model(graph.x, graph.edge_index))

@@ -84,3 +84,23 @@ def test_sizes_must_be_positive() -> None:
     for arguments in ({"max_depth": 0}, {"nodes": 0}):
         with pytest.raises(ValueError, match="expected both to be at least 1"):
             gap(**arguments)
+
+
+@pytest.mark.parametrize("space", [gap(), gap(2, nodes=3, extended=True), gap(1), gap(3, depth=False)])
+def test_it_starts_from_plain_stacks_of_each_aggregator(space: Space) -> None:
+    starts = [space.genotype(start) for start in space.starts]
+    aggregators = set(space.choices["aggregate.1.1"].options) - {"identity"}
+    depths = space.choices["depth"].options if "depth" in space.choices else ("last",)
+    assert len(set(starts)) == len(starts) == len(aggregators) * len(depths)
+    nodes = sum(name.startswith("aggregate.1.") for name in space.choices)
+    for start in starts:
+        bound = space.bind(start)
+        (aggregator,) = {str(node.op) for node in bound.nodes} - {"sum", "merge"}
+        assert aggregator in aggregators
+        # Nothing is filtered: each aggregator reads its layer's input, and each node of the third stage one of them.
+        layers = sum(node.op == "merge" for node in bound.nodes)
+        assert sum(node.op == aggregator for node in bound.nodes) == nodes * layers
+        for node in bound.nodes:
+            if node.op == "merge":
+                read = node.inputs
+                assert len(read) == 3 * nodes and set(read[nodes : 2 * nodes]) == set(read[2 * nodes :])

@@ -34,7 +34,6 @@ def test_the_default_space_starts_with_appnp() -> None:
 def test_what_a_space_lacks_is_no_start() -> None:
     assert all(start["aggregate"] == "gcn" for start in layered(aggregators=("gcn", "gin")).starts)
     assert not layered(aggregators=("gin", "sage_max")).starts
-    assert not gap().starts
 
 
 def test_starts_do_not_make_another_space() -> None:
