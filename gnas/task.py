@@ -13,6 +13,7 @@ One graph, many graphs and parts of a graph look alike: as :class:`~gnas.batch.B
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -45,6 +46,7 @@ from gnas.loaders import (
 from gnas.loading import Loading
 from gnas.making import Wish, fields_of
 from gnas.metrics import CLASSIFICATION, METRICS, REGRESSION, Metric
+from gnas.settling import settled
 from gnas.split import ROLES
 from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
 from gnas.units import Scales, scales_of
@@ -269,22 +271,25 @@ class Task:
     def measure(self, model: nn.Module, roles: Sequence[str] = OPEN) -> dict[str, tuple[float, float]]:
         """Loss and metric of each role, over all its items at once, without gradients; the network then evaluates.
 
-        A network runs once on a batch that serves several roles.
+        A network runs once on a batch that serves several roles. On one whole graph its batch normalisations take the
+        graph's statistics, see :mod:`gnas.settling`.
         """
         for role in roles:
             self._open(role)
-        found = self._collected(model, roles)
+        model.eval()
+        with settled(model) if isinstance(self._source, Whole) else nullcontext():
+            found = self._collected(model, roles)
         return {role: (float(self._loss(*found[role])), self.metric(*found[role])) for role in roles}
 
     def test(self, model: nn.Module) -> float:
         """Metric on the test role. The only way to it; :attr:`test_reads` counts how often it was gone."""
         self.test_reads += 1
+        model.eval()
         return self.metric(*self._collected(model, ("test",))["test"])
 
     @torch.no_grad()
     def _collected(self, model: nn.Module, roles: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
         """Scores and labels of all items of each role."""
-        model.eval()
         plain = self.loading.measure == "layers" and not hasattr(model, "arch_parameters")
         source = self._by_layers if plain else self._source
         found: dict[str, tuple[list[Tensor], list[Tensor]]] = {role: ([], []) for role in roles}

@@ -73,6 +73,7 @@ LAYERS = (
     "batch",
     "data",
     "graphs",
+    "settling",
     "units",
     "scale",
 )

@@ -1,0 +1,106 @@
+"""Batch normalisations of a network that is measured on one whole graph are those of the network as it is then."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch_geometric.data import Data
+
+from gnas import GraphSupernet
+from gnas.evaluate import Recipe, TrainFromScratch, builder
+from gnas.settling import settled
+from gnas.space import gap, layered
+from gnas.task import Task
+
+
+def example(graphs: int = 1, **settings: object) -> Task:
+    generator = torch.Generator().manual_seed(0)
+
+    def graph() -> Data:
+        edges = torch.randint(40, (2, 160), generator=generator)
+        data = Data(x=torch.randn(40, 5, generator=generator), edge_index=edges, y=torch.arange(40) % 3)
+        data.train_mask = torch.arange(40) < 15
+        data.val_mask = (torch.arange(40) >= 15) & (torch.arange(40) < 28)
+        data.test_mask = torch.arange(40) >= 28
+        return data
+
+    return Task.from_data(graph() if graphs == 1 else [graph() for _ in range(graphs)], name="example", **settings)  # type: ignore[arg-type]
+
+
+def stack(task: Task, dropout: float = 0.5) -> nn.Module:
+    space = gap(2)
+    return builder(space.bind(space.genotype(space.starts[-1])))(task, Recipe(8, dropout))
+
+
+def norms(network: nn.Module) -> list[nn.BatchNorm1d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+
+
+def statistics(network: nn.Module) -> list[torch.Tensor]:
+    return [value.clone() for norm in norms(network) for value in (norm.running_mean, norm.running_var)]  # type: ignore[union-attr]
+
+
+def test_measuring_takes_the_statistics_of_the_graph() -> None:
+    task = example()
+    model = stack(task)
+    (batch,) = task.batches("architecture")
+    seen: dict[nn.Module, torch.Tensor] = {}
+    for norm in norms(model):
+        norm.register_forward_pre_hook(lambda module, args: seen.update({module: args[0]}))
+    first = task.measure(model)
+    assert norms(model) and not any(module.training for module in model.modules())
+    for norm in norms(model):
+        assert norm.momentum == 0.1
+        torch.testing.assert_close(norm.running_mean, seen[norm].mean(0))
+        torch.testing.assert_close(norm.running_var, seen[norm].var(0))
+    # The plain module gives what was measured, but for torch's n - 1 in the variance that is kept.
+    with torch.no_grad():
+        plain = task.forward(model, batch)
+        with settled(model):
+            own = task.forward(model, batch)
+    torch.testing.assert_close(plain, own, atol=0.05, rtol=0.05)
+    assert task.measure(model) == first
+
+
+def test_a_supernet_settles_too_and_a_network_without_norms_is_left_alone() -> None:
+    task = example()
+    net = GraphSupernet(gap(2), 5, 8, 3, dropout=0.5)
+    before = statistics(net)
+    task.measure(net)
+    after = statistics(net)
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    space = layered(2)
+    model = builder(space.bind(space.genotype(space.starts[0])))(task, Recipe(8))
+    assert not norms(model) and task.measure(model) == task.measure(model)
+
+
+def test_what_a_training_hands_over_has_settled() -> None:
+    task = example()
+    model = stack(task)
+    result = TrainFromScratch(Recipe(8, 0.5), epochs=5, patience=5).train(model, task)
+    kept = {key: value for key, value in result.state.items() if "running" in key}
+    task.measure(model)
+    now = model.state_dict()
+    for key, value in kept.items():
+        torch.testing.assert_close(now[key], value)
+
+
+def test_batches_of_graphs_go_by_running_averages() -> None:
+    # A batch is not all there is, and an epoch has many.
+    task = example(graphs=6, batch_size=2)
+    model = stack(task)
+    before = statistics(model)
+    task.measure(model)
+    for a, b in zip(before, statistics(model), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_last_evaluation_reads_what_was_kept() -> None:
+    task = example()
+    model = stack(task)
+    task.measure(model)
+    before = statistics(model)
+    task.test(model.train())
+    assert not model.training
+    for a, b in zip(before, statistics(model), strict=True):
+        assert torch.equal(a, b)
