@@ -230,8 +230,7 @@ def aggregate(x: Tensor, graph: Graph, aggr: str) -> Tensor:
         return extreme(structure, x, largest=aggr == "max")
     if aggr == "std":
         return moments(structure, x)[1]
-    out = weighted_sum(structure, None, x)
-    return out if aggr == "sum" else graph.propagation(x.dtype, False).share.unsqueeze(1) * out
+    return weighted_sum(structure, graph.averaging(x.dtype) if aggr == "mean" else None, x)
 
 
 @overload

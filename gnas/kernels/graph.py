@@ -232,6 +232,13 @@ class Graph:
             self._kept[key] = scale[structure.row] * weight * scale[structure.column]
         return self._kept[key]  # type: ignore[return-value]
 
+    def averaging(self, dtype: torch.dtype) -> Tensor:
+        """Coefficients of the mean on ``plain``: one over the number of edges that end where the edge does."""
+        key = f"averaging {dtype}"
+        if key not in self._kept:
+            self._kept[key] = self.propagation(dtype, False).share[self.plain.row]
+        return self._kept[key]  # type: ignore[return-value]
+
     def propagation(self, dtype: torch.dtype, symmetric: bool) -> Propagation:
         """What the sums of a mixture know of ``plain``; with or without the coefficients of :meth:`symmetric`."""
         key = f"propagation {dtype} {symmetric}"

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 from torch_geometric.nn import ARMAConv, ChebConv, GraphConv
 
+from gnas import kernels
 from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, activate
-from gnas.ops.convolution import GAT, Convolution, neighbours
+from gnas.ops.convolution import GAT, Convolution
 
 
 class GATTwo(GAT):
@@ -62,7 +63,7 @@ class GraphConvolution(Projecting):
     call = Call(GraphConv, (HIDDEN, HIDDEN))
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
-        return cast(Tensor, conv.lin_rel(neighbours(context, x, "sum")) + conv.lin_root(x))
+        return cast(Tensor, conv.lin_rel(kernels.aggregate(x, context.graph, "sum")) + conv.lin_root(x))
 
 
 class Linear(Op):

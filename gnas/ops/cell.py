@@ -17,7 +17,6 @@ from torch_geometric.nn import DegreeScalerAggregation, PNAConv, SimpleConv
 
 from gnas import kernels
 from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, times
-from gnas.ops.convolution import neighbours
 
 
 class GatedFilter(nn.Module):
@@ -101,7 +100,7 @@ class Pool(Op):
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         x = layers["_in"](inputs[0]) if "_in" in layers else inputs[0]
-        return cast(Tensor, layers["_out"](neighbours(context, x, self.aggr)))
+        return cast(Tensor, layers["_out"](kernels.aggregate(x, context.graph, self.aggr)))
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
         x = f"{layers['_in']}({inputs[0]})" if "_in" in layers else inputs[0]

@@ -118,7 +118,7 @@ class SAGE(Convolution):
         return {self.aggr: conv.lin_l.weight, "identity": conv.lin_r.weight}, conv.lin_l.bias
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
-        out = neighbours(context, x, self.aggr)
+        out = kernels.aggregate(x, context.graph, self.aggr)
         return cast(Tensor, conv.lin_l(out) + conv.lin_r(x)) if project else out
 
 
@@ -161,7 +161,7 @@ class Aggregate(Convolution):
         return ({self.aggr: conv.lin.weight}, conv.bias) if self.aggr in ("sum", "mean") else None
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
-        out = neighbours(context, conv.lin(x) if project else x, self.aggr)
+        out = kernels.aggregate(conv.lin(x) if project else x, context.graph, self.aggr)
         return plus(out, conv.bias) if project else out
 
 
@@ -198,19 +198,6 @@ class ConvStd(Aggregate):
 
     name = "conv_std"
     aggr = "std"
-
-
-def neighbours(context: Context, x: Tensor, aggr: str) -> Tensor:
-    """Unweighted sum, mean, max, min or std over the neighbours, zero where there is none."""
-    structure = context.graph.plain
-    if aggr in ("max", "min"):
-        return kernels.extreme(structure, x, largest=aggr == "max")
-    if aggr == "std":
-        return kernels.moments(structure, x)[1]
-    out = kernels.weighted_sum(structure, None, x)
-    if aggr == "mean":
-        out = out / context.graph.degree.clamp(min=1).unsqueeze(1).to(x.dtype)
-    return out
 
 
 class GAT(Convolution):
@@ -288,7 +275,7 @@ class GIN(Convolution):
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         if isinstance(conv, GINEConv):
             return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
-        return cast(Tensor, conv.nn((1 + conv.eps) * x + neighbours(context, x, "sum")))
+        return cast(Tensor, conv.nn((1 + conv.eps) * x + kernels.aggregate(x, context.graph, "sum")))
 
 
 class Identity(Convolution):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gnas import kernels
 from gnas.ops import Context, activate, find, settled
 from gnas.ops.base import Settings
-from gnas.ops.convolution import HEADS, Convolution, gat, gatv2, neighbours
+from gnas.ops.convolution import HEADS, Convolution, gat, gatv2
 from gnas.sites.own import FOLDED, Inputs, Mixes, State, layers_of, states_of
 from gnas.space import Choice, Node
 from gnas.space.program import Value
@@ -214,7 +214,7 @@ class _Mixed:
             return self.own_candidate(op)
         if op == "sage_max":
             # GraphSAGE projects after its maximum, so it is the activated state that is mixed with the plain one.
-            top = neighbours(self.context, self.blend(lambda: self.active, lambda: self.x), "max")
+            top = kernels.aggregate(self.blend(lambda: self.active, lambda: self.x), self.context.graph, "max")
             return self.settle(lambda: self.site.project(top), top)
         if op in ("gat", "gatv2"):
             layer: Any = self.site.own[op]
