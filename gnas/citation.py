@@ -43,20 +43,33 @@ PAPERS: dict[str, tuple[str, ...]] = {
 """Papers by name of strategy."""
 
 SETTINGS: dict[str, tuple[str, ...]] = {
+    "BinaryGates": ("cai2019proxyless",),
+    "CostTerm": ("cai2019proxyless", "wu2019fbnet"),
+    "Dirichlet": ("chen2021drnas",),
     "EigenvalueStop": ("zela2020understanding",),
     "Fisher": ("turner2020blockswap", "theis2018faster"),
     "Flatness": ("jeong2023genas",),
     "GradientNorm": ("abdelfattah2021zerocost",),
     "Gumbel": ("xie2019snas", "dong2019gdas"),
+    "MaxW": ("hundt2019sharpdarts",),
     "NtkCondition": ("chen2021tenas",),
     "OnePath": ("cai2019proxyless",),
     "Overlap": ("mellor2021neural",),
+    "Perturbation": ("chen2020stabilizing",),
     "Selection": ("wang2021rethinking",),
     "Sigmoid": ("chu2020fair",),
     "Synflow": ("tanaka2020synflow", "abdelfattah2021zerocost"),
     "TwoPaths": ("cai2019proxyless",),
 }
 """Papers by the class of what a strategy may be set to."""
+
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "auxiliary": ("chu2021dartsminus",),
+    "beta": ("ye2022beta",),
+    "power": ("hundt2019sharpdarts",),
+    "zero_one": ("chu2020fair",),
+}
+"""Papers by the name of a setting that is off by default."""
 
 SPACE_PAPERS: dict[str, tuple[str, ...]] = {
     "bench": ("qin2022nasbenchgraph",),
@@ -118,6 +131,7 @@ def _of_settings(settings: Any) -> Iterator[str]:
                 yield from _of_strategy(each)
                 continue
             yield from SETTINGS.get(type(each).__name__, ())
+            yield from NUMBERS.get(entry.name, ()) if each != entry.default else ()
             if dataclasses.is_dataclass(each) and not isinstance(each, type):
                 yield from _of_settings(each)
 
@@ -211,6 +225,7 @@ ENTRIES: dict[str, Entry] = {
         2022,
         "Shaofei Cai and Liang Li and Xinzhe Han and Jiebo Luo and Zheng-Jun Zha and Qingming Huang",
         "Automatic Relation-aware Graph Network Proliferation",
+        "2205.15678",
     ),
     "chen2019pdarts": _paper(
         "IEEE/CVF International Conference on Computer Vision",
@@ -225,6 +240,13 @@ ENTRIES: dict[str, Entry] = {
         "Ming Chen and Zhewei Wei and Zengfeng Huang and Bolin Ding and Yaliang Li",
         "Simple and Deep Graph Convolutional Networks",
         "2007.02133",
+    ),
+    "chen2020stabilizing": _paper(
+        ICML,
+        2020,
+        "Xiangning Chen and Cho-Jui Hsieh",
+        "Stabilizing Differentiable Architecture Search via Perturbation-based Regularization",
+        "2002.05283",
     ),
     "chen2021drnas": _paper(
         ICLR,
@@ -246,6 +268,13 @@ ENTRIES: dict[str, Entry] = {
         "Xiangxiang Chu and Tianbao Zhou and Bo Zhang and Jixiang Li",
         "{Fair DARTS}: Eliminating Unfair Advantages in Differentiable Architecture Search",
         "1911.12126",
+    ),
+    "chu2021dartsminus": _paper(
+        ICLR,
+        2021,
+        "Xiangxiang Chu and Xiaoxing Wang and Bo Zhang and Shun Lu and Xiaolin Wei and Junchi Yan",
+        "{DARTS-}: Robustly Stepping out of Performance Collapse Without Indicators",
+        "2009.01027",
     ),
     "deb2002nsga2": _article(
         "IEEE Transactions on Evolutionary Computation",
@@ -290,6 +319,12 @@ ENTRIES: dict[str, Entry] = {
         "Shoukang Hu and Ruochen Wang and Lanqing Hong and Zhenguo Li and Cho-Jui Hsieh and Jiashi Feng",
         "Generalizing Few-Shot {NAS} with Gradient Matching",
         "2203.15207",
+    ),
+    "hundt2019sharpdarts": _preprint(
+        "1903.09900",
+        2019,
+        "Andrew Hundt and Varun Jain and Gregory D. Hager",
+        "{sharpDARTS}: Faster and More Accurate Differentiable Architecture Search",
     ),
     "jeong2023genas": _paper(
         "International Joint Conference on Artificial Intelligence",
@@ -430,6 +465,14 @@ ENTRIES: dict[str, Entry] = {
         "Ronald J. Williams",
         "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning",
     ),
+    "wu2019fbnet": _paper(
+        CVPR,
+        2019,
+        "Bichen Wu and Xiaoliang Dai and Peizhao Zhang and Yanghan Wang and Fei Sun and Yiming Wu and Yuandong Tian "
+        "and Peter Vajda and Yangqing Jia and Kurt Keutzer",
+        "{FBNet}: Hardware-Aware Efficient {ConvNet} Design via Differentiable Neural Architecture Search",
+        "1812.03443",
+    ),
     "wu2019sgc": _paper(
         ICML,
         2019,
@@ -457,6 +500,13 @@ ENTRIES: dict[str, Entry] = {
         "Peng Xu and Lin Zhang and Xuanzhou Liu and Jiaqi Sun and Yue Zhao and Haiqin Yang and Bei Yu",
         "Do Not Train It: A Linear Neural Architecture Search of Graph Neural Networks",
         "2305.14065",
+    ),
+    "ye2022beta": _paper(
+        CVPR,
+        2022,
+        "Peng Ye and Baopu Li and Yikang Li and Tao Chen and Jiayuan Fan and Wanli Ouyang",
+        r"{$\beta$-DARTS}: Beta-Decay Regularization for Differentiable Architecture Search",
+        "2203.01665",
     ),
     "zela2020understanding": _paper(
         ICLR,

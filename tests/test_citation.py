@@ -9,10 +9,24 @@ from typing import Any, ClassVar
 import pytest
 
 import gnas
-from gnas.citation import ENTRIES, PAPERS, SETTINGS, SPACE_PAPERS, citation
-from gnas.relaxation import Gumbel, Softmax
+from gnas.citation import ENTRIES, NUMBERS, PAPERS, SETTINGS, SPACE_PAPERS, citation
+from gnas.costs import CostTerm
+from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW, Sigmoid, Softmax
 from gnas.space import SPACES, Choice, Genotype, Node, Space, for_level
-from gnas.strategy import STRATEGIES, BlackBox, BlackBoxState, Darts, Evolution, Random, Surrogate
+from gnas.strategy import (
+    STRATEGIES,
+    BlackBox,
+    BlackBoxState,
+    Darts,
+    EigenvalueStop,
+    Evolution,
+    FewShot,
+    Gdas,
+    Perturbation,
+    Random,
+    Selection,
+    Surrogate,
+)
 from gnas.zero_cost import Fisher, ZeroCost
 
 ENTRY = re.compile(r"@(\w+)\{(\w+),\n((?:  \w+ += \{.*\},\n)+)\}\n")
@@ -59,7 +73,7 @@ def test_entries_are_complete_and_well_formed(key: str) -> None:
 
 
 def test_every_key_that_is_named_is_there_and_none_is_idle() -> None:
-    named = {key for table in (PAPERS, SETTINGS, SPACE_PAPERS) for keys in table.values() for key in keys}
+    named = {key for table in (PAPERS, SETTINGS, NUMBERS, SPACE_PAPERS) for keys in table.values() for key in keys}
     assert named == set(ENTRIES)
 
 
@@ -73,6 +87,29 @@ def test_what_a_strategy_is_set_to_counts() -> None:
         inner: Any = Evolution()  # noqa: RUF009
 
     assert set(parsed(citation(Around()))) == {"li2019random", "real2019regularized"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "arxiv"),
+    [
+        (Darts(stop=EigenvalueStop()), "1909.09656"),
+        (Darts(selection=Selection()), "2108.04392"),
+        (Darts(auxiliary=1.0), "2009.01027"),
+        (Darts(beta=50.0), "2203.01665"),
+        (Darts(relaxation=Sigmoid(), zero_one=10.0), "1911.12126"),
+        (Darts(relaxation=MaxW()), "1903.09900"),
+        (Darts(relaxation=Dirichlet()), "2006.10355"),
+        (Darts(relaxation=BinaryGates()), "1812.00332"),
+        (Darts(perturbation=Perturbation()), "2002.05283"),
+        (Darts(optimizer="sgd", power=10.0), "1903.09900"),
+        (Darts(cost=CostTerm("parameters")), "1812.03443"),
+        (FewShot(inner=Gdas(cost=CostTerm("parameters"))), "1812.03443"),
+    ],
+    ids=repr,
+)
+def test_every_stabiliser_is_cited_where_it_is_on(strategy: Any, arxiv: str) -> None:
+    assert arxiv in {fields.get("eprint") for fields in parsed(citation(strategy)).values()}
+    assert arxiv not in {fields.get("eprint") for fields in parsed(citation(Darts())).values()}
 
 
 def test_a_class_of_ones_own_has_the_papers_of_what_it_derives_from() -> None:
