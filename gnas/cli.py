@@ -63,9 +63,10 @@ def _said(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            print("gnas: aborted; a search that was under way goes on with --resume", file=sys.stderr)
+            after = "; the search goes on with --resume" if command.__name__ == "search" else ""
+            print(f"gnas: aborted{after}", file=sys.stderr)
             raise typer.Exit(130) from None
-        except (FloatingPointError, OSError, TypeError, ValueError) as error:
+        except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:
             if not isinstance(error, OSError) and not _ours(error):
                 raise
             print("gnas: " + " ".join(str(error).split()), file=sys.stderr)

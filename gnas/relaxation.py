@@ -177,14 +177,14 @@ class Dirichlet:
 
 @dataclass(frozen=True)
 class MaxW:
-    """sharpDARTS' Max-W (arXiv 1903.09900): w_k = p_k (1 - max_j p_j + p_k) with p = softmax(alpha).
+    """sharpDARTS' Max-W (arXiv 1903.09900): w_k = 1 - max_j p_j + p_k with p = softmax(alpha).
 
-    The leader's weight is its p, and every other's is less than its own, so the leader gains least from growing.
+    The leader's weight is one however far it is ahead, so that it gains nothing from growing. The sum is not one.
     """
 
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         share = alpha.softmax(dim=0)
-        return share * (1 - share.max() + share)
+        return 1 - share.max() + share
 
     def probabilities(self, alpha: Tensor) -> Tensor:
         """The softmax that the weights are made of."""

@@ -45,6 +45,7 @@ def search(
     name: str | None = None,
     level: str | None = None,
     metric: Wish = None,
+    higher_is_better: bool | None = None,
     workers: int = 1,
     conditions: Sequence[Condition] = (),
     source: Mapping[str, str | None] | None = None,
@@ -84,6 +85,7 @@ def search(
         name: What the data is called.
         level: What has labels, ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``; inferred where the data tell.
         metric: What networks are judged by; the data's own or the usual one if not given.
+        higher_is_better: Of a metric that is a function of your own.
         workers: Short trainings of the derivation that run side by side, each in a process with one thread; a script
             that asks for more than one guards its start with ``if __name__ == "__main__":``.
         conditions: What a network must fulfil to be considered, such as ``gnas.Limit("parameters", 50_000)``. Networks
@@ -103,7 +105,14 @@ def search(
     limit = Budget.parse(budget)
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, unit_of(strategy))
-    task = data if isinstance(data, Task) else Task.from_data(data, name=name, level=level, metric=metric)
+    about: dict[str, Any] = {"name": name, "level": level, "metric": metric, "higher_is_better": higher_is_better}
+    task = data if isinstance(data, Task) else Task.from_data(data, **about)
+    given = [key for key, value in about.items() if value is not None]
+    if given and isinstance(data, Task):
+        raise ValueError(
+            f"search got a task and {', '.join(given)} besides, which a task already knows; expected one or the other, "
+            f"try gnas.Task.from_data(data, {', '.join(f'{key}=...' for key in given)})"
+        )
     space = for_level(layered() if space is None else space, task.level, edges=task.edge_of_pair is not None)
     if task.loading.measure == "layers":
         check_local(space)

@@ -15,6 +15,21 @@ from torch import nn
 
 
 @contextmanager
+def averaged(network: nn.Module) -> Iterator[None]:
+    """Within, batch normalisations of a network that trains begin anew, and keep the mean of what they see."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+@contextmanager
 def settled(network: nn.Module) -> Iterator[None]:
     """Within, batch normalisations of a network that evaluates go by what they see, and keep its statistics."""
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]

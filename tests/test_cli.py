@@ -177,6 +177,12 @@ def test_an_interrupted_search_has_an_exit_code_of_its_own(searched, saved, monk
     assert "--resume" in result.stderr
 
 
+def test_a_missing_extra_is_one_sentence(saved, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = call("search", saved, "--strategy", "tpe")
+    assert result.exit_code == 2 and "gnas[optuna]" in result.stderr and "Traceback" not in result.output
+
+
 def test_evaluate_prints_the_table(monkeypatch, tmp_path):
     from rich.table import Table
 

@@ -187,9 +187,26 @@ def test_another_seed_gives_another_search(tmp_path):
 
 def test_a_task_may_be_given_and_the_default_folder_names_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = found(None, data=Task.from_data(graph(), name="mine"), seed=3, budget="2 epochs")  # type: ignore[arg-type]
+    task = Task.from_data(graph(), name="mine")
+    run = found(None, data=task, name=None, seed=3, budget="2 epochs")  # type: ignore[arg-type]
     assert run.folder == Path("runs/mine-layered-darts-s3")
     assert "mine-layered-darts-s3" in repr(run)
+
+
+def test_what_a_task_knows_is_not_given_beside_it(tmp_path):
+    task = Task.from_data(graph(), name="mine")
+    for given in ({"metric": "balanced_accuracy"}, {"level": "link"}, {"name": "other"}, {"higher_is_better": True}):
+        with pytest.raises(ValueError, match=f"a task and {next(iter(given))} besides"):
+            search(task, folder=tmp_path / "run", progress=False, **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_function_may_be_the_metric(tmp_path):
+    def errors(prediction: torch.Tensor, target: torch.Tensor) -> float:
+        return float((prediction.argmax(1) != target).sum())
+
+    run = found(tmp_path / "run", metric=errors, higher_is_better=False, budget="2 epochs")
+    assert not run.task.higher_is_better and run.task.metric.name == "errors"
 
 
 # kill and resume

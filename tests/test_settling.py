@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+from unittest import mock
+
 import torch
 from torch import nn
 from torch_geometric.data import Data
@@ -10,6 +13,7 @@ from gnas import GraphSupernet
 from gnas.evaluate import Recipe, TrainFromScratch, builder
 from gnas.settling import settled
 from gnas.space import gap, layered
+from gnas.strategy import Nac, nac
 from gnas.task import Task
 
 
@@ -104,3 +108,25 @@ def test_the_last_evaluation_reads_what_was_kept() -> None:
     assert not model.training
     for a, b in zip(before, statistics(model), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_code_is_made_of_states_as_they_are_measured() -> None:
+    """NAC trains nothing, so its decoder and its slopes must see the normalisations that its networks are judged by."""
+    task, strategy = example(), Nac(hidden_channels=8, dropout=0.0)
+    torch.manual_seed(0)
+    state = strategy.init(gap(2), task, torch.default_generator)
+    net = cast(Any, state.supernet)
+    seen: list[list[torch.Tensor]] = []
+    fit = nac.fit_decoder
+
+    def spy(*arguments: Any) -> None:
+        seen.append(statistics(net))
+        task.measure(net, ("weights",))
+        seen.append(statistics(net))
+        fit(*arguments)
+
+    with mock.patch.object(nac, "fit_decoder", spy):
+        strategy.step(task, state)
+    for fitted, measured in zip(*seen, strict=True):
+        # A measuring divides by the number of nodes, BatchNorm's own record by one less.
+        torch.testing.assert_close(fitted, measured, rtol=0.05, atol=1e-3)

@@ -181,7 +181,9 @@ def ranked(choice: Choice, weights: Weights, full: Space) -> list[Value]:
 
 def _scaled(values: Mapping[str, float]) -> dict[str, float]:
     low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
-    return {name: (value - low) / (high - low) if high > low else 1.0 for name, value in values.items()}
+    # Values that differ by rounding alone are equal.
+    spread = high - low if high - low > 1e-9 else 0.0
+    return {name: (value - low) / spread if spread else 1.0 for name, value in values.items()}
 
 
 def _chosen_ops(space: Space) -> list[str]:

@@ -132,9 +132,9 @@ class FewShot(Strategy[FewShotState]):
         return epoch in {round(i * self.room / self.splits) for i in range(1, self.splits + 1)}
 
     def step(self, task: Task, state: FewShotState) -> Event:
-        events = [self.inner.step(task, member) for member in state.members]
+        events = [self._step(task, member) for member in state.members]
         told: dict[str, Any] = {}
-        if self.due(state.members[0].epoch):
+        if self.due(max(member.epoch for member in state.members)):
             told["split"] = [self.split(task, state, member) for member in list(state.members)]
             state.splits += told["split"]
         merits = [event["metric_architecture"] for event in events]
@@ -145,6 +145,16 @@ class FewShot(Strategy[FewShotState]):
             # What follows is derived from the part as it is now.
             weights = self.inner.weights(state.members[state.best])
             event["weights"] = {name: values.tolist() for name, values in weights.items()}
+        return event
+
+    def _step(self, task: Task, member: OneShotState) -> Event:
+        """A member's next epoch; one that has stopped stays as it is, and tells what it told last."""
+        if self.inner.done(member):
+            last: Event = member.memory["told"]
+            return last
+        event = self.inner.step(task, member)
+        if self.inner.done(member):
+            member.memory["told"] = dict(event)
         return event
 
     def split(self, task: Task, state: FewShotState, member: OneShotState) -> dict[str, Any]:

@@ -66,21 +66,24 @@ class Manas(OneShot):
     @torch.no_grad()
     def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
         net = state.supernet
-        alphas = [net.alpha(name) for name in net.space.choices]
-        policies = [alpha.softmax(dim=0) for alpha in alphas]
+        # Options that were closed on the way are no actions any more.
+        choices = net.narrowed().choices
+        alphas = [net.alpha(name) for name in choices]
+        kept = [[net.space.choices[name].index(o) for o in choice.options] for name, choice in choices.items()]
+        policies = [alpha[k].softmax(dim=0) for alpha, k in zip(alphas, kept, strict=True)]
         actions, losses = [], []
         with net.frozen_statistics():
             for _ in range(self.samples):
                 drawn = draw(policies)
-                options = zip(net.space.choices.items(), drawn, strict=True)
+                options = zip(choices.items(), drawn, strict=True)
                 net.set_arch(net.space.genotype({name: choice.options[k] for (name, choice), k in options}))
                 losses.append(float(self.loss(task, state, batches, "architecture")))
                 actions.append(drawn)
         net.set_arch(None)
         scaled = self.scale(state, losses)
         estimates = importance if self.estimate == "exp3" else least_squares
-        for alpha, estimate in zip(alphas, estimates(policies, actions, scaled), strict=True):
-            alpha.sub_(self.eta * estimate.to(alpha))
+        for alpha, k, estimate in zip(alphas, kept, estimates(policies, actions, scaled), strict=True):
+            alpha[k] -= self.eta * estimate.to(alpha)
             # A policy is not changed by what is added to all of an agent's numbers.
             alpha.sub_(alpha.max())
 

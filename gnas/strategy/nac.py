@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from gnas.relaxation import Plain, Relaxation
+from gnas.settling import averaged
 from gnas.space import Space
 from gnas.strategy.base import Batches, Task
 from gnas.strategy.checks import check_number
@@ -93,11 +94,11 @@ class Nac(OneShot):
     def run(self, task: Task, state: OneShotState, phase: str) -> None:
         net = state.supernet
         batches = list(task.steps(torch.default_generator, ROLES))
-        if not state.epoch:
-            # Shared sites bring their candidates to one scale by running means, which start here.
-            with net.without_dropout():
-                for batch in batches:
-                    task.forward(net, batch["weights"])
+        # Nothing is trained on the way, so what normalises is measured here: the scales of shared sites, whose running
+        # means start with this pass, and the statistics of batch normalisations, which are those of this pass alone.
+        with net.without_dropout(), averaged(cast(nn.Module, net)):
+            for batch in batches:
+                task.forward(net, batch["weights"])
         net.eval()
         fit_decoder(task, net, [batch["weights"] for batch in batches], self.ridge)
         gram, right = dictionary(task, net, [batch["architecture"] for batch in batches], self.bump)

@@ -19,6 +19,10 @@ from gnas.space.transform import Decide, Keep, Reach, Transform
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.darts import Darts
 from gnas.strategy.one_shot import OneShot, OneShotState
+from gnas.strategy.random_sharing import RandomSharing
+
+WEIGHING = (Keep, Decide, Proliferate)
+"""Transforms that go by architecture weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,13 @@ class Progressive(Strategy[OneShotState]):
         for one in (*self.start, *self.transforms):
             if not all(map(callable, one if isinstance(one, tuple) else (one,))):
                 raise TypeError(f"progressive got the transform {one!r}; expected one such as Keep(0.5)")
+            for each in one if isinstance(one, tuple) else (one,):
+                if isinstance(self.inner, RandomSharing) and isinstance(each, WEIGHING):
+                    raise ValueError(
+                        f"progressive got {each!r} around {self.inner.name}, which learns no architecture weights to "
+                        "go by; expected transforms that read none, such as Reach(0.5), or an inner strategy such as "
+                        "Darts()"
+                    )
         if not self.transforms and not self.start:
             raise ValueError("progressive got no transforms; expected some, or the inner strategy alone")
         searching = self.inner.epochs - self.inner.warming

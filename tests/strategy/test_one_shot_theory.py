@@ -391,6 +391,63 @@ def test_a_progressive_search_narrows_when_it_is_due() -> None:
     assert sizes == [7, 7, 7, 8, 8, 4, 4, 4]
 
 
+@pytest.mark.parametrize("inner", [SinglePath(), RandomSharing()], ids=["single_path", "random_sharing"])
+def test_what_learns_no_weights_is_not_narrowed_by_them(inner: Any) -> None:
+    for transforms in ((Keep(0.5),), ((Reach(1.0), Decide(0.5)),)):
+        with pytest.raises(ValueError, match=f"around {inner.name}, which learns no architecture weights"):
+            Progressive(inner=inner, transforms=transforms, start=())
+    Progressive(inner=inner, transforms=(Reach(1.0),), start=(Reach(0.5),))
+
+
+def test_rounding_makes_no_decision_surer() -> None:
+    nodes = tuple(Node(f"e{i}", Choice(f"e{i}", ("a", "b", "c")), ("x",)) for i in range(3))
+    space, generator = Space("edges", (*nodes, Node("out", "sum", ("e0", "e1", "e2"))), "out"), source()
+    for _ in range(300):
+        # Without a zero every importance is one, up to rounding: the surest choice is that of the least entropy.
+        weights = {f"e{i}": torch.randn(3, generator=generator).softmax(0).double() for i in range(3)}
+        sure = sureness(space, {name: row.tolist() for name, row in weights.items()}, space, list(weights))
+        spread = {name: float(torch.special.entr(row / row.sum()).sum()) for name, row in weights.items()}
+        order = sorted(spread, key=spread.__getitem__)
+        assert sorted(sure, key=lambda name: -sure[name]) == order
+
+
+def test_agents_draw_open_options_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = tiny(Manas)(epochs=4, warmup=0, samples=6)
+    task, state = begin(strategy)
+    net = state.supernet
+    name, choice = max(net.space.choices.items(), key=lambda item: len(item[1].options))
+    closed = choice.options[0]
+    net.narrow(restrict(net.space, {name: choice.options[1:]}))
+    drawn: list[Any] = []
+    set_arch = net.set_arch
+    monkeypatch.setattr(net, "set_arch", lambda genotype: (drawn.append(genotype), set_arch(genotype))[1])
+    before = net.alpha(name).detach().clone()
+    for _ in range(3):
+        strategy.step(task, state)
+    networks = [genotype for genotype in drawn if genotype is not None]
+    assert networks and closed not in {genotype[name] for genotype in networks}
+    spread = net.alpha(name).detach() - before
+    assert len({round(float(value), 9) for value in spread[1:]}) > 1, "the open options are learned"
+
+
+def test_a_member_that_has_stopped_rests_while_others_search() -> None:
+    strategy = FewShot(inner=tiny(Darts)(epochs=8, warmup=2), splits=1)
+    task, state = begin(strategy)
+    while len(state.members) == 1:
+        strategy.step(task, state)
+    strategy.step(task, state)
+    stopped, other = state.members
+    stopped.memory["stopped"], stopped.memory["told"] = True, {"event": "epoch", "metric_architecture": 0.0}
+    alphas = [[alpha.detach().clone() for alpha in member.supernet.arch_parameters()] for member in state.members]
+    while not strategy.done(state):
+        strategy.step(task, state)
+    moved = [
+        any(not torch.equal(a, b) for a, b in zip(before, member.supernet.arch_parameters(), strict=True))
+        for before, member in zip(alphas, state.members, strict=True)
+    ]
+    assert moved == [False, True] and other.epoch == 8 > stopped.epoch
+
+
 def test_states_divide_while_a_strategy_searches() -> None:
     space = relational(1, steps=4, depth=False)
     strategy = argnp(Darts(epochs=7, warmup=1, hidden_channels=4), divisions=2)
@@ -505,10 +562,13 @@ def test_beta_pushes_back_what_is_ahead_and_zero_one_drives_apart() -> None:
 
 
 def test_max_w_weighs_as_said() -> None:
-    alpha = torch.tensor([0.3, 1.2, -0.5])
+    alpha = torch.tensor([0.3, 1.2, -0.5], requires_grad=True)
     p = alpha.softmax(0)
-    torch.testing.assert_close(MaxW()(alpha), p * (1 - p.max() + p))
-    assert float(MaxW()(alpha)[1]) == pytest.approx(float(p[1]))
+    weights = MaxW()(alpha)
+    torch.testing.assert_close(weights, 1 - p.max() + p)
+    # The leader has all of its weight already, and pulls nothing by it.
+    (grad,) = torch.autograd.grad(weights[1], alpha)
+    assert weights[1] == 1 and not grad.any()
     torch.testing.assert_close(MaxW().probabilities(alpha), p)
 
 
