@@ -180,10 +180,10 @@ def kendall(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def grown(values: Sequence[float], growth: float = GROWTH, window: int = WINDOW, back: int = BACK) -> bool:
-    """RobustDARTS' sign of a collapse: a running mean that is more than ``growth`` times what it was ``back`` ago."""
-    if len(values) <= back:
+    """RobustDARTS' sign of a collapse: a mean of ``window``, more than ``growth`` times what it was ``back`` ago."""
+    if len(values) < window + back:
         return False
-    now, then = fmean(values[-window:]), fmean(values[: len(values) - back][-window:])
+    now, then = fmean(values[-window:]), fmean(values[-window - back : len(values) - back])
     return then > 0 and now > growth * then
 
 

@@ -201,7 +201,7 @@ class Darts(Differentiable):
         """Remember an eigenvalue and the alphas it belongs to; go back to earlier ones if it has grown too much."""
         alphas = state.supernet.arch_parameters()
         past = [*state.memory.get("eigenvalues", ()), eigenvalue]
-        kept = [*state.memory.get("alphas", ()), [alpha.detach().clone() for alpha in alphas]][-stop.back - 1 :]
+        kept = [*state.memory.get("alphas", ()), [alpha.detach().clone() for alpha in alphas]][-stop.ago - 1 :]
         state.memory |= {"eigenvalues": past, "alphas": kept}
         if not stop.broken(past, searched):
             return {}

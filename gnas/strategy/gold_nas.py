@@ -26,8 +26,9 @@ class GoldNas(Differentiable):
 
     with a gate :math:`\sigma(\alpha_k)` for each option, :math:`\bar\sigma` their mean (a constant in the gradient),
     and :math:`\lambda` that rises from 0. The logarithm presses small gates harder than large ones. A gate below
-    ``threshold`` is pruned, after every epoch, but never the last of a choice; nothing jumps when the network is taken
-    out in the end, since what is left has been trained as it stands.
+    ``threshold`` is pruned, after every epoch, but never the last of a choice. Where one option is left of each,
+    nothing jumps when the network is taken out, since it has been trained as it stands; where more are left, which a
+    short search or a small ``strength`` does, taking the widest gate of each is a cut as in any other search.
 
     **One level**: alpha and the weights descend on the same loss, that of the split ``"weights"``. It is the only
     strategy here in which alpha learns on that split. The paper argues that two levels are needed only because softmax
@@ -41,7 +42,7 @@ class GoldNas(Differentiable):
     * The paper may weight an option's price by its FLOPs; here all options cost alike, and ``zero`` costs nothing.
     * The paper keeps every open gate, a network with several operations a site; here a genotype has one option a
       choice, the widest open gate.
-    * Adam at 3e-2 moves alpha; the paper has SGD at 1.0.
+    * Adam at 5e-2 moves alpha; the paper has SGD at 1.0.
 
     Args:
         strength: :math:`\lambda` at the last epoch.

@@ -36,7 +36,7 @@ class Progressive(Strategy[OneShotState]):
     stage is one of the space that was given.
 
     * P-DARTS: ``start=(Reach(0.5),)``, ``transforms=(Keep(0.7), Reach(0.75), Keep(0.4, most=2), Reach(1.0))`` (in the
-      paper 5, 11, 17 cells; 8, 5, 3 options; at most two skips a cell). With ``stages`` that hold several transforms
+      paper 5, 11, 17 cells; 8, 5, 3 options; at most two skips a cell). With ``transforms`` that hold several
       they happen at once.
     * SGAS: ``transforms=(Decide(0.2),) * 5``; the paper settles one choice every few epochs by the same criterion,
       without the history of its second one.

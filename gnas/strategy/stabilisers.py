@@ -23,14 +23,15 @@ class EigenvalueStop:
 
     The largest eigenvalue of the Hessian in alpha of the architecture's loss is taken every ``every`` epochs and
     averaged over the last ``window`` times. When that average has grown by more than ``growth`` over what it was
-    ``back`` times ago, the search ends, and alpha goes back to what it was then.
+    ``back`` times ago, the search ends, and alpha goes back to what it was in the middle of the earlier window. Nothing
+    is said before both windows are full.
 
     Args:
         every: Epochs from one time to the next (2).
         window: Times that are averaged (5).
         growth: The factor that is too much (1.3).
         back: Times between the two averages (4).
-        least: Epochs of search, warm-up not counted, before which nothing is stopped (10).
+        least: The earliest epoch of search, warm-up not counted, that alpha goes back to (10).
     """
 
     every: int = 2
@@ -45,7 +46,12 @@ class EigenvalueStop:
 
     def broken(self, eigenvalues: Sequence[float], epochs: int) -> bool:
         """Whether the search is to stop after these eigenvalues and so many epochs of search."""
-        return epochs >= self.least and grown(eigenvalues, self.growth, self.window, self.back)
+        return epochs - self.every * self.ago >= self.least and grown(eigenvalues, self.growth, self.window, self.back)
+
+    @property
+    def ago(self) -> int:
+        """How many times ago the middle of the earlier window is."""
+        return self.back + self.window // 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,9 @@ class Selection:
     loss) is worst is kept. The weights train on in between, and alpha is not asked.
 
     Where it departs from the paper, and why: the paper tunes for five epochs after each decision, beyond the search;
-    here the decisions are spread over the end of the search, so that a search has the length that it was given.
+    here the decisions are spread over the end of the search, so that a search has the length that it was given. There
+    an option that is left out takes its weight with it; here those that stay share all of it, as they would if the
+    option had never been one.
 
     Args:
         share: Of the epochs.
@@ -90,8 +98,12 @@ class Perturbation:
     with :math:`\epsilon` that rises linearly to its value at the last epoch. The supernet's loss then changes little
     when alpha is discretised.
 
+    Where it departs from the authors' code: there the weights that softmax gives are perturbed, clamped to [0, 1] and
+    divided by their sum; here alpha is, which with several options moves the weights several times less for the same
+    :math:`\epsilon`. There :math:`\epsilon` begins above zero. Order 2 unrolls its step at unperturbed alphas.
+
     Args:
-        radius: :math:`\epsilon` at the last epoch (0.3 on alpha in the paper).
+        radius: :math:`\epsilon` at the last epoch.
         steps: 0 draws the perturbation (SDARTS-RS); more are steps of projected gradient ascent (SDARTS-ADV, 7).
     """
 

@@ -516,9 +516,13 @@ def test_the_eigenvalue_is_that_of_the_whole_hessian() -> None:
 
 
 def test_the_search_stops_when_the_eigenvalue_has_grown() -> None:
-    stop = EigenvalueStop(every=1, window=2, growth=1.3, back=2, least=3)
+    stop = EigenvalueStop(every=1, window=2, growth=1.3, back=2, least=1)
     assert not stop.broken([1, 1, 1, 1, 1.2], 9)
-    assert stop.broken([1, 1, 1, 2, 2], 9) and not stop.broken([1, 1, 1, 2, 2], 2)
+    assert stop.broken([1, 1, 1, 2, 2], 4) and not stop.broken([1, 1, 1, 2, 2], 3)
+    # As its authors have it: two full windows, the middle of the earlier at epoch ten or later.
+    paper = EigenvalueStop()
+    assert not paper.broken([1, 1.4, 1.4, 1.4, 1.4], 50) and not paper.broken([1, 1, 1, 1, 2, 2, 2, 2], 50)
+    assert paper.broken([1] * 5 + [2] * 4, 22) and not paper.broken([1] * 5 + [2] * 4, 20)
     strategy = tiny(Darts)(epochs=9, warmup=0, stop=stop)
     values = iter([1.0, 1.0, 1.0, 2.0, 4.0])
     task, state = begin(strategy)
@@ -528,8 +532,8 @@ def test_the_search_stops_when_the_eigenvalue_has_grown() -> None:
         event = strategy.step(task, state)
         alphas.append([torch.tensor(w) for w in event["weights"].values()])
     assert "stopped" in event and state.epoch == 4
-    # Two times ago, after the second epoch.
-    assert all(torch.equal(a, b) for a, b in zip(alphas[-1], alphas[1], strict=True))
+    # The later of the earlier window's two, three times ago: after the first epoch.
+    assert all(torch.equal(a, b) for a, b in zip(alphas[-1], alphas[0], strict=True))
 
 
 def test_selection_settles_every_choice_by_what_is_missed_most() -> None:
