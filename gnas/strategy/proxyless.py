@@ -24,8 +24,8 @@ class Proxyless(Differentiable):
 
     over two options drawn from p, with p their shares of the two (:class:`gnas.relaxation.BinaryGates`). The step of
     the two alphas is followed by adding one number to both, so that together they keep their probability, and no
-    option that wasn't drawn changes its own (a cost term, which all options have, moves them all). Where an alpha is raised for beating a weak option, it is not raised
-    against all.
+    option that wasn't drawn changes its own. Where an alpha is raised for beating a weak option, it is not raised
+    against all. (A cost term, which every option has, moves them all.)
 
     Where it departs from the paper, and why: the weights' steps use one path, as there; a measured latency in the loss
     is left to a cost term that all strategies share; the paper's learning rate of 1e-3 for Adam (betas 0 and .999, the
