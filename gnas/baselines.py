@@ -34,6 +34,7 @@ from torch_geometric.nn import GATConv, GATv2Conv, GCN2Conv, GCNConv, GINConv, L
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.inits import glorot
 
+from gnas.data import quiet_sparse
 from gnas.kernels import structure_of, weighted_sum
 from gnas.ops.base import dropout
 from gnas.ops.linear import sparse_dropout_linear
@@ -58,7 +59,8 @@ def adjacency(edge_index: Tensor, edge_weight: Tensor, num_nodes: int) -> Tensor
     source, target = edge_index
     stacked = torch.stack([target, source])
     matrix = torch.sparse_coo_tensor(stacked, edge_weight, (num_nodes, num_nodes), check_invariants=False)
-    return matrix.coalesce().to_sparse_csr()
+    with quiet_sparse():
+        return matrix.coalesce().to_sparse_csr()
 
 
 def projection(in_channels: int, out_channels: int, count: int = 1) -> Linear:

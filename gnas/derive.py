@@ -108,6 +108,12 @@ class Derivation:
 
     def __post_init__(self) -> None:
         check_conditions(self.conditions, "Derivation")
+        if isinstance(self.evidence, str):
+            # Its letters would be taken for choices, which no space has, so nothing would be settled.
+            raise TypeError(
+                f"evidence got the text {self.evidence!r}; expected a tuple of names of choices, try "
+                f'evidence=("{self.evidence}",)'
+            )
         if self.inputs is not None and self.inputs < 1:
             raise ValueError(f"inputs got {self.inputs}; expected at least 1, or None to keep every edge")
         if min(self.listed, self.steps, self.best_of, self.rounds, self.seeds, self.epochs) < 1:

@@ -43,7 +43,8 @@ def graphs_of(data: object) -> GraphSet | Data:
     if isinstance(data, (list, tuple, Dataset)):
         graphs = tuple(data[i] for i in range(len(data)))
         if len(graphs) == 1 and isinstance(data, Dataset):
-            return graphs[0]
+            # A transform such as RandomLinkSplit may have made several of it.
+            return graphs_of(graphs[0])
         return GraphSet(graphs, None)
     check_kind(data)
     raise AssertionError("check_kind refuses everything else")
@@ -67,7 +68,7 @@ def tensor_of(data: Data, key: str) -> Tensor | None:
     if value.layout == torch.strided:
         return value.contiguous()
     if key != "x":
-        dense = "torch_geometric.utils.to_edge_index(data.edge_index)[0]" if key == "edge_index" else "to_dense()"
+        dense = f"torch_geometric.utils.to_edge_index(data.{key})[0]" if key.endswith("_index") else "to_dense()"
         raise TypeError(f"{key} is a sparse tensor ({value.layout}); expected a dense one, try {dense}")
     return value
 
@@ -191,24 +192,30 @@ def edge_index_of(data: Data, nodes: int) -> Tensor:
     edge_index = tensor_of(data, "edge_index")
     if edge_index is None:
         hint = (
-            "try torch.stack(data.adj_t.t().coo()[:2])"
+            "try torch_geometric.utils.to_edge_index(data.adj_t)[0].flip(0)"
             if "adj_t" in data
             else "for a graph without edges try torch.empty(2, 0, dtype=torch.long)"
         )
         raise ValueError(f"the graph has no edge_index; expected int64 of shape [2, edges], {hint}")
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        hint = ", try edge_index.t()" if edge_index.dim() == 2 and edge_index.size(1) == 2 else ""
-        raise ValueError(f"edge_index has shape {list(edge_index.shape)}; expected [2, edges]{hint}")
-    if edge_index.dtype != torch.long:
-        raise TypeError(f"edge_index has dtype {dtype_name(edge_index)}; expected int64, try edge_index.long()")
-    wrong = (edge_index < 0) | (edge_index >= nodes)
+    return ends_of(edge_index, "edge_index", nodes)
+
+
+def ends_of(ends: Tensor, key: str, nodes: int) -> Tensor:
+    """Pairs of nodes ``[2, pairs]``, checked to be ones of the graph; ``key`` is their name in errors."""
+    if ends.dim() != 2 or ends.size(0) != 2:
+        hint = f", try {key}.t()" if ends.dim() == 2 and ends.size(1) == 2 else ""
+        what = "edges" if key == "edge_index" else "pairs"
+        raise ValueError(f"{key} has shape {list(ends.shape)}; expected [2, {what}]{hint}")
+    if ends.dtype != torch.long:
+        raise TypeError(f"{key} has dtype {dtype_name(ends)}; expected int64, try {key}.long()")
+    wrong = (ends < 0) | (ends >= nodes)
     if bool(wrong.any()):
-        example = int(edge_index[wrong][0])
+        example = int(ends[wrong][0])
         raise ValueError(
-            f"edge_index names node {example} in a graph of {nodes} nodes ({int(wrong.sum())} such entries); expected "
-            f"0 to {nodes - 1}, try adding rows to x or leaving those edges out"
+            f"{key} names node {example} in a graph of {nodes} nodes ({int(wrong.sum())} such entries); expected "
+            f"0 to {nodes - 1}, try adding rows to x or leaving those columns out"
         )
-    return edge_index.clone()
+    return ends.clone()
 
 
 def edge_weight_of(data: Data, edges: int) -> Tensor | None:

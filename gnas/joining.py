@@ -22,8 +22,15 @@ def joined(given: GraphSet) -> tuple[Data, Tensor]:
     graphs = given.graphs
     if not graphs:
         raise ValueError("got a set of 0 graphs; expected at least 3, one for each role of the split")
-    for graph in graphs:
+    for i, graph in enumerate(graphs):
         check_kind(graph)
+        # Also pos_ and neg_edge_label_index, which RandomLinkSplit(split_labels=True) writes.
+        if asked := [key for key in graph.to_dict() if key.endswith("edge_label_index")]:
+            raise ValueError(
+                f"graph {i} has {asked[0]}, as the parts have that RandomLinkSplit makes of one graph; expected the "
+                "whole graph, which gnas splits by itself, try Task.from_data(data, level='link') with the data as "
+                "they were before, or, to learn y of several graphs, graphs without that entry"
+            )
     parts = {key: _parts(graphs, key) for key in (*NODE_KEYS, *EDGE_KEYS)}
     x, edge_index = parts["x"], parts["edge_index"]
     if x is None:
@@ -34,6 +41,11 @@ def joined(given: GraphSet) -> tuple[Data, Tensor]:
     if edge_index is None:
         raise ValueError("the graphs have no edge_index; expected int64 of shape [2, edges] in each")
     for i, (features, edges) in enumerate(zip(x, edge_index, strict=True)):
+        if features.dim() < 2:
+            raise ValueError(
+                f"graph {i} has x of shape {list(features.shape)}; expected [nodes, features], try "
+                "graph.x = graph.x.view(-1, 1) in each graph for a single feature"
+            )
         if features.dim() != 2 or features.size(0) == 0 or features.size(1) != x[0].size(1):
             raise ValueError(
                 f"graph {i} has x of shape {list(features.shape)}; expected [nodes, {x[0].size(-1)}] as in graph 0, "

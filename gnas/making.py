@@ -17,6 +17,7 @@ from gnas.intake import (
     edge_attr_of,
     edge_index_of,
     edge_weight_of,
+    ends_of,
     features_of,
     few,
     fingerprint,
@@ -73,6 +74,7 @@ def fields_of(
         )
     if fields["edge_index"].size(1) == 0:
         notes.append("the graph has no edges" if fields["pointers"] is None else "the graphs have no edges")
+    _check_known(targets, roles)
     _check_ranking(targets, roles)
     settings = f"{targets.out_channels} classes, {fields['normalisation']} features"
     if fields["pointers"] is not None or (chosen, targets.kind, targets.metric.key) != (
@@ -226,23 +228,23 @@ def _of_graph(
         fields |= {"roles": links.roles, "pairs": links.pairs, "owner": links.owner}
         fields |= {"drawn": links.drawn, "undirected": links.undirected}
         return fields, Targets(links.y, LINK, 1, metric)
-    items = nodes
-    y = tensor_of(data, "y")
+    items, key = nodes, "y"
     if level == EDGE:
         asked_for = tensor_of(data, "edge_label_index")
-        fields["pairs"] = edge_index if asked_for is None else edge_index_of(Data(edge_index=asked_for), nodes)
+        fields["pairs"] = edge_index if asked_for is None else ends_of(asked_for, "edge_label_index", nodes)
         items = fields["pairs"].size(1)
         if fields["edge_attr"] is not None:
             fields["edge_of_pair"] = edge_of_pair(fields["pairs"], edge_index, nodes, notes)
-        y = y if asked_for is None else tensor_of(data, "edge_label")
+        key = "y" if asked_for is None else "edge_label"
+    y = tensor_of(data, key)
     if y is None:
         raise ValueError(
-            f"the graph has no {'y' if level == NODE else 'labels of edges'}; expected the class of each {level}, "
+            f"the graph has no {key}; expected the class of each {level}, "
             f"int64 of shape [{level}s], or level='link' to predict its edges"
         )
     labels, count = y, stated(data, "num_classes")
     targets = _fitting(
-        lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes), wish, asked, notes
+        lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes, key), wish, asked, notes
     )
     classes = targets.y if targets.kind == CLASSIFICATION else None
     if level == EDGE and not masked(data):
@@ -276,6 +278,17 @@ def _level(data: Data, nodes: int, edges: int, level: str | None, notes: list[st
     if rows == edges == nodes:
         notes.append("y fits nodes and edges alike and is taken as the nodes' (otherwise level='edge')")
     return NODE
+
+
+def _check_known(targets: Targets, roles: Mapping[str, Tensor]) -> None:
+    """Every role needs a label: without one nothing is learned there, or nothing measured."""
+    for role in ROLES:
+        y = targets.y[roles[role]]
+        if y.is_floating_point() and y.numel() and bool(y.isnan().all()):
+            raise ValueError(
+                f"all labels of the {role} split are missing (NaN); expected at least one that is known in each split, "
+                "try another split"
+            )
 
 
 def _check_ranking(targets: Targets, roles: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 =================  ======  ===========================================================================================
 accuracy           higher  share of items whose highest score is their class's
-balanced_accuracy  higher  the mean of that over the classes
+balanced_accuracy  higher  the mean of that over the classes that the items have
 micro_f1           higher  F1 over all decisions together: of classes (where it is the accuracy), or of labels
 roc_auc            higher  area under the ROC curve; of several labels the mean, labels without both values left out
 ap                 higher  average precision, likewise
@@ -68,10 +68,12 @@ def accuracy(output: Tensor, y: Tensor) -> float:
 
 
 def balanced_accuracy(output: Tensor, y: Tensor) -> float:
-    """Mean over the classes of the share of their rows whose highest score is theirs."""
+    """Mean over the classes in ``y`` of the share of their rows whose highest score is theirs."""
     from torchmetrics.functional.classification import multiclass_recall
 
-    return float(multiclass_recall(output.argmax(dim=1), y, output.size(1), average="macro", validate_args=False))
+    shares = multiclass_recall(output.argmax(dim=1), y, output.size(1), average="none", validate_args=False)
+    # Its own mean would count a class without any row as 0 as soon as one is predicted to be of it.
+    return float(shares[y.unique()].mean())
 
 
 def micro_f1(output: Tensor, y: Tensor) -> float:

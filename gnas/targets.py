@@ -46,6 +46,7 @@ def targets_of(
     kind: str | None,
     metric: Metric | None,
     notes: list[str],
+    key: str = "y",
 ) -> Targets:
     """Check labels and say what they are.
 
@@ -57,17 +58,20 @@ def targets_of(
         kind: The kind that the caller states, or None to infer it.
         metric: The metric that the caller states, or None for the kind's own.
         notes: Gets a sentence for each decision.
+        key: The name of the labels in errors and notes.
     """
     if kind is not None and kind not in metrics.KINDS[:3]:
-        raise ValueError(f"got kind={kind!r}; expected one of {list(metrics.KINDS[:3])}, or None to infer it from y")
+        raise ValueError(
+            f"got kind={kind!r}; expected one of {list(metrics.KINDS[:3])}, or None to infer it from {key}"
+        )
     if y.is_complex():
-        raise TypeError(f"y has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
-    kind = kind or _kind(y, items, what, metric)
+        raise TypeError(f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
+    kind = kind or _kind(y, items, what, metric, key)
     if kind == CLASSIFICATION:
-        y, count = _classes_of(y, items, what, classes, notes)
+        y, count = _classes_of(y, items, what, classes, notes, key)
     else:
-        y, count = _columns_of(y, items, what, kind, notes)
-    metric = metric or _metric(kind, what, notes)
+        y, count = _columns_of(y, items, what, kind, notes, key)
+    metric = metric or _metric(kind, what, notes, key)
     check_metric(metric, kind)
     if kind == CLASSIFICATION and count > 2 and metric.name in ("roc_auc", "ap"):
         raise ValueError(f"got the metric {metric.name!r} with {count} classes; expected two classes, try 'accuracy'")
@@ -83,7 +87,7 @@ def check_metric(metric: Metric, kind: str) -> None:
         raise ValueError(f"got the metric {metric.name!r} for {kind}; expected one that is defined for it: {fitting}")
 
 
-def _kind(y: Tensor, items: int, what: str, metric: Metric | None) -> str:
+def _kind(y: Tensor, items: int, what: str, metric: Metric | None, key: str) -> str:
     """What the labels are, if their type, their values and the metric leave no doubt."""
     wide = y.dim() == 2 and y.size(0) == items and y.size(1) > 1
     if not y.is_floating_point():
@@ -100,29 +104,31 @@ def _kind(y: Tensor, items: int, what: str, metric: Metric | None) -> str:
     if bool((known != known.round()).any()) or (wide and not binary):
         return REGRESSION
     raise TypeError(
-        f"y has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what "
-        "these whole numbers are: if they are class numbers, try data.y = data.y.long(), for a regression try "
+        f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what "
+        f"these whole numbers are: if they are class numbers, try data.{key} = data.{key}.long(), for a regression try "
         "metric='mae' or metric='rmse', for labels that are 0 or 1 metric='roc_auc'"
     )
 
 
-def _metric(kind: str, what: str, notes: list[str]) -> Metric:
+def _metric(kind: str, what: str, notes: list[str], key: str) -> Metric:
     name = {CLASSIFICATION: "accuracy", REGRESSION: "mae", LINK: "roc_auc"}.get(kind)
     if name is None:
         name = "roc_auc" if what == GRAPH else "micro_f1"
     if kind == REGRESSION:
-        notes.append("y holds numbers, so this is a regression, measured by the mean absolute error (metric='mae')")
+        notes.append(
+            f"{key} holds numbers, so this is a regression, measured by the mean absolute error (metric='mae')"
+        )
     elif kind == MULTILABEL:
-        notes.append(f"y says yes or no to several labels, measured by {name}")
+        notes.append(f"{key} says yes or no to several labels, measured by {name}")
     return metrics.find(name)
 
 
-def _classes_of(y: Tensor, items: int, what: str, stated: int | None, notes: list[str]) -> tuple[Tensor, int]:
+def _classes_of(y: Tensor, items: int, what: str, stated: int | None, notes: list[str], key: str) -> tuple[Tensor, int]:
     """Labels ``[items]`` in int64, and the number of classes."""
     if y.is_floating_point():
         if bool(y.isnan().any()) or bool((y != y.round()).any()):
             raise ValueError(
-                f"y has dtype {dtype_name(y)} and entries that are no whole numbers; expected class numbers"
+                f"{key} has dtype {dtype_name(y)} and entries that are no whole numbers; expected class numbers"
             )
         y = y.long()
     if y.dim() == 2 and y.size(1) == 1 and items == y.size(0):
@@ -131,47 +137,49 @@ def _classes_of(y: Tensor, items: int, what: str, stated: int | None, notes: lis
     if tuple(y.shape) != (items,):
         hint = ""
         if y.dim() == 2 and y.size(0) == items:
-            hint = ", for one-hot labels try y.argmax(dim=1), for several labels at once y.float()"
-        raise ValueError(f"y has shape {list(y.shape)}; expected one class for each {what}, [{items}]{hint}")
+            hint = f", for one-hot labels try {key}.argmax(dim=1), for several labels at once {key}.float()"
+        raise ValueError(f"{key} has shape {list(y.shape)}; expected one class for each {what}, [{items}]{hint}")
     y = y.to(torch.long, copy=True)
-    return y, _count(y, stated, what)
+    return y, _count(y, stated, what, key)
 
 
-def _count(y: Tensor, stated: int | None, what: str) -> int:
+def _count(y: Tensor, stated: int | None, what: str, key: str) -> int:
     """Number of classes: the one that the data state, otherwise the highest label and one more."""
     low, high, distinct = int(y.min()), int(y.max()), int(torch.count_nonzero(y.sort().values.diff())) + 1
     if low < 0:
         raise ValueError(
-            f"y holds the label {low}; expected 0 or more (a {what} without a label may have 0 and be in no mask)"
+            f"{key} holds the label {low}; expected 0 or more (a {what} without a label may have 0 and be in no mask)"
         )
     if stated is not None and high >= stated:
-        raise ValueError(f"y holds the label {high} but num_classes is {stated}; expected 0 to {stated - 1}")
+        raise ValueError(f"{key} holds the label {high} but num_classes is {stated}; expected 0 to {stated - 1}")
     classes = high + 1 if stated is None else stated
     # A label that is a slip would cost a network thousands of outputs; a few classes may well be missing in a part.
     if stated is None and classes > 2 * distinct:
         raise ValueError(
-            f"y holds the label {high} but only {distinct} different labels; expected 0 to {distinct - 1}, try "
-            f"data.y = data.y.unique(return_inverse=True)[1], or data.num_classes = {classes} if that is meant"
+            f"{key} holds the label {high} but only {distinct} different labels; expected 0 to {distinct - 1}, try "
+            f"data.{key} = data.{key}.unique(return_inverse=True)[1], or data.num_classes = {classes} if that is meant"
         )
     if classes < 2:
-        raise ValueError(f"y holds the label {high} alone; expected at least two classes")
+        raise ValueError(f"{key} holds the label {high} alone; expected at least two classes")
     return classes
 
 
-def _columns_of(y: Tensor, items: int, what: str, kind: str, notes: list[str]) -> tuple[Tensor, int]:
+def _columns_of(y: Tensor, items: int, what: str, kind: str, notes: list[str], key: str) -> tuple[Tensor, int]:
     """Labels ``[items, labels]`` in float32; NaN where one is missing."""
     y = y.unsqueeze(1) if y.dim() == 1 else y
     if y.dim() != 2 or y.size(0) != items or y.size(1) == 0:
-        raise ValueError(f"y has shape {list(y.shape)}; expected a row of labels for each {what}, [{items}, labels]")
+        raise ValueError(
+            f"{key} has shape {list(y.shape)}; expected a row of labels for each {what}, [{items}, labels]"
+        )
     y = y.to(torch.float32, copy=True)
     known = ~y.isnan()
     if bool(y.isinf().any()):
-        raise ValueError("y holds infinite numbers; expected finite ones, or NaN where a label is missing")
+        raise ValueError(f"{key} holds infinite numbers; expected finite ones, or NaN where a label is missing")
     if kind == MULTILABEL and bool(((y != 0) & (y != 1) & known).any()):
-        raise ValueError("y holds labels other than 0, 1 and NaN; expected only these, try kind='regression'")
+        raise ValueError(f"{key} holds labels other than 0, 1 and NaN; expected only these, try kind='regression'")
     if not bool(known.any(dim=0).all()):
         empty = int((~known.any(dim=0)).nonzero()[0])
-        raise ValueError(f"column {empty} of y holds no label at all; expected one, try leaving that column out")
+        raise ValueError(f"column {empty} of {key} holds no label at all; expected one, try leaving that column out")
     missing = y.numel() - int(known.sum())
     if missing:
         notes.append(f"{missing} of {y.numel()} labels are missing (NaN) and count for nothing")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -80,6 +82,18 @@ def test_every_parameter_learns(name: str, layout: str) -> None:
     F.cross_entropy(network(x, edges(12, 40)), torch.arange(12) % OUT).backward()
     silent = [key for key, value in network.named_parameters() if value.grad is None or not value.grad.any()]
     assert not silent
+
+
+def test_nothing_is_said_of_sparse_matrices() -> None:
+    # In a process of its own, because PyTorch says it once.
+    code = """
+import torch
+from gnas.baselines import GCN
+edges = torch.tensor([[0, 1, 2], [1, 2, 0]])
+GCN(4, 8, 2)(torch.ones(3, 4), edges).sum().backward()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Sparse" not in run.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -325,6 +325,11 @@ def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
         Derivation(**settings)  # type: ignore[arg-type]
 
 
+def test_evidence_that_is_a_text_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"evidence got the text 'depth'; expected a tuple .*evidence=\(\"depth\",\)"):
+        Derivation(evidence="depth")  # type: ignore[arg-type]
+
+
 @given(seed=st.integers(0, 200))
 @settings(max_examples=15)
 def test_of_errors_the_smallest_wins_wherever_of_scores_the_largest_would(seed: int) -> None:

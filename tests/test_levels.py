@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.nn import global_add_pool
+from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.typing import WITH_METIS, WITH_PYG_LIB, WITH_TORCH_SPARSE
 
 from gnas.graphs import GraphSet
@@ -391,6 +392,35 @@ def broken(change: Callable[[Data], None], which: int = 3) -> GraphSet:
     return data
 
 
+def split_edges(**settings: Any) -> tuple[Data, ...]:
+    return RandomLinkSplit(num_val=0.2, num_test=0.2, **settings)(node_graph())  # type: ignore[no-any-return]
+
+
+def one_graph(transform: Callable[[Data], Any]) -> InMemoryDataset:
+    """A data set of a single graph."""
+    dataset = InMemoryDataset(transform=transform)
+    dataset.data, dataset.slices = InMemoryDataset.collate([node_graph()])
+    return dataset
+
+
+def pairs(**changes: Any) -> Data:
+    """A graph with labels of 40 pairs."""
+    ends = torch.randint(60, (2, 40), generator=torch.Generator().manual_seed(1))
+    graph = node_graph(**{"edge_label_index": ends, "edge_label": torch.arange(40) % 3, **changes})
+    for key in ("y", "train_mask", "val_mask", "test_mask", *(key for key in changes if changes[key] is None)):
+        del graph[key]
+    return graph
+
+
+def unknown(role: str, labels: int = 1) -> Data:
+    """A graph without a label in one role."""
+    graph = node_graph()
+    y = torch.rand(60, 1) if labels == 1 else (torch.arange(60 * labels).view(60, labels) % 2).float()
+    y[graph[role]] = math.nan
+    graph.y = y
+    return graph
+
+
 def no_edges(graph: Data) -> None:
     del graph.edge_attr
 
@@ -414,6 +444,52 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Task.from_data(broken(lambda g: setattr(g, "x", g.x[:, :2]))),
         r"graph 3 has x of shape \[5, 2\]; expected \[nodes, 3\]",
     ),
+    "flat features": (
+        lambda: Task.from_data([Data(x=torch.arange(5), edge_index=torch.ones(2, 1).long(), y=torch.ones(1).long())]),
+        r"graph 0 has x of shape \[5\]; expected \[nodes, features\], try graph.x = graph.x.view\(-1, 1\)",
+    ),
+    "split edges": (lambda: Task.from_data(split_edges()), "graph 0 has edge_label_index, .*level='link'"),
+    "split edges by label": (
+        lambda: Task.from_data(split_edges(split_labels=True)),
+        "graph 0 has pos_edge_label_index, .*level='link'",
+    ),
+    "split edges of a data set": (
+        lambda: Task.from_data(one_graph(RandomLinkSplit())),
+        "graph 0 has edge_label_index, .*level='link'",
+    ),
+    "pairs beyond": (
+        lambda: Task.from_data(pairs(edge_label_index=torch.full((2, 40), 99))),
+        "^edge_label_index names node 99 in a graph of 60 nodes",
+    ),
+    "pairs lying": (
+        lambda: Task.from_data(pairs(edge_label_index=torch.ones(40, 2).long())),
+        r"^edge_label_index has shape \[40, 2\]; expected \[2, pairs\], try edge_label_index.t\(\)",
+    ),
+    "pairs without labels": (
+        lambda: Task.from_data(pairs(edge_label=None), level="edge"),
+        "the graph has no edge_label; expected the class of each edge",
+    ),
+    "labels of pairs": (
+        lambda: Task.from_data(pairs(edge_label=torch.arange(39) % 3)),
+        r"^edge_label has shape \[39\]; expected one class for each edge, \[40\]",
+    ),
+    "labels of pairs far apart": (
+        lambda: Task.from_data(pairs(edge_label=99 * (torch.arange(40) % 2))),
+        r"^edge_label holds the label 99 .* try data.edge_label = data.edge_label.unique",
+    ),
+    "weights unknown": (
+        lambda: Task.from_data(unknown("train_mask")),
+        "all labels of the weights split are missing",
+    ),
+    "architecture unknown": (
+        lambda: Task.from_data(unknown("val_mask")),
+        "all labels of the architecture split are missing",
+    ),
+    "several labels unknown": (
+        lambda: Task.from_data(unknown("val_mask", 3), metric="micro_f1"),
+        "all labels of the architecture split are missing",
+    ),
+    "test unknown": (lambda: Task.from_data(unknown("test_mask")), "all labels of the test split are missing"),
     "labels": (
         lambda: Task.from_data(broken(lambda g: setattr(g, "y", torch.zeros(4).long()))),
         r"the labels of the graphs have the shapes \[1\] for 2 nodes",

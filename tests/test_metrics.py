@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
 from torch import Tensor
 
 from gnas import metrics
@@ -62,6 +62,17 @@ def test_micro_f1_counts_all_decisions_together() -> None:
     hits = (output.argmax(dim=1) == classes).double()
     by_class = [float(hits[classes == c].mean()) for c in classes.unique()]
     assert find("balanced_accuracy")(output, classes) == pytest.approx(sum(by_class) / len(by_class))
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@given(seed=st.integers(0, 1000), present=st.integers(1, 4))
+def test_balanced_accuracy_is_over_the_classes_that_are_there(seed: int, present: int) -> None:
+    balanced = find("balanced_accuracy")
+    assert balanced(torch.eye(3)[[0, 0, 1, 2]], torch.tensor([0, 0, 1, 1])) == pytest.approx(0.75)
+    generator = torch.Generator().manual_seed(seed)
+    y, output = torch.randint(present, (12,), generator=generator), torch.rand(12, 5, generator=generator)
+    expected = balanced_accuracy_score(y.numpy(), output.argmax(dim=1).numpy())
+    assert balanced(output, y) == pytest.approx(expected)
 
 
 def test_errors_leave_missing_labels_out() -> None:

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Data, HeteroData
+from torch_geometric.transforms import ToSparseTensor
+from torch_geometric.utils import coalesce, to_edge_index
 
 from gnas.batch import Batch
 from gnas.data import load
@@ -505,6 +507,17 @@ def test_a_bad_input_is_refused_in_one_sentence(bad: str) -> None:
         Task.from_data(make())
     text = str(caught.value)
     assert "\n" not in text and not text.endswith(".") and "expected" in text
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_what_is_advised_for_adj_t_gives_the_edges_back() -> None:
+    data = ToSparseTensor()(graph())
+    advice = r"no edge_index; .* try torch_geometric.utils.to_edge_index\(data.adj_t\)\[0\].flip\(0\)$"
+    with pytest.raises(ValueError, match=advice):
+        Task.from_data(data)
+    given_back = to_edge_index(data.adj_t)[0].flip(0)
+    # The matrix holds each edge once.
+    assert torch.equal(coalesce(given_back), coalesce(EDGES)), "with their direction"
 
 
 def test_an_unknown_scaling_is_refused() -> None:

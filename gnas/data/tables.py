@@ -15,13 +15,15 @@ is an edge attribute, a number.
 ``graphs.csv``, for labels of whole graphs: ``graph``, ``label`` or ``label_...``, ``split``.
 
 Labels that are whole numbers are classes as they stand; text is a class, numbered in the order of the alphabet; other
-numbers (write 3.0, not 3) are values to predict. Several label columns are several tasks, with empty fields where a
-label is not known. In a single one a field may be empty only if its row is in no part of the split.
+numbers (write 3.0, not 3) are values to predict. A label that is empty or no finite number (``nan``) is not known.
+Several label columns are several tasks and may have such gaps; in a single one only a row that is in no part of the
+split may have one.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,22 +82,24 @@ class Table:
             return torch.stack([self._label(name)[0].float() for name in several], dim=1) if several else None
         if several:
             raise ValueError(f"{self.path} has the columns label and {several}; expected the one or the others")
-        unknown = [row for row, text in enumerate(self.columns["label"]) if not text]
+        texts = self.columns["label"]
+        unknown = [row for row, text in enumerate(texts) if not _known(text)]
         if unknown and not roles:
-            raise self.wrong(unknown[0], "label", "", "a label, or a column split that leaves this row out")
+            row = unknown[0]
+            raise self.wrong(row, "label", texts[row], "a label, or a column split that leaves this row out")
         for row in unknown:
             if any(bool(mask[row]) for mask in roles.values()):
-                raise self.wrong(row, "label", "", "a label, because the row is in a part of the split")
+                raise self.wrong(row, "label", texts[row], "a label, because the row is in a part of the split")
         y, classes = self._label("label")
         # A row without a label is in no part, so what stands there is never read.
         return y.nan_to_num(0.0).to(torch.long if classes else torch.float)
 
     def _label(self, name: str) -> tuple[Tensor, bool]:
-        """A column of labels as float64 with NaN where the field is empty, and whether they are classes."""
-        texts = self.take(name)
+        """A column of labels as float64 with NaN where none is known, and whether they are classes."""
+        texts = [text if _known(text) else "" for text in self.take(name)]
         known = [text for text in texts if text]
         if not known:
-            raise ValueError(f"the column {name!r} of {self.path} is empty; expected labels")
+            raise ValueError(f"the column {name!r} of {self.path} holds no label; expected class names or numbers")
         if all(map(_numeric, known)):
             numbers = [float(text) if text else MISSING for text in texts]
             return torch.tensor(numbers, dtype=torch.float64), all(map(_whole, known))
@@ -283,6 +287,11 @@ def _numeric(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _known(text: str) -> bool:
+    """Whether a field holds a label: pandas and others write ``nan`` where there is none."""
+    return bool(text) and (not _numeric(text) or math.isfinite(float(text)))
 
 
 def _whole(text: str) -> bool:

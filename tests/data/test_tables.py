@@ -83,6 +83,23 @@ def test_several_tasks_may_have_gaps_and_one_only_outside_of_the_split(tmp_path:
         load(folder(tmp_path, "id,x,label\n0,1,1\n1,1,\n", "source,target\n0,1\n"))
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-Infinity", "1e999"])
+def test_a_label_that_is_no_finite_number_is_not_known(text: str, tmp_path: Path) -> None:
+    nodes, edges = "id,x,label,split\n0,1,{},train\n1,1,8.5,val\n2,1,7.5,test\n3,1,{},{}\n", "source,target\n0,1\n"
+    y = load(folder(tmp_path, nodes.format("7.5", text, ""), edges)).y
+    assert y.tolist() == [7.5, 8.5, 7.5, 0.0]
+    with pytest.raises(ValueError, match=rf"line 5 of .* has the label '{text}'; expected a label, because the row"):
+        load(folder(tmp_path, nodes.format("7.5", text, "train"), edges))
+    with pytest.raises(ValueError, match=rf"line 3 of .* has the label '{text}'; expected a label, or a column split"):
+        load(folder(tmp_path, f"id,x,label\n0,1,1\n1,1,{text}\n", edges))
+    y = load(folder(tmp_path, f"id,x,label,split\n0,1,1,train\n1,1,0,val\n2,1,1,test\n3,1,{text},\n", edges)).y
+    assert y.tolist() == [1, 0, 1, 0] and y.dtype == torch.long, "the others are classes"
+    y = load(folder(tmp_path, f"id,x,label_a,label_b\n0,1,1,{text}\n1,1,0,1\n", edges)).y
+    assert y.isnan().tolist() == [[False, True], [False, False]]
+    with pytest.raises(ValueError, match="'label_a' of .* holds no label"):
+        load(folder(tmp_path, f"id,x,label_a\n0,1,{text}\n1,1,\n", edges))
+
+
 SEVERAL = "graph,id,f\np,a,1\nq,a,2\np,b,3\nq,b,4\nq,c,5\n"
 WITHIN = "graph,source,target,weight\nq,b,c,1\np,a,b,2\nq,a,b,3\n"
 
@@ -136,7 +153,7 @@ def test_the_split_of_graphs(tmp_path: Path) -> None:
         ("id,x\n1,2\n2,\n", "source,target\n", None, r"line 3 of .*nodes.csv has the x ''; expected a finite number"),
         ("id,x\n1,nan\n", "source,target\n", None, r"has the x 'nan'"),
         ("id,label\n1,\n", "source,target\n", None, r"has the label ''"),
-        ("id,label_a\n1,\n", "source,target\n", None, r"the column 'label_a' of .* is empty"),
+        ("id,label_a\n1,\n", "source,target\n", None, r"the column 'label_a' of .* holds no label"),
         ("id,label,label_a\n1,1,1\n", "source,target\n", None, r"columns label and \['label_a'\]; expected the one"),
         ("id,split\n1,trian\n", "source,target\n", None, r"line 2 .* split 'trian'; expected one of \['train', 'val'"),
         (NODES, "from,to\nann,bob\n", None, r"edges.csv has no column 'source', only \['from', 'to'\]"),
