@@ -10,12 +10,13 @@ tables of benchmarks/README.md from the result files and measures nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+from benchmarks import files
 
 RESULTS = Path(__file__).parent / "results" / "citation"
 DATA = ("cora", "citeseer", "pubmed")
@@ -28,7 +29,7 @@ def measure(data: str, space: str, order: int, seed: int, args: argparse.Namespa
     # Random search gets the first-order search's cost; the second-order rows stand beside the same rows.
     random = order == 1 and args.random
     if target.exists():
-        kept = json.loads(target.read_text(encoding="utf-8"))
+        kept = files.read(target)
         if not random or any(row["kind"] == "random search" for row in kept["rows"]):
             return
     import torch
@@ -59,14 +60,13 @@ def measure(data: str, space: str, order: int, seed: int, args: argparse.Namespa
         "derived": run.journal.events()[-1],
         **evaluation,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    files.keep(target, result)
     print(f"{target.stem}: {evaluation['verdict']}", flush=True)
 
 
 def rows(data: str) -> list[dict[str, Any]]:
     """Rows of one data set's table: every searched network over its search seeds, then the hand-made ones."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{data}-*.json"))]
+    results = files.every(RESULTS, f"{data}-*.json")
     table: list[dict[str, Any]] = []
     for space in SPACES:
         for order in (1, 2):
@@ -112,7 +112,7 @@ def table(data: str) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
     parser.add_argument("--spaces", nargs="+", default=list(SPACES), choices=SPACES)
     parser.add_argument("--orders", nargs="+", type=int, default=[1, 2], choices=(1, 2))
@@ -120,10 +120,8 @@ def main() -> None:
     parser.add_argument("--baselines", nargs="*", default=None, help="hand-made networks; all if not given")
     parser.add_argument("--no-random", dest="random", action="store_false", help="leave out random search for now")
     parser.add_argument("--runs", type=Path, default=Path("runs/citation"), help="folder of the runs")
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
     parser.add_argument("--threads", type=int, default=1, help="threads of a search")
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side in the evaluation")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     args = parser.parse_args()
     if args.table:
         print("\n\n".join(table(data) for data in args.data if list(RESULTS.glob(f"{data}-*.json"))))

@@ -12,8 +12,6 @@ is the row ``random``. Rows lie in ``benchmarks/results/collapse``; what is ther
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import time
 from collections.abc import Sequence
@@ -24,7 +22,7 @@ from typing import Any
 import torch
 
 import gnas
-from benchmarks import measuring
+from benchmarks import files, measuring
 from gnas import kernels
 from gnas.evaluate import Recipe, TrainFromScratch, builder
 from gnas.relaxation import MaxW, Sigmoid
@@ -106,7 +104,6 @@ def measure(names: Sequence[str], seeds: Sequence[int], root: str | None) -> Non
     torch.set_num_threads(1)
     about = measuring.about(1, kernels.retain())
     task = Task.from_data(gnas.load(DATA, root=root), name=DATA)
-    RESULTS.mkdir(parents=True, exist_ok=True)
     jobs = [(name, seed) for seed in seeds for name in names]
     for name, seed in [("random", 0), *jobs]:
         target = path(name, seed)
@@ -114,7 +111,7 @@ def measure(names: Sequence[str], seeds: Sequence[int], root: str | None) -> Non
             continue
         row = drawn(task) if name == "random" else search(task, name, seed)
         content = {"name": name, "seed": seed, **row, **about}
-        target.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        files.keep(target, content, indent=None)
         print(f"{name}, seed {seed}: {100 * fmean(row['test']):.1f} % of the test nodes", flush=True)
 
 
@@ -126,7 +123,7 @@ def path(name: str, seed: int) -> Path:
 
 def rows() -> dict[str, list[dict[str, Any]]]:
     """The rows that there are, by name of the setting."""
-    read = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json"))]
+    read = files.every(RESULTS)
     return {name: own for name in ("random", *SETTINGS) if (own := [row for row in read if row["name"] == name])}
 
 
@@ -194,11 +191,9 @@ def _mean(own: Sequence[dict[str, Any]], where: str, key: str, factor: float) ->
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="search seeds")
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
-    parser.add_argument("--table", action="store_true", help="print the table from the result files")
     parser.add_argument("--picture", type=Path, default=None, help="draw them; needs matplotlib")
     args = parser.parse_args()
     if args.table or args.picture:

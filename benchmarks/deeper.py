@@ -10,12 +10,10 @@ Results are kept in ``benchmarks/results/deeper``; what is there is not made aga
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
+from benchmarks import files
 from benchmarks.citation import DATA
 from benchmarks.citation import RESULTS as CITATION
 
@@ -36,11 +34,11 @@ def measure(data: str, root: str | None) -> None:
     torch.set_num_threads(1)
     kernels.retain()
     task = gnas.Task.from_data(gnas.load(data, root=root), name=data)
-    found = json.loads((CITATION / f"{data}-layered-darts1-s0.json").read_text(encoding="utf-8"))
+    found = files.read(CITATION / f"{data}-layered-darts1-s0.json")
     row = next(row for row in found["rows"] if row["kind"] == "found")
     space, train = layered(max_depth=max(DEPTHS)), TrainFromScratch(Recipe(**row["recipe"]))
     path = RESULTS / f"{data}.json"
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = files.read(path) if path.exists() else {}
     for depth in DEPTHS:
         genotype = space.genotype({**row["genotype"], "depth": f"layer{depth}"})
         for seed in SEEDS:
@@ -53,13 +51,12 @@ def measure(data: str, root: str | None) -> None:
                 "loss": result.loss_architecture,
                 "versions": versions,
             }
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            files.keep(path, kept)
 
 
 def table(data: str) -> str:
     """Depths side by side as Markdown."""
-    kept = json.loads((RESULTS / f"{data}.json").read_text(encoding="utf-8")).values()
+    kept = files.read(RESULTS / f"{data}.json").values()
     lines = [f"| {data}: layers | trainings | architecture split % | loss there |", "| --- | --- | --- | --- |"]
     for depth in DEPTHS:
         rows = [row for row in kept if row["depth"] == depth]
@@ -70,10 +67,8 @@ def table(data: str) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", default="pubmed", choices=DATA)
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
-    parser.add_argument("--table", action="store_true", help="print the table from the result file")
     args = parser.parse_args()
     if not args.table:
         measure(args.data, args.root)

@@ -14,7 +14,6 @@ What was trained is kept in ``benchmarks/results/derivations``, a line each; ``-
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections.abc import Callable
@@ -24,6 +23,8 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+
+from benchmarks import files
 
 RESULTS = Path(__file__).parent / "results" / "derivations"
 DATA = ("cora", "citeseer")
@@ -211,11 +212,9 @@ def table(data: str, inherited: float) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
     parser.add_argument("--inherited", type=float, nargs="+", default=[1.5, 3.0], help="error of inherited weights")
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     args = parser.parse_args()
     for data in args.data:
         if not args.table:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, SimpleConv
 
-from benchmarks import kernels_device, measuring
+from benchmarks import files, kernels_device, measuring
 from gnas import kernels
 from gnas.kernels import Graph
 
@@ -264,18 +263,13 @@ def on_gpu(names: tuple[str, ...], repeats: int) -> None:
                 "versions": measuring.about(1)["versions"],
                 "machine": torch.cuda.get_device_name(device),
             }
-            _write(f"{name}-cuda-{str(dtype).removeprefix('torch.')}", result)
+            files.keep(RESULTS / f"{name}-cuda-{str(dtype).removeprefix('torch.')}.json", result)
             for computation, by_way in found.items():
                 row = ", ".join(
                     f"{way} {t['both ms']:.3f} ms ({t['ratio']:.2f}; {t['share of copy']:.0%} of a copy)"
                     for way, t in by_way.items()
                 )
                 print(f"{name} {dtype}, {computation}: {row}", flush=True)
-
-
-def _write(name: str, result: dict[str, Any]) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -315,7 +309,7 @@ def main() -> None:
                 "peak MiB": peaks(name, list(found)) if args.memory else {},
                 **measuring.about(threads),
             }
-            _write(f"{name}-{threads}", result)
+            files.keep(RESULTS / f"{name}-{threads}.json", result)
             for computation, by_way in found.items():
                 row = ", ".join(f"{way} {t['both ms']:.2f} ms ({t['ratio']:.2f})" for way, t in by_way.items())
                 print(f"{name} {threads} threads, {computation}: {row}", flush=True)

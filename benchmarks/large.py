@@ -12,7 +12,6 @@ rows of all nodes between the layers. Every size runs in a process of its own (L
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import files
 from benchmarks.measuring import about, memory, peak, settle
 
 RESULTS = Path(__file__).parent / "results" / "large"
@@ -95,7 +95,7 @@ def table() -> str:
         "| measured by | nodes | edges | data, MiB | beyond the data, MiB |",
         "| --- " * 5 + "|",
     ]
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
+    results = files.every(RESULTS)
     for row in sorted(results, key=lambda row: (row["measure"], row["nodes"])):
         sizes = (f"{row[key]:,.0f}" for key in ("nodes", "edges", "data_mib", "beyond_mib"))
         lines.append(f"| {' | '.join([row['measure'], *sizes])} |")
@@ -104,12 +104,11 @@ def table() -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__, root=False)
     parser.add_argument("--nodes", nargs="+", type=int, default=[250_000, 500_000, 1_000_000, 2_000_000])
     parser.add_argument("--measure", nargs="+", default=["parts", "full"], choices=("parts", "full", "layers"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", action="store_true", help="measure the first size here and print the result")
-    parser.add_argument("--table", action="store_true", help="print the table from the result files")
     args = parser.parse_args()
     if args.table:
         print(table())
@@ -126,8 +125,7 @@ def main() -> None:
             done = subprocess.run(
                 [*command, "--threads", str(args.threads)], check=True, stdout=subprocess.PIPE, text=True
             )
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            target.write_text(json.dumps(json.loads(done.stdout.splitlines()[-1]), indent=1) + "\n", encoding="utf-8")
+            files.keep(target, json.loads(done.stdout.splitlines()[-1]))
             print(target.stem, flush=True)
 
 

@@ -14,8 +14,6 @@ Judged by the architecture split; no test node is read. Results are kept in ``be
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,6 +21,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 from unittest import mock
+
+from benchmarks import files
 
 RESULTS = Path(__file__).parent / "results" / "normalisation"
 WAYS = ("as it is", "running averages", "running averages, dropout in cells")
@@ -61,7 +61,7 @@ def measure(data: str, root: str | None) -> None:
     plain = [space.genotype(space.starts[i]) for i in (0, 3, 4, 5, 9)]
     networks = plain + [space.sample(generator) for _ in range(5)]
     path = RESULTS / f"{data}.json"
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = files.read(path) if path.exists() else {}
     for name in WAYS:
         for i, genotype in enumerate(networks):
             key = f"{name}, {i}"
@@ -72,14 +72,13 @@ def measure(data: str, root: str | None) -> None:
             versions = {"gnas": gnas.__version__, "torch": torch.__version__}
             kept[key] = {"way": name, "network": dict(genotype.choices), "seed": 0, "versions": versions}
             kept[key] |= {"architecture": result.metric_architecture, "epochs": result.epochs}
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            files.keep(path, kept)
             print(f"{key}: {result.metric_architecture:.3f}", flush=True)
 
 
 def table(data: str) -> str:
     """The ways side by side as Markdown."""
-    kept = json.loads((RESULTS / f"{data}.json").read_text(encoding="utf-8")).values()
+    kept = files.read(RESULTS / f"{data}.json").values()
     found = {name: [100 * row["architecture"] for row in kept if row["way"] == name] for name in WAYS}
     lines = [f"| {data} | networks | architecture split % | less than as it is |", "| --- | --- | --- | --- |"]
     for name, values in found.items():
@@ -91,10 +90,8 @@ def table(data: str) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", default="cora", choices=("cora", "citeseer"))
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
-    parser.add_argument("--table", action="store_true", help="print the table from the result file")
     args = parser.parse_args()
     if not args.table:
         measure(args.data, args.root)

@@ -11,7 +11,6 @@ plainly as they can be, with ``fastmath``, as the C file is compiled for the mac
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import numba
 import numpy as np
 import torch
 
+from benchmarks import files
 from benchmarks.kernels import CASES, Case
 from gnas import kernels
 from gnas.kernels import Graph, compiled
@@ -149,7 +149,6 @@ def main() -> None:
         raise SystemExit(f"nothing to compare: {kernels.reason()}")
     torch.set_num_threads(1)
     kernels.retain()
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for name in ("cora", "molecules", *(["large"] if args.large else [])):
         found = {}
         for computation, running in ways(CASES[name]()).items():
@@ -165,7 +164,7 @@ def main() -> None:
             print(f"{name}, {computation}: numba takes {ratio:.1f} times as long as C", flush=True)
         versions = {"torch": torch.__version__, "numba": numba.__version__, "python": platform.python_version()}
         result = {"case": name, "milliseconds": found, "threads": 1, "versions": versions}
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        files.keep(RESULTS / f"{name}.json", result)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ Rows lie in ``benchmarks/results/one_shot``; what is there is not made again.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -37,7 +36,7 @@ from typing import Any
 import torch
 
 import gnas
-from benchmarks import measuring
+from benchmarks import files, measuring
 from gnas import kernels
 from gnas.compare.statistics import paired
 from gnas.derive import Derivation
@@ -126,13 +125,17 @@ class Bench:
             for recipe in RECIPES:
                 results = [replace(tuning, recipe=recipe)(build, self.task, FIRST_SEED - 1 - i) for i in range(2)]
                 scores.append(fmean(self.task.metric.merit(result.metric_architecture) for result in results))
-            keep(path, {"recipe": asdict(RECIPES[max(range(len(scores)), key=scores.__getitem__)]), "scores": scores})
-        return Recipe(**read(path)["recipe"])
+            files.keep(
+                path,
+                {"recipe": asdict(RECIPES[max(range(len(scores)), key=scores.__getitem__)]), "scores": scores},
+                indent=None,
+            )
+        return Recipe(**files.read(path)["recipe"])
 
     def pool(self, name: str) -> list[dict[str, Any]]:
         """Random networks of a space, each trained once."""
         path, space = self.args.results / f"pool-{self.data}-{name}.json", BUILDERS[name]()
-        rows: list[dict[str, Any]] = read(path)["networks"] if path.exists() else []
+        rows: list[dict[str, Any]] = files.read(path)["networks"] if path.exists() else []
         seen = {space.bind(space.genotype(row["genotype"])).digest() for row in rows}
         generator = random.Random(0)
         while len(rows) < self.args.pool:
@@ -143,7 +146,7 @@ class Bench:
             result = self.train(builder(space.bind(genotype)), self.task, FIRST_SEED + len(rows), test=True)
             row = {"genotype": dict(genotype.choices), "seconds": result.seconds, "test": result.test}
             rows.append({**row, "architecture": result.metric_architecture})
-            keep(path, {"data": self.data, "space": name, "networks": rows})
+            files.keep(path, {"data": self.data, "space": name, "networks": rows}, indent=None)
         return rows
 
     def random(self, name: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -204,20 +207,6 @@ def shortened(strategy: Strategy[Any], epochs: int) -> Strategy[Any]:
     return replace(strategy, epochs=epochs)  # type: ignore[call-arg]
 
 
-def keep(path: Path, content: dict[str, Any]) -> None:
-    """Write a file as a whole: one that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def read(path: Path) -> dict[str, Any]:
-    """What :func:`keep` wrote."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
-
-
 def measure(args: argparse.Namespace) -> None:
     """Make every row that isn't there."""
     torch.set_num_threads(1)
@@ -236,16 +225,16 @@ def measure(args: argparse.Namespace) -> None:
                     bench.pool(name)
                     keys = {"data": data, "space": name, "strategy": which, "derivation": args.derivation, "seed": seed}
                     row = {**keys, **bench.search(name, which, seed), **about}
-                    keep(target, row)
+                    files.keep(target, row, indent=None)
                     print(f"{target.stem}: {fmean(row['test']):.3f}, {row['multiple']:.1f} x a GCN", flush=True)
 
 
 def summary(results: Path, data: str, space: str, derivation: str) -> list[dict[str, Any]]:
     """A row for each strategy over its searches."""
     found = []
-    mean = fmean(row["test"] for row in read(results / f"pool-{data}-{space}.json")["networks"])
+    mean = fmean(row["test"] for row in files.read(results / f"pool-{data}-{space}.json")["networks"])
     for which in STRATEGIES:
-        rows = [read(path) for path in sorted(results.glob(f"{data}-{space}-{which}-{derivation}-s*.json"))]
+        rows = files.every(results, f"{data}-{space}-{which}-{derivation}-s*.json")
         if not rows:
             continue
         sign = 1 if rows[0]["higher_is_better"] else -1
@@ -321,7 +310,7 @@ def _spread(values: Sequence[float]) -> float:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(DATA))
     parser.add_argument("--spaces", nargs="+", default=list(SPACES), choices=SPACES)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
@@ -333,9 +322,7 @@ def main() -> None:
         "--epochs", type=int, default=None, help="epochs of a search, for a trial; its own if not given"
     )
     parser.add_argument("--training-epochs", type=int, default=300, help="at most, of a training")
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows lie")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     args = parser.parse_args()
     if not args.table:
         measure(args)

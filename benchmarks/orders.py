@@ -9,13 +9,12 @@ process that alternates between the orders for the time, so that a drifting mach
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import measuring
+from benchmarks import files, measuring
 
 RESULTS = Path(__file__).parent / "results" / "orders"
 
@@ -65,7 +64,6 @@ def main() -> None:
         space, order, hvp = args.peak
         print(peak(args.data, space, int(order), hvp))
         return
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for space in args.spaces:
         taken = {name: median(values) for name, values in times(args.data, space, args.steps).items()}
         memory = {}
@@ -81,7 +79,7 @@ def main() -> None:
             "memory ratio": {name: memory[name] / memory["1"] for name in memory},
             **measuring.about(threads=1),
         }
-        (RESULTS / f"{args.data}-{space}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        files.keep(RESULTS / f"{args.data}-{space}.json", result)
         for name in taken:
             ratios = f"{result['time ratio'][name]:.2f} x time, {result['memory ratio'][name]:.2f} x memory"
             print(f"{args.data} {space} order {name}: {taken[name]:.3f} s, {memory[name]:.0f} MiB; {ratios}")

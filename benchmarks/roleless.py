@@ -10,14 +10,13 @@ was measured is kept in ``benchmarks/results/roleless``; ``--table`` prints it.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks import files
 from benchmarks.citation import DATA
 from benchmarks.citation import RESULTS as CITATION
 
@@ -27,7 +26,7 @@ HAND = ("GCN", "APPNP", "GAT")
 
 def networks(data: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Name, row and evaluation of each network of a data set: the found ones, then the hand-made ones."""
-    results = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted(CITATION.glob(f"{data}-*.json"))}
+    results = {p.stem: files.read(p) for p in sorted(CITATION.glob(f"{data}-*.json"))}
     for stem, result in results.items():
         for row in result["rows"]:
             if row["kind"] in ("found", "random search"):
@@ -74,14 +73,13 @@ def measure(data: str, root: str | None) -> None:
             "test": row["test"],
             "versions": result["versions"],
         }
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        files.keep(target, kept)
         print(f"{name}: {fmean(kept['roleless']):.2%}", flush=True)
 
 
 def table(data: str) -> str:
     """One data set's table as Markdown; searches that differ in their seed alone are one row."""
-    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{data}-*.json"))]
+    kept = files.every(RESULTS, f"{data}-*.json")
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in kept:
         name = result["name"].removeprefix(f"{data}-").replace("-random", " random").split("-s")[0]
@@ -103,10 +101,8 @@ def table(data: str) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     args = parser.parse_args()
     if args.table:
         print("\n\n".join(table(data) for data in args.data if list(RESULTS.glob(f"{data}-*.json"))))

@@ -35,7 +35,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models import GCN
 
 import gnas
-from benchmarks import measuring
+from benchmarks import files, measuring
 from benchmarks.naive import NaiveSite
 from gnas import Darts, GraphModel, GraphSupernet, OnePath, Space, Task, TwoPaths, baselines, kernels, layered
 from gnas.sites import SharedSite
@@ -252,16 +252,13 @@ def measure(table: str, name: str, threads: int, results: Path, run: Callable[[]
         return
     torch.set_num_threads(threads)
     result = {"table": table, "row": name, **run(), **measuring.about(threads, kernels.retain())}
-    results.mkdir(parents=True, exist_ok=True)
-    partly = target.with_suffix(".part")
-    partly.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partly.replace(target)
+    files.keep(target, result)
     print(f"{table}, {name}, {threads} threads: {result['ratio']}", flush=True)
 
 
 def table(name: str, results: Path) -> str:
     """One table as Markdown, from the result files."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob(f"{name}-*.json")]
+    found = files.every(results, f"{name}-*.json")
     order = [row.name for row in TABLES.get(name, [])]
     found.sort(key=lambda result: (result["threads"], order.index(result["row"]) if result["row"] in order else 0))
     lines = [f"### {name}", ""]
@@ -285,7 +282,7 @@ def table(name: str, results: Path) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__, root=False)
     parser.add_argument("--tables", nargs="+", default=[*TABLES, SEARCH], choices=[*TABLES, SEARCH])
     parser.add_argument("--rows", nargs="+", help="names of rows; all if not given")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
@@ -294,7 +291,6 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200, help="of the training beside the whole search")
     parser.add_argument("--budget", help="of the whole search, to try it out; without it, the default search")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     parser.add_argument("--peak", nargs=2, metavar=("TABLE", "ROW"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:

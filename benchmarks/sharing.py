@@ -13,13 +13,14 @@ no test node is read. What was measured is kept in ``benchmarks/results/sharing`
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
+
+from benchmarks import files
 
 if TYPE_CHECKING:
     from gnas.space import Genotype, Space
@@ -51,10 +52,9 @@ def once(name: str, compute: Callable[..., dict[str, Any]], *arguments: Any) -> 
     target = RESULTS / f"{name}.json"
     if not target.exists():
         result = compute(*arguments)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps({**result, "versions": _versions()}, indent=1) + "\n", encoding="utf-8")
+        files.keep(target, {**result, "versions": _versions()})
         print(f"{name}: {result}"[:160], flush=True)
-    return json.loads(target.read_text(encoding="utf-8"))
+    return files.read(target)
 
 
 def truth(task: Task, space: Space, genotype: Genotype) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def table() -> str:
     ]
     for data in DATA:
         for share in SHARES:
-            taus = [json.loads(p.read_text()) for p in sorted(RESULTS.glob(f"{data}-tau-{share}-s*.json"))]
-            ends = [json.loads(p.read_text()) for p in sorted(RESULTS.glob(f"{data}-derived-{share}-s*.json"))]
+            taus = files.every(RESULTS, f"{data}-tau-{share}-s*.json")
+            ends = files.every(RESULTS, f"{data}-derived-{share}-s*.json")
             if not taus or not ends:
                 continue
             mixture, single = ([tau[key] for tau in taus] for key in ("mixture", "single_path"))
@@ -171,12 +171,10 @@ def _spread(values: list[float], digits: int) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=DATA)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="search seeds")
     parser.add_argument("--runs", type=Path, default=Path("runs/sharing"), help="folder of the runs")
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
-    parser.add_argument("--table", action="store_true", help="print the table from the result files")
     args = parser.parse_args()
     if args.table:
         print(table())

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
-from benchmarks import measuring
+from benchmarks import files, measuring
 from benchmarks.kernels import CASES, Case
 from benchmarks.naive import NaiveOwnSite, NaiveSite
 from benchmarks.search_step import SEVEN
@@ -123,7 +123,7 @@ def ratios(values: Mapping[str, float]) -> dict[str, float]:
 
 def table() -> str:
     """Times and peak memory of each graph and number of threads as Markdown, from the result files."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    found = files.every(RESULTS)
     found.sort(key=lambda result: (list(CASES).index(result["case"]), result["threads"]))
     names = [f"{r['case']}, {r['threads']} thread{'s' * (r['threads'] > 1)}" for r in found]
     parts = []
@@ -139,12 +139,11 @@ def table() -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__, root=False)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--large", action="store_true", help="169,343 nodes and 2.3M edges too, with fewer repeats")
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out peak memory")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     parser.add_argument("--peak", nargs=2, metavar=("CASE", "WAY"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     retained = kernels.retain()
@@ -172,8 +171,7 @@ def main() -> None:
                 "peak MiB": peaks(name) if args.memory and threads == 1 else {},
                 **measuring.about(threads, retained),
             }
-            RESULTS.mkdir(parents=True, exist_ok=True)
-            target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            files.keep(target, result)
             print(f"{name}, {threads} threads: {taken}", flush=True)
             for title, ratio in ratios(taken).items():
                 print(f"  {title}: {ratio:.3f}", flush=True)

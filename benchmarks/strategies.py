@@ -10,15 +10,13 @@ The first call of this module keeps medians, quartiles and means with versions a
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks import measuring
+from benchmarks import files, measuring
 from gnas import tabulating
 
 RESULTS = Path(__file__).parent / "results" / "strategies"
@@ -78,19 +76,17 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__, root=False)
     parser.add_argument("records", nargs="*", type=Path, help="what gnas bench strategies wrote")
-    parser.add_argument("--table", action="store_true", help="print the tables of the results kept, measure nothing")
     arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for path in arguments.records:
         content = summarise(list(tabulating.read(path).values()))
-        (RESULTS / f"{path.stem}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        files.keep(RESULTS / f"{path.stem}.json", content)
     kept = (
         sorted(RESULTS.glob("*.json")) if arguments.table else [RESULTS / f"{p.stem}.json" for p in arguments.records]
     )
     for path in kept:
-        print(f"### {path.stem}\n\n{tables(json.loads(path.read_text(encoding='utf-8'))['rows'])}\n")
+        print(f"### {path.stem}\n\n{tables(files.read(path)['rows'])}\n")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ repeated; ``--table`` prints the tables, and at their end what was gained on how
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+from benchmarks import files
 
 RESULTS = Path(__file__).parent / "results" / "tasks"
 
@@ -107,8 +108,7 @@ def measure(name: str, split: int, args: argparse.Namespace) -> None:
     info = run.journal.run()
     result = {"data": name, "space": args.space, "split": split, "budget": args.budget, "seconds": info["seconds"]}
     result |= {"genotype": dict(run.genotype.choices), "task": info["task"], **evaluation}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    files.keep(target, result)
     print(f"{target.stem}: {evaluation['verdict']}", flush=True)
 
 
@@ -174,7 +174,7 @@ def table() -> str:
     """One table for each data set as Markdown, from the result files, and one over all of them."""
     from gnas.compare.statistics import SIGNIFICANT, probability
 
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    results = files.every(RESULTS)
     results.sort(key=lambda result: (list(ENTRIES).index(result["data"]), result["space"], result["split"]))
     parts, summary = [], []
     for (name, space), group in groupby(results, key=lambda result: (str(result["data"]), str(result["space"]))):
@@ -199,7 +199,7 @@ def table() -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(ENTRIES), choices=list(ENTRIES))
     parser.add_argument("--splits", type=int, default=10, help="at most so many of a data set's splits or folds")
     parser.add_argument("--space", default="layered", help="layered, gap, pooling or relational")
@@ -208,10 +208,8 @@ def main() -> None:
     parser.add_argument("--baselines", nargs="*", default=None, help="hand-made networks; all if not given")
     parser.add_argument("--no-random", dest="random", action="store_false", help="leave out random search for now")
     parser.add_argument("--runs", type=Path, default=Path("runs/tasks"), help="folder of the runs")
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
     parser.add_argument("--threads", type=int, default=1, help="threads of a search")
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side in the evaluation")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     args = parser.parse_args()
     if args.table:
         print(table())

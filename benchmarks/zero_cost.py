@@ -14,8 +14,6 @@ makes what is missing. ``--table`` prints the tables from the files.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import time
 from collections.abc import Callable
@@ -25,6 +23,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata, spearmanr, wilcoxon
+
+from benchmarks import files
 
 RESULTS = Path(__file__).parent / "results" / "zero_cost"
 DATA = ("cora", "citeseer", "pubmed")
@@ -70,7 +70,6 @@ def measure(data: str, root: str | None) -> None:
     assert isinstance(graph, Data)
     task, space = gnas.Task.from_data(graph, name=data), gnas.Tabular(data, root).space()
     networks = drawn(data, root)
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for part in range(0, NETWORKS, PART):
         target = RESULTS / f"{data}-{part:03d}.json"
         if target.exists():
@@ -83,14 +82,13 @@ def measure(data: str, root: str | None) -> None:
                 record["scores"][name] = score(name, space, genotype, task)
                 record["seconds"][name] = round(time.perf_counter() - began, 4)
         content = {"data": data, "networks": networks[part : part + PART], **measuring.about(1)}
-        target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        files.keep(target, content)
         print(f"{target.name}", flush=True)
 
 
 def read(data: str) -> tuple[list[Record], dict[str, Vector], dict[str, Vector]]:
     """The networks, the columns of scores and those of metrics."""
-    files = sorted(RESULTS.glob(f"{data}-*.json"))
-    networks = [record for path in files for record in json.loads(path.read_text(encoding="utf-8"))["networks"]]
+    networks = [record for part in files.every(RESULTS, f"{data}-*.json") for record in part["networks"]]
     scores = {name: np.array([record["scores"][name] for record in networks]) for name in networks[0]["scores"]}
     # What can't be scored comes last.
     scores = {name: np.where(np.isnan(column), -np.inf, column) for name, column in scores.items()}
@@ -253,7 +251,7 @@ def search(data: str, root: str | None, seeds: int) -> None:
                 "test": table.test(space, strategy.derive(task, state)),
                 "seconds": round(time.process_time() - began, 1),
             }
-            target.write_text(json.dumps(content) + "\n", encoding="utf-8")
+            files.keep(target, content, indent=None)
             print(target.name, flush=True)
 
 
@@ -264,8 +262,7 @@ def searches(data: str) -> str:
     lines = [f"| scores | searches | {head} | test of what is handed over | s |", "| --- " * (len(marks) + 4) + "|"]
     last: list[Vector] = []
     for name in SEARCHED:
-        files = sorted(RESULTS.glob(f"search-{data}-{name}-*.json"))
-        kept = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+        kept = files.every(RESULTS, f"search-{data}-{name}-*.json")
         if kept:
             best = np.array([np.minimum.accumulate(one["ranks"]) for one in kept])
             cells = ["{1:g} ({0:g}-{2:g})".format(*np.percentile(best[:, mark - 1], (25, 50, 75))) for mark in marks]
@@ -282,11 +279,9 @@ def searches(data: str) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=["cora"], choices=DATA)
-    parser.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
     parser.add_argument("--seeds", type=int, default=0, help="also search the table by Surrogate, for so many seeds")
-    parser.add_argument("--table", action="store_true", help="print the tables from the result files")
     args = parser.parse_args()
     for data in args.data:
         if not args.table:

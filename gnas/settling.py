@@ -12,34 +12,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
 def averaged(network: nn.Module) -> Iterator[None]:
     """Within, batch normalisations of a network that trains begin anew, and keep the mean of what they see."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    try:
+    with _momentum(network, None) as norms:
+        for norm in norms:
+            norm.reset_running_stats()
         yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 @contextmanager
 def settled(network: nn.Module) -> Iterator[None]:
     """Within, batch normalisations of a network that evaluates go by what they see, and keep its statistics."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    with _momentum(network, 1.0) as norms:
+        for norm in norms:
+            norm.train()
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.eval()
+
+
+@contextmanager
+def _momentum(network: nn.Module, value: float | None) -> Iterator[list[_BatchNorm]]:
+    """Within, batch normalisations have another momentum; None is the mean of all that they see."""
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.train()
-        norm.momentum = 1.0
+        norm.momentum = value
     try:
-        yield
+        yield norms
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
-            norm.eval()
             norm.momentum = momentum
