@@ -162,11 +162,13 @@ def picture(target: Path) -> None:
     found, (width, height) = rows(), (11, 3.4)
     figure, axes = pyplot.subplots(1, 3, figsize=(width, height), layout="constrained")
     known: list[Axes] = list(axes)
+    # What the others are compared with lies above them.
+    plain: dict[str, Any] = {"color": "black", "linewidth": 2.4, "zorder": 3}
     for row in found.get("plain", ()):
         points = [(p["epoch"], p["eigenvalue"]) for p in row["curve"] if "eigenvalue" in p]
-        known[2].plot(*zip(*points), color="C0", linewidth=1.2)
+        known[2].plot(*zip(*points), color="black", linewidth=1.2)
     for i, (name, own) in enumerate((name, own) for name, own in found.items() if name != "random"):
-        style: dict[str, Any] = {"color": f"C{i}", "linewidth": 2.4 if name == "plain" else 1.2}
+        style = plain if name == "plain" else {"color": f"C{i}", "linewidth": 1.2}
         label = "plain Darts" if name == "plain" else name
         known[0].plot(*_mean(own, "derived", "architecture", 100), label=label, **style)
         known[1].plot(*_mean(own, "curve", "skips", 1), **style)
