@@ -6,10 +6,14 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any
+
+from gnas.checks import check_number
 
 _SECONDS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 _COUNTS = {"epoch": "epochs", "evaluation": "evaluations", "step": "steps"}
+_UNITS = ("seconds", *_COUNTS.values())
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 EARLY = 0.75
 """Share of its epochs that a training takes, since most of them stop early."""
@@ -30,6 +34,13 @@ class Budget:
 
     amount: float
     unit: str
+
+    def __post_init__(self) -> None:
+        if self.unit not in _UNITS:
+            raise ValueError(f"Budget got unit={self.unit!r}; expected one of {list(_UNITS)}")
+        check_number(self, "amount", positive=True)
+        if self.unit != "seconds" and self.amount != int(self.amount):
+            raise ValueError(f"Budget got amount={self.amount} of {self.unit}; expected a whole number")
 
     def __str__(self) -> str:
         amount = int(self.amount) if self.amount == int(self.amount) else self.amount
@@ -58,7 +69,7 @@ class Budget:
         """Read ``"2min"``, ``"1h 30min"``, ``"50 epochs"``, ``"20 evaluations"`` or a number of steps."""
         if budget is None or isinstance(budget, Budget):
             return budget
-        if isinstance(budget, bool) or not isinstance(budget, (int, float, str)):
+        if isinstance(budget, bool) or not isinstance(budget, (Real, str)):
             raise TypeError(f"a budget got {budget!r} of type {type(budget).__name__}; expected {_EXAMPLES}")
         wrong = ValueError(f"a budget got {budget!r}; expected more than nothing, as {_EXAMPLES}")
         text = str(budget).strip().lower()

@@ -23,18 +23,18 @@ class Condition(Protocol):
     def __str__(self) -> str: ...
 
 
-def check_conditions(conditions: Sequence[Condition], where: str) -> None:
-    """That each is a condition.
+def check_conditions(conditions: object, where: str) -> None:
+    """That these are conditions, none or several.
 
     Raises:
-        TypeError: One is not.
+        TypeError: They are something else.
     """
-    for condition in conditions:
-        if isinstance(conditions, str) or not callable(getattr(condition, "admits", None)):
-            raise TypeError(
-                f"{where} got conditions={conditions!r}; expected a tuple of conditions, such as "
-                "(gnas.Limit('parameters', 50_000),)"
-            )
+    given = conditions if isinstance(conditions, (tuple, list)) else (None,)
+    if not all(callable(getattr(condition, "admits", None)) for condition in given):
+        raise TypeError(
+            f"{where} got conditions={conditions!r}; expected a tuple of conditions, such as "
+            "(gnas.Limit('parameters', 50_000),)"
+        )
 
 
 def at(conditions: Sequence[Condition], recipe: Any) -> tuple[Condition, ...]:

@@ -32,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gnas import kernels
 from gnas.batch import Batch
+from gnas.checks import check_count, check_number
 from gnas.evaluate import Recipe, builder, seeded
 from gnas.evaluate import parameters as count_parameters
 from gnas.pareto import UNITS
@@ -158,9 +159,7 @@ class Limit:
 
     def __post_init__(self) -> None:
         check_cost(self.cost, "Limit")
-        number = isinstance(self.most, (int, float)) and not isinstance(self.most, bool)
-        if not number or not 0 < self.most < math.inf:
-            raise ValueError(f"Limit got most={self.most!r}; expected a number above 0")
+        check_number(self, "most", positive=True)
 
     @classmethod
     def parse(cls, text: str) -> Limit:
@@ -225,11 +224,10 @@ class CostTerm:
 
     def __post_init__(self) -> None:
         check_cost(self.cost, "CostTerm")
-        for name, value in (("weight", self.weight), ("target", self.target if self.target is not None else 1.0)):
-            if not value > 0:
-                raise ValueError(f"CostTerm got {name}={value!r}; expected a number above 0")
-        if self.sample < 1:
-            raise ValueError(f"CostTerm got sample={self.sample}; expected at least 1")
+        check_number(self, "weight", positive=True)
+        if self.target is not None:
+            check_number(self, "target", positive=True)
+        check_count(self, "sample", 1)
 
     def __call__(self, weights: Mapping[str, Tensor], space: Space, task: Task) -> Tensor:
         """The term, a scalar, for weights of the options by name of choice, each [options]."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gnas import kernels
+from gnas.checks import whole
 from gnas.data import quiet_sparse
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.headed import hand_made
@@ -61,8 +62,7 @@ class Crew:
     """Trains on one task, here or in ``workers`` processes, which start with the first training."""
 
     def __init__(self, task: Task, workers: int = 1) -> None:
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise ValueError(f"got workers={workers!r}; expected a whole number, at least 1")
+        workers = whole("a crew", "workers", workers, 1)
         if workers > 1 and task.device.type != "cpu":
             raise ValueError(f"got workers={workers} and a task on {task.device}; expected workers=1 there")
         function = task.metric.function

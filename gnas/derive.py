@@ -22,6 +22,7 @@ from math import inf
 from statistics import fmean
 from typing import Any, NoReturn
 
+from gnas.checks import check_count, check_flag, check_tuple
 from gnas.conditions import Admits, Condition, anything, check_conditions, said
 from gnas.crew import Training
 from gnas.evaluate import Recipe, Result, TrainFromScratch, seeded
@@ -108,16 +109,16 @@ class Derivation:
 
     def __post_init__(self) -> None:
         check_conditions(self.conditions, "Derivation")
-        if isinstance(self.evidence, str):
-            # Its letters would be taken for choices, which no space has, so nothing would be settled.
-            raise TypeError(
-                f"evidence got the text {self.evidence!r}; expected a tuple of names of choices, try "
-                f'evidence=("{self.evidence}",)'
-            )
-        if self.inputs is not None and self.inputs < 1:
-            raise ValueError(f"inputs got {self.inputs}; expected at least 1, or None to keep every edge")
-        if min(self.listed, self.steps, self.best_of, self.rounds, self.seeds, self.epochs) < 1:
-            raise ValueError(f"got {self}; expected listed, steps, best_of, rounds, seeds and epochs to be at least 1")
+        # A text's letters would be taken for choices, which no space has, so nothing would be settled.
+        check_tuple(self, "evidence", "('depth',)")
+        if not all(isinstance(name, str) for name in self.evidence):
+            raise TypeError(f"Derivation got evidence={self.evidence!r}; expected names of choices, such as ('depth',)")
+        for key in ("listed", "steps", "best_of", "rounds", "seeds", "epochs", "patience"):
+            check_count(self, key, 1)
+        if self.inputs is not None:
+            check_count(self, "inputs", 1)
+        for key in ("starts", "inherited"):
+            check_flag(self, key)
 
     def lists(self, done: Sequence[Event]) -> bool:
         """Whether a shortlist is the next thing to make."""

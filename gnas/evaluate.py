@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from gnas.checks import check_count, check_number
 from gnas.model import GraphModel
 from gnas.space import Genotype, Space
 from gnas.task import Task
@@ -33,10 +34,10 @@ class Recipe:
     weight_decay: float = 1e-3
 
     def __post_init__(self) -> None:
-        if self.hidden_channels < 1 or not 0 <= self.dropout < 1 or self.lr <= 0 or self.weight_decay < 0:
-            raise ValueError(
-                f"got {self}; expected hidden_channels >= 1, dropout in [0, 1), lr > 0 and weight_decay >= 0"
-            )
+        check_count(self, "hidden_channels", 1)
+        check_number(self, "dropout", below=1)
+        check_number(self, "lr", positive=True)
+        check_number(self, "weight_decay")
 
 
 RECIPES: tuple[Recipe, ...] = (
@@ -93,8 +94,10 @@ class TrainFromScratch:
     patience: int = 60
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.patience < 1:
-            raise ValueError(f"got epochs={self.epochs} and patience={self.patience}; expected both to be at least 1")
+        if not isinstance(self.recipe, Recipe):
+            raise TypeError(f"TrainFromScratch got recipe={self.recipe!r}; expected a Recipe, such as Recipe(lr=0.01)")
+        check_count(self, "epochs", 1)
+        check_count(self, "patience", 1)
 
     def __call__(self, build: Builder, task: Task, seed: int, *, test: bool = False) -> Result:
         """Train one network. The seed decides everything; the global generator is left as it was."""

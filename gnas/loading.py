@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gnas.checks import check_count
 from gnas.loaders import LOADERS
 from gnas.targets import NODE, PAIR
 
@@ -36,9 +37,8 @@ class Loading:
         if self.measure not in MEASURES:
             raise ValueError(f"got measure={self.measure!r}; expected one of {list(MEASURES)}")
         for key in ("batch_size", "parts"):
-            value = getattr(self, key)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"got {key}={value!r}; expected a whole number, at least 1, or None")
+            if getattr(self, key) is not None:
+                check_count(self, key, 1)
 
     def check(self, level: str, single: bool) -> None:
         """Raise :class:`ValueError` for settings that data of a level, one graph or several, have no use for."""

@@ -15,6 +15,8 @@ from typing import TypeAlias
 import torch
 from torch import Generator, Tensor
 
+from gnas.checks import check_flag, check_number
+
 Relaxation: TypeAlias = Callable[[Tensor, Generator | None], Tensor]
 """``relaxation(alpha, generator) -> weights``, both [options]."""
 
@@ -40,6 +42,9 @@ class Softmax:
 
     temperature: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_number(self, "temperature", positive=True)
+
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         return (alpha / self.temperature).softmax(dim=0)
 
@@ -55,6 +60,10 @@ class Gumbel:
 
     temperature: float = 1.0
     hard: bool = True
+
+    def __post_init__(self) -> None:
+        check_number(self, "temperature", positive=True)
+        check_flag(self, "hard")
 
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         if generator is None:

@@ -76,6 +76,7 @@ LAYERS = (
     "settling",
     "units",
     "scale",
+    "checks",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}
 

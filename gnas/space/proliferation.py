@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gnas.checks import check_count
 from gnas.space.discretise import edges
 from gnas.space.program import Choice, Space, Value
 from gnas.space.transform import Weights, ranked, restrict
@@ -61,10 +62,9 @@ class Proliferate:
     inputs: int | None = 1
 
     def __post_init__(self) -> None:
-        if self.stride < 1 or (self.inputs is not None and self.inputs < 1):
-            raise ValueError(
-                f"got {self}; expected a stride and inputs of at least 1, or inputs=None to keep every edge"
-            )
+        check_count(self, "stride", 1)
+        if self.inputs is not None:
+            check_count(self, "inputs", 1)
 
     def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
         options: dict[str, Sequence[Value]] = {}

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from gnas.checks import check_count, check_number, check_tuple
 from gnas.space.program import Choice, Node, Space, Value
 
 Weights = Mapping[str, Sequence[float]]
@@ -79,10 +80,10 @@ class Keep:
     spared: tuple[str, ...] = ("depth",)
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"got share={self.share}; expected more than 0 and at most 1, such as 0.5")
-        if self.most is not None and self.most < 0:
-            raise ValueError(f"got most={self.most}; expected at least 0, or None for no limit")
+        check_number(self, "share", positive=True, most=1)
+        check_tuple(self, "spared", "('depth',)")
+        if self.most is not None:
+            check_count(self, "most", 0)
 
     def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
         left = {}
@@ -111,8 +112,7 @@ class Reach:
     choice: str = "depth"
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"got share={self.share}; expected more than 0 and at most 1, such as 0.5")
+        check_number(self, "share", positive=True, most=1)
 
     def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
         if self.choice not in full.choices:
@@ -140,8 +140,8 @@ class Decide:
     spared: tuple[str, ...] = ("depth",)
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"got share={self.share}; expected more than 0 and at most 1, such as 0.25")
+        check_number(self, "share", positive=True, most=1)
+        check_tuple(self, "spared", "('depth',)")
 
     def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
         free = [n for n, choice in space.choices.items() if len(choice.options) > 1 and n not in self.spared]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from gnas.checks import check_flag
 from gnas.evaluate import Result, TrainFromScratch, builder, seeded
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Task
@@ -64,8 +65,7 @@ class Agnn(Controlled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.inherit, bool):
-            raise TypeError(f"agnn got inherit={self.inherit!r}; expected True or False")
+        check_flag(self, "inherit")
         if self.inherit and not isinstance(self.evaluator, TrainFromScratch):
             raise TypeError(
                 f"agnn got inherit=True and evaluator={self.evaluator!r}, which has no weights to hand on; expected "

@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 
+from gnas.checks import check_count, check_tuple
 from gnas.conditions import Admits, Condition, anything, at, check_conditions, gate, said
 from gnas.costs import USUAL, check_cost, cost
 from gnas.evaluate import Recipe, Result, TrainFromScratch
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Strategy, Task
-from gnas.strategy.checks import check_count, check_keys
+from gnas.strategy.checks import check_keys
 
 ATTEMPTS = 1000
 """Draws that bring nothing new before a space counts as searched."""
@@ -221,6 +222,7 @@ class BlackBox(Strategy[BlackBoxState]):
     def __post_init__(self) -> None:
         check_count(self, "evaluations", 1)
         check_conditions(self.conditions, self.name)
+        check_tuple(self, "objectives", "('parameters',)")
         for objective in self.objectives:
             check_cost(objective, self.name)
         if self.objectives and not self.several:

@@ -11,10 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gnas.checks import check_count, check_number
 from gnas.relaxation import Relaxation, Sigmoid, Softmax
 from gnas.space.transform import restrict
 from gnas.strategy.base import Batches, Event, Task
-from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.hypergradient import PRODUCTS, Noise, second_order
 from gnas.strategy.one_shot import ROLES, OneShotState
@@ -91,7 +91,8 @@ class Darts(Differentiable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order not in (1, 2) or isinstance(self.order, bool):
+        check_count(self, "order", 1)
+        if self.order > 2:
             raise ValueError(f"darts got order={self.order!r}; expected 1 (first order) or 2 (one unrolled step)")
         if self.hvp not in PRODUCTS:
             raise ValueError(f"darts got hvp={self.hvp!r}; expected one of {list(PRODUCTS)}")

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gnas.checks import check_count, check_number
 from gnas.relaxation import Dirichlet, Relaxation
-from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.one_shot import OneShotState
 

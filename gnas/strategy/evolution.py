@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gnas.checks import check_count
 from gnas.space import Genotype
 from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
-from gnas.strategy.checks import check_count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from gnas.checks import check_count, check_tuple
 from gnas.space import Genotype, Space
 from gnas.space.transform import restrict
 from gnas.strategy.base import Event, Strategy, Task
-from gnas.strategy.checks import check_count, check_keys
+from gnas.strategy.checks import check_keys
 from gnas.strategy.darts import Darts
 from gnas.strategy.hypergradient import Noise
 from gnas.strategy.one_shot import OneShot, OneShotState, Supernet
@@ -94,6 +95,7 @@ class FewShot(Strategy[FewShotState]):
 
     def __post_init__(self) -> None:
         check_count(self, "splits", 1)
+        check_tuple(self, "spared", "('depth',)")
         if not isinstance(self.inner, OneShot):
             raise TypeError(f"few_shot got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
         if self.epochs is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gnas.checks import check_flag, check_number
 from gnas.relaxation import Gumbel, Relaxation
-from gnas.strategy.checks import check_number
 from gnas.strategy.differentiable import Differentiable
 
 SCHEDULES = ("linear", "exponential")
@@ -57,6 +57,7 @@ class Gdas(Differentiable):
         super().__post_init__()
         check_number(self, "temperature", positive=True)
         check_number(self, "last", positive=True)
+        check_flag(self, "hard")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"gdas got schedule={self.schedule!r}; expected one of {list(SCHEDULES)}")
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gnas.checks import check_number
 from gnas.relaxation import Relaxation, Sigmoid
 from gnas.space.transform import restrict
 from gnas.strategy.base import Batches, Event, Task
-from gnas.strategy.checks import check_number
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.one_shot import OneShotState
 

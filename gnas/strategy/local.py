@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gnas.checks import check_flag
 from gnas.space import Genotype
 from gnas.strategy.black_box import BlackBox, BlackBoxState, Trial
 
@@ -41,8 +42,7 @@ class Local(BlackBox):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.whole, bool):
-            raise TypeError(f"local got whole={self.whole!r}; expected True or False")
+        check_flag(self, "whole")
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
         """A neighbour of where the climb stands; memory holds that network, its neighbours and those still unseen."""

@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gnas.checks import check_count, check_number
 from gnas.relaxation import OnePath, Relaxation
 from gnas.strategy.base import Batches, Task
-from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.one_shot import OneShot, OneShotState
 
 ESTIMATES = ("exp3", "least_squares")

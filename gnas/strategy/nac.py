@@ -12,11 +12,11 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from gnas.checks import check_number
 from gnas.relaxation import Plain, Relaxation
 from gnas.settling import averaged
 from gnas.space import Space
 from gnas.strategy.base import Batches, Task
-from gnas.strategy.checks import check_number
 from gnas.strategy.one_shot import ROLES, OneShot, OneShotState
 
 

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from gnas.checks import check_count
 from gnas.space import Genotype, Space
 from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
-from gnas.strategy.checks import check_count
 from gnas.strategy.gaussian import expected_improvement
 
 NOISES = (1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)

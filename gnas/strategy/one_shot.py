@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from gnas.checks import check_count, check_flag, check_number
 from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Choice, Genotype, Space
 from gnas.space.discretise import discretise
 from gnas.strategy.base import Batches, Event, Strategy, Task
-from gnas.strategy.checks import check_count, check_keys, check_number
+from gnas.strategy.checks import check_keys
 from gnas.strategy.hypergradient import Noise
 from gnas.supernet import GraphSupernet
 
@@ -164,8 +165,7 @@ class OneShot(Strategy[OneShotState]):
             raise ValueError(
                 f"{self.name} got dropout={self.dropout!r}; expected less than 1, which would drop everything"
             )
-        if not isinstance(self.checkpoint, bool):
-            raise TypeError(f"{self.name} got checkpoint={self.checkpoint!r}; expected True or False")
+        check_flag(self, "checkpoint")
         if self.grad_clip is not None:
             check_number(self, "grad_clip", positive=True)
         if self.optimizer not in OPTIMIZERS:

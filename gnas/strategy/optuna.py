@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar
 
+from gnas.checks import check_count, check_flag, check_number
 from gnas.space import Genotype
 from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
-from gnas.strategy.checks import check_count
 
 REPEATS = 20
 """Suggestions that may be networks which were tried, between two new ones."""
@@ -189,6 +189,7 @@ class Tpe(Optuna):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self, "startup", 1)
+        check_flag(self, "joint")
 
     def sampler(self, seed: int) -> Any:
         from optuna.samplers import TPESampler
@@ -219,8 +220,7 @@ class Nsga2(Optuna):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count(self, "population", 2)
-        if not isinstance(self.crossover, (int, float)) or not 0 <= self.crossover <= 1:
-            raise ValueError(f"nsga2 got crossover={self.crossover!r}; expected a probability, from 0 to 1")
+        check_number(self, "crossover", most=1)
 
     def sampler(self, seed: int) -> Any:
         from optuna.samplers import NSGAIISampler

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gnas.strategy.checks import check_count
+from gnas.checks import check_count
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.one_shot import OneShotState
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from gnas.checks import check_tuple
 from gnas.space import Genotype, Space
 from gnas.space.proliferation import Proliferate
 from gnas.space.transform import Decide, Keep, Reach, Transform
@@ -69,6 +70,8 @@ class Progressive(Strategy[OneShotState]):
             raise TypeError(f"progressive got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
         if self.epochs is not None:
             object.__setattr__(self, "inner", replace(self.inner, epochs=self.epochs))
+        for key in ("start", "transforms"):
+            check_tuple(self, key, "(Keep(0.5),)")
         for one in (*self.start, *self.transforms):
             if not all(map(callable, one if isinstance(one, tuple) else (one,))):
                 raise TypeError(f"progressive got the transform {one!r}; expected one such as Keep(0.5)")

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from gnas.checks import check_count
 from gnas.conditions import Condition, check_conditions, gate, said
 from gnas.space import Genotype
 from gnas.strategy.base import Batches, Event, Task
-from gnas.strategy.checks import check_count
 from gnas.strategy.hypergradient import Noise
 from gnas.strategy.one_shot import ROLES, OneShot, OneShotState
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gnas.checks import check_count, check_number
 from gnas.evaluate import seeded
 from gnas.space import Genotype, Space
 from gnas.strategy.black_box import BlackBox, BlackBoxState, Trial
-from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.controller import Controller, Learner
 
 REPEATS = 20

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gnas.checks import check_count, check_number
 from gnas.space import Genotype
-from gnas.strategy.checks import check_count, check_number
 from gnas.strategy.one_shot import OneShotState
 from gnas.strategy.random_sharing import Draws, RandomSharing, drawn
 

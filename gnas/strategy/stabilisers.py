@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gnas.checks import check_count, check_number
 from gnas.diagnosis import BACK, GROWTH, WINDOW, grown
 
 
@@ -41,8 +42,12 @@ class EigenvalueStop:
     least: int = 10
 
     def __post_init__(self) -> None:
-        if min(self.every, self.window, self.back) < 1 or self.growth <= 1 or self.least < 0:
-            raise ValueError(f"got {self}; expected every, window and back of at least 1, growth above 1, least >= 0")
+        for key in ("every", "window", "back"):
+            check_count(self, key, 1)
+        check_count(self, "least", 0)
+        check_number(self, "growth")
+        if self.growth <= 1:
+            raise ValueError(f"EigenvalueStop got growth={self.growth!r}; expected more than 1, such as {GROWTH}")
 
     def broken(self, eigenvalues: Sequence[float], epochs: int) -> bool:
         """Whether the search is to stop after these eigenvalues and so many epochs of search."""
@@ -74,8 +79,7 @@ class Selection:
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise ValueError(f"got share={self.share}; expected more than 0 and less than 1, such as 0.5")
+        check_number(self, "share", positive=True, below=1)
 
     def begins(self, epochs: int) -> int:
         """The epoch after which decisions are made."""
@@ -111,8 +115,8 @@ class Perturbation:
     steps: int = 0
 
     def __post_init__(self) -> None:
-        if self.radius <= 0 or self.steps < 0:
-            raise ValueError(f"got {self}; expected radius above 0 and steps of at least 0")
+        check_number(self, "radius", positive=True)
+        check_count(self, "steps", 0)
 
     def shifts(self, alphas: Sequence[Tensor], radius: float, loss: Callable[[], Tensor]) -> list[Tensor]:
         """What is added to the alphas, none of it larger than ``radius``; the alphas are as before afterwards."""

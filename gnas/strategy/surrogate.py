@@ -39,12 +39,12 @@ import torch
 from numpy.typing import NDArray
 
 import gnas.task
+from gnas.checks import check_count, check_number, check_tuple
 from gnas.evaluate import Recipe, Result
 from gnas.space import Genotype, Space
 from gnas.space.trace import Trace
 from gnas.strategy.base import Event, Task
 from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
-from gnas.strategy.checks import check_count
 from gnas.strategy.features import Encoder, Features, encoder, everything
 from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement
 from gnas.strategy.score_features import Matrix, places, widened
@@ -101,11 +101,8 @@ class Surrogate(BlackBox):
         check_count(self, "whole", 0)
         if self.final not in FINALS:
             raise ValueError(f"surrogate got final={self.final!r}; expected one of {list(FINALS)}")
-        if isinstance(self.scores, str) or self.weight <= 0:
-            raise ValueError(
-                f"surrogate got scores={self.scores!r} and weight={self.weight}; expected a tuple such as ('synflow',) "
-                "and a weight above 0"
-            )
+        check_tuple(self, "scores", "('synflow',)")
+        check_number(self, "weight", positive=True)
         for each in self.scores:
             named(each)
 

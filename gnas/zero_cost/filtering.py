@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from gnas.checks import check_count, check_number, whole
 from gnas.evaluate import Recipe
 from gnas.space import Genotype, Space
 from gnas.space.program import Value
@@ -20,6 +21,9 @@ from gnas.space.transform import Keep
 from gnas.task import Task
 from gnas.zero_cost.base import Score
 from gnas.zero_cost.scoring import USUAL, Yardstick, named
+
+LEAST = 8
+"""Networks that a standing among them needs."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,10 @@ class Promising:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        _check(self.scores, self.sample)
-        if not 0 < self.share < 1:
-            raise ValueError(f"Promising got share={self.share}; expected more than 0 and less than 1, such as 0.25")
+        _check(self.scores)
+        check_count(self, "sample", LEAST)
+        check_number(self, "share", positive=True, below=1)
+        check_count(self, "seed", 0)
 
     def admits(self, space: Space, genotype: Genotype, task: Task) -> bool:
         """Whether a genotype's network may be trained."""
@@ -89,7 +94,8 @@ def narrow(
         recipe: The networks' width.
         spared: Choices that keep all their options.
     """
-    _check(scores, sample)
+    _check(scores)
+    sample = whole("narrow", "sample", sample, LEAST)
     keep = Keep(share, spared=spared)
     yardstick = Yardstick(space, task, scores, sample, seed, recipe)
     found: defaultdict[tuple[str, Value], list[float]] = defaultdict(list)
@@ -104,10 +110,8 @@ def narrow(
     return keep(space, merits, space)
 
 
-def _check(scores: tuple[str | Score, ...], sample: int) -> None:
+def _check(scores: tuple[str | Score, ...]) -> None:
     if not scores or isinstance(scores, str):
         raise ValueError(f"got scores={scores!r}; expected at least one in a tuple, such as ('synflow',)")
     for each in scores:
         named(each)
-    if sample < 8:
-        raise ValueError(f"got sample={sample}; expected at least 8 networks to compare with")

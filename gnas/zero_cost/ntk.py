@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from gnas.batch import Batch
+from gnas.checks import check_count
 from gnas.task import Task
 from gnas.zero_cost.base import Score, slopes, trained
 
@@ -43,8 +44,7 @@ class NtkCondition(Score):
     items: int = 32
 
     def __post_init__(self) -> None:
-        if self.items < 2:
-            raise ValueError(f"ntk_condition got items={self.items}; expected at least 2, such as 32")
+        check_count(self, "items", 2)
 
     def of(self, net: nn.Module, task: Task, batch: Batch) -> float:
         index = batch.index["weights"]

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from gnas.batch import Batch
+from gnas.checks import check_count
 from gnas.task import Task
 from gnas.zero_cost.base import Rectified, Score
 
@@ -38,8 +39,7 @@ class Overlap(Score):
     nodes: int = 128
 
     def __post_init__(self) -> None:
-        if self.nodes < 2:
-            raise ValueError(f"overlap got nodes={self.nodes}; expected at least 2, such as 128")
+        check_count(self, "nodes", 2)
 
     @torch.no_grad()
     def of(self, net: nn.Module, task: Task, batch: Batch) -> float:

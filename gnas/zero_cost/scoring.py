@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from gnas.checks import check_count
 from gnas.evaluate import Recipe, Result, builder, parameters, seeded
 from gnas.space import Genotype, Space
 from gnas.task import Task
@@ -104,8 +105,7 @@ class ZeroCost:
 
     def __post_init__(self) -> None:
         named(self.score)
-        if self.seeds < 1:
-            raise ValueError(f"ZeroCost got seeds={self.seeds}; expected at least 1")
+        check_count(self, "seeds", 1)
 
     def evaluate(self, space: Space, genotype: Genotype, task: Task, seed: int) -> Result:
         """The score of a genotype's network; there is no loss, and no epoch."""

@@ -91,5 +91,5 @@ def test_what_is_derived_on_the_way_is_the_small_network() -> None:
 
 def test_wrong_settings_are_refused() -> None:
     for wrong in ({"stride": 0}, {"inputs": 0}):
-        with pytest.raises(ValueError, match="expected a stride and inputs of at least 1"):
+        with pytest.raises(ValueError, match="expected a whole number of at least 1"):
             Proliferate(**wrong)

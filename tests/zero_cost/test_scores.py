@@ -134,7 +134,7 @@ def test_names_and_tasks_that_can_not_be_scored() -> None:
 
 @pytest.mark.parametrize("kind", [Overlap, NtkCondition])
 def test_one_row_can_not_be_compared(kind: Any) -> None:
-    with pytest.raises(ValueError, match="expected at least 2"):
+    with pytest.raises(ValueError, match="expected a whole number of at least 2"):
         kind(1)
 
 
