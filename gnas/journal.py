@@ -53,6 +53,7 @@ class Journal:
         self._offset = 0
         self._count = 0
         self._check = _START
+        self._made = False
 
     def __repr__(self) -> str:
         return f"Journal({str(self.folder)!r})"
@@ -197,10 +198,23 @@ class Journal:
                 f"{self.folder} holds other files ({', '.join(other[:3]) or EVENTS}) and no run; "
                 "expected an empty or a new folder"
             )
+        self._made = not self.folder.exists()
         self.lock()
         if self.exists:
             raise ValueError(f"{self.folder} already holds a run, begun by another process just now; try another")
         self._replace_run({"format": FORMAT, "version": VERSION, "status": "running", **run})
+
+    def withdraw(self) -> None:
+        """Take back a run that :meth:`create` began just now and that failed before its first event.
+
+        There would be nothing to go on with, and the folder could not be begun anew.
+        """
+        if not self._count:
+            self.close()
+            for name in (RUN, EVENTS):
+                self.path(name).unlink(missing_ok=True)
+            if self._made and not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
     def lock(self) -> None:
         """Take the folder for this process; refused with a :class:`ValueError` while another process has it.

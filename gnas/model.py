@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gnas import kernels, layerwise
 from gnas.batch import Batch
 from gnas.journal import Journal
-from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear
+from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear, variants
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.program import INPUTS
 from gnas.units import Scales, Units
@@ -53,6 +53,14 @@ def check_program(space: Space) -> None:
             )
         for op in options(node):
             _check_kinds(space, node, op)
+
+
+def check_width(space: Space, hidden_channels: int) -> None:
+    """Raise :class:`ValueError` if an operation that a network of the space may have can't be so wide."""
+    for node in space.nodes:
+        for _, op, settings in variants(node):
+            for call in op.layers(len(node.inputs), settings).values():
+                call.check(hidden_channels)
 
 
 def _check_kinds(space: Space, node: Node, op: Op) -> None:

@@ -84,8 +84,16 @@ class Job:
                 if not self.journal.path("report.html").exists():
                     report.write(self.journal.folder)
                 return Run.read(self.journal, self.task, self.space)
-        else:
-            self.journal.create({**settings, "seconds": self.seconds})
+            return self.go(interrupt)
+        self.journal.create({**settings, "seconds": self.seconds})
+        try:
+            return self.go(interrupt)
+        except Exception:
+            self.journal.withdraw()
+            raise
+
+    def go(self, interrupt: Interrupt) -> Run:
+        """All phases from the last snapshot on, or from the beginning."""
         self.restore()
         features = {"edge_attr": self.task.edge_attr is not None, "edge_weight": self.task.edge_weight is not None}
         for note in (*self.task.notes, *unread(self.space, **features)):

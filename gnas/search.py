@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch_geometric.data import Data, Dataset
 
-from gnas import kernels
+from gnas import checks, kernels
 from gnas.budget import Budget
-from gnas.conditions import Condition, at
+from gnas.conditions import Condition, at, check_conditions
 from gnas.crew import Crew
 from gnas.derive import Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
@@ -20,6 +20,7 @@ from gnas.graphs import GraphSet
 from gnas.journal import Journal
 from gnas.layerwise import check_local
 from gnas.making import Wish
+from gnas.model import check_width
 from gnas.phases import Job, unit_of
 from gnas.progress import Interrupt, display
 from gnas.run import Run
@@ -100,7 +101,9 @@ def search(
     Raises:
         TypeError, ValueError: Data or settings are wrong; the message says what was expected.
     """
-    _check_types(data, space, strategy, derivation, evaluator, seed)
+    _check_types(data, space, strategy, derivation, evaluator)
+    check_conditions(conditions, "search")
+    seed = checks.seed("search", seed)
     kernels.retain()
     limit = Budget.parse(budget)
     strategy = Darts() if strategy is None else strategy
@@ -118,6 +121,7 @@ def search(
         check_local(space)
     derivation = Derivation() if derivation is None else derivation
     evaluator = TrainFromScratch() if evaluator is None else evaluator
+    check_width(space, evaluator.recipe.hidden_channels)
     strategy, derivation = _under(strategy, derivation, tuple(conditions), evaluator.recipe)
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
@@ -166,7 +170,7 @@ def _with(settings: Any, **changes: Any) -> Any:
     return settings if same else dataclasses.replace(settings, **changes)
 
 
-def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any, seed: Any) -> None:
+def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluator: Any) -> None:
     if not isinstance(data, (Data, GraphSet, list, tuple, Dataset, Task)):
         raise TypeError(
             f"search got data of type {type(data).__name__}; expected a torch_geometric.data.Data, several of them, or "
@@ -184,5 +188,3 @@ def _check_types(data: Any, space: Any, strategy: Any, derivation: Any, evaluato
                 f"search got {key}={value!r}; expected a {kind.__name__} object, try {example} "
                 "(names are for the command line)"
             )
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise ValueError(f"search got seed={seed!r}; expected a whole number from 0 to {2**31 - 1}")

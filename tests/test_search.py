@@ -20,6 +20,7 @@ import torch
 from torch_geometric.data import Data
 
 from gnas import kernels
+from gnas.costs import Limit
 from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.journal import EVENTS, Journal
@@ -503,10 +504,82 @@ def test_names_and_other_objects_are_refused(arguments, message):
         search(*arguments)
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, True, "0", 2**31])
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "0", None, 2**31])
 def test_a_seed_is_a_whole_number(seed, tmp_path):
     with pytest.raises(ValueError, match="expected a whole number from 0"):
         found(tmp_path / "run", seed=seed)
+
+
+@pytest.mark.parametrize("wrong", [Limit("parameters", 5000), "parameters<=5k", None, ("parameters<=5k",)], ids=str)
+def test_conditions_that_are_no_tuple_of_conditions_are_refused(wrong, tmp_path):
+    with pytest.raises(TypeError, match=r"search got conditions=.*such as \(gnas\.Limit\('parameters', 50_000\),\)"):
+        found(tmp_path / "run", conditions=wrong)
+
+
+# a start that fails
+
+
+class Refusing(Darts):
+    def init(self, space, task, generator):
+        raise ValueError("nothing for me")
+
+
+class Stumbling(Darts):
+    def step(self, task, state):
+        raise FloatingPointError("the search diverged")
+
+
+@pytest.mark.parametrize("strategy", [Refusing(), Stumbling(epochs=EPOCHS, hidden_channels=8)], ids=["init", "step"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_start_that_fails_leaves_no_run(strategy, resume, first, tmp_path):
+    folder = tmp_path / "runs" / "run"
+    with pytest.raises((ValueError, FloatingPointError), match=r"nothing for me|diverged"):
+        found(folder, strategy=strategy, resume=resume)
+    assert not folder.exists()
+    again = found(folder, resume=resume)
+    assert (folder / EVENTS).read_bytes() == (first.folder / EVENTS).read_bytes(), "nothing of it is left in a stream"
+    assert again.status == "done"
+
+
+def test_a_start_that_fails_leaves_a_folder_of_the_users(tmp_path):
+    with pytest.raises(ValueError, match="nothing for me"):
+        found(tmp_path, strategy=Refusing())
+    assert tmp_path.exists() and not list(tmp_path.iterdir())
+
+
+def test_what_fails_later_leaves_what_happened(tmp_path):
+    class Late(Darts):
+        def step(self, task, state):
+            if state.epoch == 2:
+                raise FloatingPointError("the search diverged")
+            return super().step(task, state)
+
+    with pytest.raises(FloatingPointError):
+        found(tmp_path / "run", strategy=Late(epochs=EPOCHS, hidden_channels=8))
+    assert len(events(tmp_path / "run")) == 2 and Journal(tmp_path / "run").run()["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"evaluator": TrainFromScratch(Recipe(hidden_channels=12))},
+        {"strategy": Darts(hidden_channels=12)},
+        {"strategy": Random(evaluator=TrainFromScratch(Recipe(hidden_channels=12)))},
+    ],
+    ids=["last training", "supernet", "candidates"],
+)
+def test_a_width_that_attention_can_not_have_is_refused_before_anything_runs(settings, tmp_path):
+    ran = []
+
+    class Watching(Task):
+        def steps(self, *args):
+            ran.append(args)
+            return super().steps(*args)
+
+    task = Watching.from_data(graph())
+    with pytest.raises(ValueError, match="hidden_channels=12 for 8 attention heads; expected a multiple"):
+        found(tmp_path / "run", data=task, name=None, **settings)
+    assert not ran and not (tmp_path / "run").exists()
 
 
 # what is shown

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import product
 
 from gnas.ops import bench_conv, cell, combine, convolution, message_conv, norm, pair, pooling, readout, relation
 from gnas.ops.base import Call, Context, Op, Settings, activate, dropout
@@ -24,6 +26,7 @@ __all__ = [
     "settled",
     "sparse_dropout_linear",
     "unread",
+    "variants",
 ]
 
 OPS: dict[str, Op] = {
@@ -123,6 +126,16 @@ def options(node: Node) -> list[Op]:
     """The operations that a node may be."""
     names = node.op.options if isinstance(node.op, Choice) else (node.op,)
     return [find(str(name), node.name) for name in names]
+
+
+def variants(node: Node) -> Iterator[tuple[tuple[int, ...], Op, Settings]]:
+    """Every operation and settings that a node may have, each with the positions of the options that it takes: of the
+    operation, then of each setting; 0 where nothing is open."""
+    places = [("op", node.op), *node.settings.items()]
+    values = [tuple(place.options) if isinstance(place, Choice) else (place,) for _, place in places]
+    for positions in product(*(range(len(each)) for each in values)):
+        op, *rest = (each[i] for each, i in zip(values, positions, strict=True))
+        yield positions, find(str(op), node.name), dict(zip(node.settings, rest, strict=True))
 
 
 def settled(op: Op, settings: Settings, edges: bool) -> Settings:

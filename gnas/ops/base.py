@@ -66,6 +66,14 @@ class Call:
             setattr(layer, name, call.build(hidden))
         return layer
 
+    def check(self, hidden: int) -> None:
+        """Raise :class:`ValueError` if the layer can't have ``hidden`` channels."""
+        for value in (*self.arguments, *self.settings.values(), *self.replaced.values()):
+            if isinstance(value, Size):
+                value.of(hidden)
+            elif isinstance(value, Call):
+                value.check(hidden)
+
     def __str__(self) -> str:
         inside = [_text(a) for a in self.arguments] + [f"{k}={_text(v)}" for k, v in self.settings.items()]
         return f"{_name(self.factory)}({', '.join(inside)})"

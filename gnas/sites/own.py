@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from gnas import kernels
-from gnas.ops import Context, Op, activate, find, settled
+from gnas.ops import Context, Op, activate, find, settled, variants
 from gnas.ops.base import Settings
 from gnas.ops.convolution import Convolution
 from gnas.space import Choice, Node
@@ -78,14 +77,10 @@ class OwnSite(nn.Module):
         super().__init__()
         self.arity = len(node.inputs)
         self.places = [("op", node.op), *node.settings.items()]
-        options = [tuple(place.options) if isinstance(place, Choice) else (place,) for _, place in self.places]
         self.candidates: list[tuple[tuple[int, ...], Op, Settings]] = []
         self.layers = nn.ModuleList()
-        for positions in product(*(range(len(values)) for values in options)):
-            picked = [values[i] for values, i in zip(options, positions, strict=True)]
-            op = find(str(picked[0]), node.name)
-            settings = {key: value for (key, _), value in zip(self.places[1:], picked[1:], strict=True)}
-            settings = dict(settled(op, settings, edges))
+        for positions, op, settings in variants(node):
+            settings = settled(op, settings, edges)
             self.candidates.append((positions, op, settings))
             self.layers.append(layers_of(op, self.arity, settings, hidden))
         self.inner = any(op.coefficients(self.arity, settings) is None for _, op, settings in self.candidates)
