@@ -25,8 +25,10 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,7 +59,34 @@ class Metric(Scale):
     key: str | None = None
 
     def __call__(self, output: Tensor, y: Tensor) -> float:
-        return float(self.function(output, y))
+        """The metric's value.
+
+        Raises:
+            TypeError: The function gave something else than one number.
+            ValueError: It gave NaN for scores that are finite.
+        """
+        value = self.function(output, y)
+        if isinstance(value, (Tensor, np.ndarray, np.generic)) and math.prod(value.shape) == 1:
+            value = value.item()
+        if not isinstance(value, Real):
+            raise TypeError(
+                f"the metric {self.name!r} gave {_shown(value)}; expected one number, such as a float or a tensor of "
+                "one, try its mean"
+            )
+        # Scores that diverged have no metric. With other scores NaN would pass for one that no network can beat.
+        if self.key is None and math.isnan(value) and bool(output.isfinite().all()):
+            missing = bool(y.isnan().any())
+            raise ValueError(
+                f"the metric {self.name!r} gave NaN for finite scores of {len(y)} items; expected a number, try "
+                f"{'leaving out labels that are missing, which are NaN' if missing else 'its worst value'}"
+            )
+        return float(value)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"{'a tensor' if isinstance(value, Tensor) else 'an array'} of shape {list(value.shape)}"
+    return f"{value!r} of type {type(value).__name__}"
 
 
 def accuracy(output: Tensor, y: Tensor) -> float:

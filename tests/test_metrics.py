@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -187,3 +188,42 @@ def test_a_scale_says_which_of_two_values_is_better_and_how_they_read() -> None:
     assert Scale.of(None) == Scale.of({"metric": "accuracy"}) == accuracy
     assert Scale.of({"metric": "mae", "higher_is_better": False, "percent": False}) == error
     assert issubclass(Metric, Scale) and metrics.KNOWN
+
+
+@pytest.mark.parametrize(
+    "value", [0.25, torch.tensor(0.25), torch.tensor([0.25]), np.float32(0.25), np.array(0.25)], ids=repr
+)
+def test_a_function_gives_one_number(value: object) -> None:
+    found = own(lambda output, y: value, True)(torch.zeros(3, 2), torch.zeros(3))  # type: ignore[arg-type,return-value]
+    assert type(found) is float and found == 0.25
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "None of type NoneType"),
+        ("0.5", "'0.5' of type str"),
+        (torch.ones(3), r"a tensor of shape \[3\]"),
+        (np.ones((2, 2)), r"an array of shape \[2, 2\]"),
+        ({"f1": 0.5}, r"\{'f1': 0.5\} of type dict"),
+    ],
+    ids=str,
+)
+def test_a_function_that_gives_something_else_is_named(value: object, said: str) -> None:
+    def closeness(output: Tensor, y: Tensor) -> object:
+        return value
+
+    with pytest.raises(TypeError, match=f"the metric 'closeness' gave {said}; expected one number"):
+        own(closeness, True)(torch.zeros(3, 2), torch.zeros(3))  # type: ignore[arg-type]
+
+
+def test_nan_is_refused_unless_the_scores_diverged() -> None:
+    def error(output: Tensor, y: Tensor) -> Tensor:
+        return (output - y).abs().mean()
+
+    metric = own(error, False)  # type: ignore[arg-type]
+    assert math.isnan(metric(torch.tensor([[math.nan], [0.0]]), torch.zeros(2, 1)))
+    with pytest.raises(ValueError, match=r"the metric 'error' gave NaN for finite scores of 2 items; .*which are NaN"):
+        metric(torch.zeros(2, 1), torch.tensor([[math.nan], [0.0]]))
+    with pytest.raises(ValueError, match=r"gave NaN .*try its worst value"):
+        own(lambda output, y: math.nan, True)(torch.zeros(2, 1), torch.zeros(2))
