@@ -23,7 +23,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 FORMAT = "gnas.run"
 VERSION = 1
@@ -37,6 +37,32 @@ _RESTORE = "restore it from a copy, or search again into another folder"
 _LINE = re.compile(rb'(\{.*),"check":"([0-9a-f]{16})"\}\n', re.DOTALL)
 
 
+class InFolder(Protocol):
+    """What lies in a folder and says in which, such as the :class:`gnas.Run` that a search hands over."""
+
+    @property
+    def folder(self) -> Path: ...
+
+
+Folder: TypeAlias = str | os.PathLike[str] | InFolder
+"""A run's folder: its path, or the run that a search handed over."""
+
+
+def folder_of(given: Folder) -> Path:
+    """The path of a run's folder.
+
+    Raises:
+        TypeError: It is neither a path nor a run.
+    """
+    path = getattr(given, "folder", given)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"got {given!r} of type {type(given).__name__} as a run's folder; expected its path, such as 'runs/mine', "
+            "or the run that gnas.search handed over"
+        )
+    return Path(path)
+
+
 class Journal:
     """The folder of one run.
 
@@ -47,8 +73,8 @@ class Journal:
         folder: Where the run lies. It is made by :meth:`create`.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder_of(folder)
         self._file: int | None = None
         self._offset = 0
         self._count = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from gnas import kernels, layerwise
 from gnas.batch import Batch
-from gnas.journal import Journal
+from gnas.journal import Folder, Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear, variants
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.program import INPUTS
@@ -240,7 +239,7 @@ class GraphModel(Network):
         self.decoder = nn.Linear(hidden_channels, out_channels)
 
     @classmethod
-    def from_run(cls, folder: str | Path) -> GraphModel:
+    def from_run(cls, folder: Folder) -> GraphModel:
         """The network that a search found and trained, from the run's folder, in evaluation mode.
 
         Raises:

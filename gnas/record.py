@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gnas import prose
-from gnas.journal import Journal
+from gnas.journal import Folder, Journal
 from gnas.scale import Scale
 from gnas.space.program import Choice, Genotype, Space, Value
 from gnas.space.reading import read_choices
@@ -96,7 +96,7 @@ class Run:
         return None if self.genotype is None else choice.index(self.genotype[choice.name])
 
 
-def load(folder: str | Path) -> Run:
+def load(folder: Folder) -> Run:
     """Read a run's folder; what is damaged is a :class:`ValueError` that names the file."""
     journal = Journal(folder)
     meta = journal.run()

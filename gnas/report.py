@@ -21,17 +21,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gnas import charts, checkup, draw, pareto, prose
 from gnas.charts import Series, clean, number
-from gnas.journal import Journal
+from gnas.journal import Folder, Journal
 from gnas.record import Event, Run, load, metric
 from gnas.space.program import Genotype
 from gnas.space.reading import read_choices
 
 
-def write(folder: str | Path) -> Path:
+def write(folder: Folder) -> Path:
     """Write the page of a run, and return where it lies.
 
     Args:
-        folder: A run's folder, as ``gnas search`` made it. Finished or not, evaluated or not.
+        folder: A run's folder, as ``gnas search`` made it, or the run itself. Finished or not, evaluated or not.
     """
     run = load(folder)
     environment = Environment(

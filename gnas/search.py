@@ -17,7 +17,7 @@ from gnas.crew import Crew
 from gnas.derive import Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
 from gnas.graphs import GraphSet
-from gnas.journal import Journal
+from gnas.journal import Folder, Journal
 from gnas.layerwise import check_local
 from gnas.making import Wish
 from gnas.model import check_width
@@ -40,7 +40,7 @@ def search(
     evaluator: TrainFromScratch | None = None,
     budget: str | float | Budget | None = None,
     seed: int = 0,
-    folder: str | Path | None = None,
+    folder: Folder | None = None,
     resume: bool = False,
     progress: bool | None = None,
     name: str | None = None,

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -222,6 +223,12 @@ def test_real_training(tmp_path: Path) -> None:
     assert all(0 <= value <= 1 for row in found["rows"] for value in row["test"])
 
 
+def test_numpys_seeds_are_seeds(tmp_path: Path) -> None:
+    found = evaluate(make_run(tmp_path / "run"), seeds=np.arange(2), baselines=[], random=False)
+    assert found["seeds"] == [0, 1]
+    assert evaluate(tmp_path / "run", seeds=np.int64(2), baselines=[], random=False) == found
+
+
 # what is refused
 
 
@@ -231,13 +238,23 @@ def test_wrong_input_is_said(tmp_path: Path) -> None:
         compare.evaluate(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="did you mean 'GATv2' or 'GAT'"):
         evaluate(folder, baselines=["gat2"])
-    for wrong in (0, [], [1, 1], [-1], [FIRST_TUNING_SEED], True):
-        with pytest.raises(ValueError, match="seeds"):
+    for wrong in (0, [], [1, 1], [-1], [FIRST_TUNING_SEED], True, None, "3", 2.5, [0.5]):
+        with pytest.raises(ValueError, match=r"evaluate got seeds=.*; expected a number of seeds, or different"):
             evaluate(folder, seeds=wrong)
     with pytest.raises(ValueError, match="tuning_seeds=0"):
         evaluate(folder, tuning_seeds=0)
     with pytest.raises(ValueError, match="no recipes"):
         evaluate(folder, recipes=())
+    for recipes in (Recipe(), ["fast"], None):
+        with pytest.raises(TypeError, match=r"evaluate got recipes=.*such as gnas\.evaluate\.RECIPES"):
+            evaluate(folder, recipes=recipes)
+    for reuse in (str(folder), folder, None, 3):
+        with pytest.raises(TypeError, match=r"evaluate got reuse=.*expected a list of runs' folders"):
+            evaluate(folder, reuse=reuse)
+    with pytest.raises(TypeError, match=r"got 3 of type int as a run's folder"):
+        evaluate(folder, reuse=[3])
+    with pytest.raises(FileNotFoundError, match="nowhere is no run"):
+        evaluate(folder, reuse=[tmp_path / "nowhere"])
     with pytest.raises(ValueError, match="the data are not those"):
         evaluate(folder, data=graph(seed=1))
     (folder / "genotype.json").unlink()

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from gnas import kernels
+from gnas import compare, kernels, report
 from gnas.costs import Limit
 from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import Recipe, TrainFromScratch
@@ -208,6 +208,24 @@ def test_a_function_may_be_the_metric(tmp_path):
 
     run = found(tmp_path / "run", metric=errors, higher_is_better=False, budget="2 epochs")
     assert not run.task.higher_is_better and run.task.metric.name == "errors"
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")
+def test_a_run_serves_wherever_its_folder_does(first):
+    assert GraphModel.from_run(first).state_dict().keys() == first.model.state_dict().keys()
+    assert report.write(first) == first.report
+    assert found(first, resume=True).genotype == first.genotype
+    evaluator, settings = TrainFromScratch(epochs=1), {"seeds": 2, "tuning_seeds": 1, "recipes": (RECIPE,)}
+    table = compare.evaluate(first, evaluator=evaluator, baselines=["GCN"], random=False, reuse=[first], **settings)
+    assert compare.read(first) == table, "its task holds the data, which were given in memory"
+    assert compare.combine([first, first])["folders"] == [str(first.folder)] * 2
+
+
+@pytest.mark.parametrize("take", [GraphModel.from_run, report.write, compare.evaluate, compare.read, Journal])
+def test_what_is_no_folder_is_refused(take):
+    for wrong in (None, 3, ["runs/mine"]):
+        with pytest.raises(TypeError, match=r"as a run's folder; expected its path, such as 'runs/mine', or the run"):
+            take(wrong)
 
 
 # kill and resume

@@ -19,6 +19,7 @@ import torch
 from torch_geometric.data import Data, Dataset
 
 from gnas import __version__
+from gnas.checks import whole
 from gnas.compare.runs import FORMAT, VERSION
 from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, spread, verdict
 from gnas.costs import Limit
@@ -27,7 +28,7 @@ from gnas.data import load, split_of
 from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.headed import hand_made
-from gnas.journal import Journal
+from gnas.journal import Folder, Journal
 from gnas.metrics import KINDS
 from gnas.progress import Display, display
 from gnas.space import Genotype, Space
@@ -39,7 +40,7 @@ FIRST_TUNING_SEED = 1_000_000
 
 
 def evaluate(
-    folder: str | Path,
+    folder: Folder,
     *,
     data: Data | GraphSet | Sequence[Data] | Dataset | Task | None = None,
     seeds: int | Sequence[int] = 10,
@@ -49,7 +50,7 @@ def evaluate(
     recipes: Sequence[Recipe] = RECIPES,
     evaluator: TrainFromScratch | None = None,
     root: str | Path | None = None,
-    reuse: Iterable[str | Path] = (),
+    reuse: Sequence[Folder] = (),
     workers: int = 1,
     progress: bool | None = False,
 ) -> Evaluation:
@@ -58,7 +59,7 @@ def evaluate(
     Each row is kept in ``evaluation/`` as it comes, so a call that was broken off goes on with the next row.
 
     Args:
-        folder: The folder that :func:`gnas.search` wrote.
+        folder: The folder that :func:`gnas.search` wrote; or the run that it handed over, which also has the data.
         data: The data, if the run doesn't know where they lie (or they moved); the same that were searched.
         seeds: Number of reporting seeds (counted from 0), or the seeds.
         tuning_seeds: Number of trainings of each network under each recipe.
@@ -77,24 +78,28 @@ def evaluate(
         The content of ``evaluation.json``; metrics that are shares lie between 0 and 1.
 
     Raises:
-        FileNotFoundError, ValueError: The run is not there, not finished or damaged, or the data are others.
+        FileNotFoundError, ValueError: A run is not there, not finished or damaged, or the data are others.
+        TypeError: What should be a folder is none.
     """
     journal = Journal(folder)
     run = journal.run()
-    task = _task(journal, run, data, root)
+    task = _task(journal, run, getattr(folder, "task", None) if data is None else data, root)
+    if not isinstance(recipes, (list, tuple)) or not all(isinstance(recipe, Recipe) for recipe in recipes):
+        raise TypeError(f"evaluate got recipes={recipes!r}; expected a tuple, such as gnas.evaluate.RECIPES")
+    if not recipes:
+        raise ValueError("evaluate got no recipes; expected at least one, try gnas.evaluate.RECIPES")
+    tuning_seeds = whole("evaluate", "tuning_seeds", tuning_seeds, 1)
     plan = _Plan(
         task=task,
         seeds=_seeds(seeds),
-        tuning=tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + _count("tuning_seeds", tuning_seeds))),
+        tuning=tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + tuning_seeds)),
         recipes=tuple(recipes),
         evaluator=TrainFromScratch() if evaluator is None else evaluator,
         journal=journal,
-        reuse=tuple(Path(other) for other in reuse),
+        reuse=_others(reuse),
         shown=_shown(progress, task),
         crew=Crew(task, workers),
     )
-    if not plan.recipes:
-        raise ValueError("evaluate got no recipes; expected at least one, try gnas.evaluate.RECIPES")
     names = _names(baselines, task)
     space = Space.from_json(_read(journal, "space.json"))
     genotype = Genotype.from_json(_read(journal, "genotype.json"))
@@ -369,16 +374,23 @@ def _names(baselines: Sequence[str] | None, task: Task) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _count(what: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"evaluate got {what}={value!r}; expected a whole number, at least 1")
-    return value
+def _others(reuse: Sequence[Folder]) -> tuple[Path, ...]:
+    """The folders of other runs, each checked to be one: a row that is looked for elsewhere would never be found."""
+    if not isinstance(reuse, (list, tuple)):
+        raise TypeError(f"evaluate got reuse={reuse!r}; expected a list of runs' folders, such as ['runs/other']")
+    journals = [Journal(other) for other in reuse]
+    for journal in journals:
+        journal.run()
+    return tuple(journal.folder for journal in journals)
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(range(_count("seeds", seeds))) if isinstance(seeds, int) else tuple(seeds)
-    wrong = [s for s in chosen if isinstance(s, bool) or not isinstance(s, int) or not 0 <= s < FIRST_TUNING_SEED]
-    if wrong or not chosen or len(set(chosen)) < len(chosen):
+    try:
+        given = seeds if isinstance(seeds, Iterable) else range(whole("evaluate", "seeds", seeds, 1))
+        chosen = tuple(whole("evaluate", "seeds", seed, 0, FIRST_TUNING_SEED - 1) for seed in given)
+    except ValueError:
+        chosen = ()
+    if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(
             f"evaluate got seeds={seeds!r}; expected a number of seeds, or different whole numbers from 0 to "
             f"{FIRST_TUNING_SEED - 1}"

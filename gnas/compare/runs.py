@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
 
 from gnas.compare.statistics import (
@@ -19,13 +18,14 @@ from gnas.compare.statistics import (
     spread,
     verdict,
 )
+from gnas.journal import Folder, folder_of
 from gnas.scale import Scale
 
 FORMAT = "gnas.evaluation"
 VERSION = 1
 
 
-def combine(folders: Sequence[str | Path]) -> Evaluation:
+def combine(folders: Sequence[Folder]) -> Evaluation:
     """One evaluation of several runs that differ in their search seed.
 
     Means and standard deviations are taken over all trainings; ``search_std`` is the standard deviation of the
@@ -34,16 +34,17 @@ def combine(folders: Sequence[str | Path]) -> Evaluation:
     hand-made network by Welch's t-test. Three searches are few, so a p above 0.05 says little.
 
     Args:
-        folders: At least two folders with an ``evaluation.json`` on the same data and the same seeds.
+        folders: At least two folders, or runs, with an ``evaluation.json`` on the same data and the same seeds.
 
     Returns:
         The same fields as :func:`evaluate` gives, with ``searches`` and ``folders`` besides.
     """
-    if isinstance(folders, (str, Path)) or len(folders) < 2:
-        raise ValueError(f"combine got {folders!r}; expected the folders of at least two runs")
-    found = [read(folder) for folder in folders]
+    if not isinstance(folders, (list, tuple)) or len(folders) < 2:
+        raise ValueError(f"combine got {folders!r}; expected a list of the folders of at least two runs")
+    paths = [folder_of(folder) for folder in folders]
+    found = [read(path) for path in paths]
     first = found[0]
-    for folder, other in zip(folders, found):
+    for path, other in zip(paths, found):
         for what, get in (
             ("data", lambda e: e["task"]["digest"]),
             ("seeds", lambda e: e["seeds"]),
@@ -52,7 +53,7 @@ def combine(folders: Sequence[str | Path]) -> Evaluation:
         ):
             if get(other) != get(first):
                 raise ValueError(
-                    f"{folder} was evaluated with other {what} than {folders[0]}; expected runs that differ in the "
+                    f"{path} was evaluated with other {what} than {paths[0]}; expected runs that differ in the "
                     "search seed only, evaluated alike"
                 )
     rows = [_merge([evaluation["rows"][i] for evaluation in found]) for i in range(len(first["rows"]))]
@@ -70,7 +71,7 @@ def combine(folders: Sequence[str | Path]) -> Evaluation:
         "comparisons": differences,
         "verdict": verdict(rows, differences, f"over {len(found)} searches ", scale),
         "searches": len(found),
-        "folders": [str(folder) for folder in folders],
+        "folders": [str(path) for path in paths],
     }
 
 
@@ -97,9 +98,9 @@ def _merge(rows: Sequence[Row]) -> Row:
     }
 
 
-def read(folder: str | Path) -> Evaluation:
+def read(folder: Folder) -> Evaluation:
     """The ``evaluation.json`` of a run, checked to be one."""
-    path = Path(folder) / "evaluation.json"
+    path = folder_of(folder) / "evaluation.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
