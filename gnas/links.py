@@ -148,7 +148,7 @@ def _with_false(
     pairs: Tensor, y: Tensor, roles: dict[str, Tensor], edge_index: Tensor, nodes: int, undirected: bool, seed: int
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """As many false pairs as there are true ones for each role that has none; they are no edges of any role."""
-    generator = torch.Generator().manual_seed(seed % 2**63)
+    generator = torch.Generator().manual_seed(seed)
     taken = torch.cat([codes(edge_index, nodes, undirected), codes(pairs, nodes, undirected)]).unique()
     all_roles = {}
     for role, index in roles.items():

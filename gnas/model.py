@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gnas import kernels, layerwise
 from gnas.batch import Batch
+from gnas.checks import real, whole
 from gnas.journal import Folder, Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear, variants
 from gnas.space import Choice, Genotype, Node, Space
@@ -101,9 +102,16 @@ class Network(nn.Module):
         scales: Scales | None,
     ) -> None:
         super().__init__()
+        where = type(self).__name__
+        if not isinstance(space, Space):
+            raise TypeError(f"{where} got a space of type {type(space).__name__}; expected a Space, try gnas.layered()")
         check_program(space)
-        self.space, self.dropout = space, dropout
-        self.in_channels, self.hidden_channels, self.out_channels = sizes
+        self.space, self.dropout = space, real(where, "dropout", dropout, below=1)
+        names = ("in_channels", "hidden_channels", "out_channels")
+        self.in_channels, self.hidden_channels, self.out_channels = (
+            whole(where, name, size, 1) for name, size in zip(names, sizes, strict=True)
+        )
+        edge_channels = whole(where, "edge_channels", edge_channels, 0)
         self.categories = _codes("in_channels", self.in_channels, "categories", categories)
         edge_channels = edge_channels or len(edge_categories or ())
         self.edge_categories = _codes("edge_channels", edge_channels, "edge_categories", edge_categories)
@@ -201,6 +209,7 @@ class GraphModel(Network):
         scales: Of labels that are numbers, mean and standard deviation of each column: see :mod:`gnas.units`.
 
     Raises:
+        TypeError: If the space is no space.
         ValueError: If a choice is left, an operation is unknown or reads a value of the wrong kind, or sizes don't fit.
     """
 
@@ -217,13 +226,13 @@ class GraphModel(Network):
         edge_categories: Sequence[int] | None = None,
         scales: Scales | None = None,
     ) -> None:
+        sizes = in_channels, hidden_channels, out_channels
+        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
         if not space.bound:
             raise ValueError(
                 f"GraphModel got the space {space.name!r} with {len(space.choices)} open choices; expected a bound "
                 "one, try space.bind(genotype), or GraphSupernet for the space as it is"
             )
-        sizes = in_channels, hidden_channels, out_channels
-        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
         self._layers: dict[str, tuple[str, ...]] = {}
         for node in space.nodes:
             calls = find(str(node.op), node.name).layers(len(node.inputs), self.settings(node))
@@ -233,10 +242,10 @@ class GraphModel(Network):
                         f"the layer {node.name + ending!r} of node {node.name!r} has the name of another node's; "
                         f"expected names that don't begin alike, try {node.name + '1'!r}"
                     )
-                setattr(self, node.name + ending, call.build(hidden_channels))
+                setattr(self, node.name + ending, call.build(self.hidden_channels))
             self._layers[node.name] = tuple(calls)
         self._last = last_readers(space)
-        self.decoder = nn.Linear(hidden_channels, out_channels)
+        self.decoder = nn.Linear(self.hidden_channels, self.out_channels)
 
     @classmethod
     def from_run(cls, folder: Folder) -> GraphModel:

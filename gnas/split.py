@@ -209,7 +209,7 @@ def _split(
     rest, part = train_test_split(
         index.numpy(),
         test_size=count,
-        random_state=seed % 2**32,
+        random_state=seed,
         stratify=classes[index].numpy() if classes is not None and by_class else None,
     )
     return torch.from_numpy(rest).sort().values, torch.from_numpy(part).sort().values

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gnas import kernels
 from gnas.checkpointing import recomputed
+from gnas.checks import whole
 from gnas.model import GraphModel, Network
 from gnas.ops import Context
 from gnas.relaxation import Relaxation, Softmax
@@ -47,6 +48,7 @@ class GraphSupernet(Network):
             values and gradients from less memory and more time.
 
     Raises:
+        TypeError: If the space is no space, or the relaxation no relaxation.
         ValueError: If an operation is unknown or reads a value of the wrong kind, or the channels don't fit.
 
     Example:
@@ -73,13 +75,16 @@ class GraphSupernet(Network):
         sizes = in_channels, hidden_channels, out_channels
         super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
         self.checkpoint = checkpoint
-        self.partial = partial
+        self.partial = whole("GraphSupernet", "partial", partial, 1)
         self.auxiliary = 0.0
         """What is added of its first input to the value of every chosen operation, as DARTS- does (2009.01027)."""
         self.relaxation = Softmax() if relaxation is None else relaxation
+        if not callable(self.relaxation):
+            raise TypeError(f"GraphSupernet got relaxation={relaxation!r}; expected a relaxation such as Softmax()")
         edges = self.edge_encoder is not None
-        self.sites = nn.ModuleDict({n.name: site_of(n, hidden_channels, space.share, edges) for n in space.nodes})
-        self.decoder = nn.Linear(hidden_channels, out_channels)
+        hidden = self.hidden_channels
+        self.sites = nn.ModuleDict({n.name: site_of(n, hidden, space.share, edges) for n in space.nodes})
+        self.decoder = nn.Linear(hidden, self.out_channels)
         self.alphas = nn.ParameterDict(
             {
                 name.replace(".", "__"): nn.Parameter(1e-3 * torch.randn(len(choice.options)))

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data, Dataset
 
+from gnas import checks
 from gnas.batch import Batch, Store
 from gnas.data import quiet_sparse
 from gnas.graphs import GraphSet
@@ -162,6 +163,7 @@ class Task:
         Raises:
             TypeError, ValueError: Something in the data does not fit; the sentence says what.
         """
+        seed = checks.seed("Task.from_data", seed)
         fields = fields_of(
             data,
             name=name,

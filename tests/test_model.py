@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from graph_examples import Example, close, example, examples, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch_geometric.nn import APPNP
 
 from gnas.model import GraphModel, last_readers
 from gnas.space import Choice, Node, Space, gap, layered, sane
+from gnas.supernet import GraphSupernet
 
 SPACES = [layered(3), gap(2, extended=True), sane()]
 
@@ -167,3 +173,40 @@ def test_a_value_is_kept_until_its_last_reader(space: Space) -> None:
         for position, node in enumerate(nodes):
             later = {str(name) for other in nodes[position + 1 :] for name in other.inputs}
             assert not later.intersection(last.get(node.name, ()))
+
+
+def of_model(space: object, sizes: tuple[Any, ...], **given: Any) -> GraphModel:
+    return GraphModel(space, *sizes, **given)  # type: ignore[arg-type]
+
+
+def of_supernet(space: object, sizes: tuple[Any, ...], **given: Any) -> GraphSupernet:
+    return GraphSupernet(space, *sizes, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [of_model, of_supernet])
+def test_sizes_of_a_network_are_whole_numbers(make: Callable[..., nn.Module]) -> None:
+    space = layered(2, ("gcn", "sage_mean"))
+    bound = space.bind(space.sample(random.Random(0)))
+    for place, name in enumerate(("in_channels", "hidden_channels", "out_channels")):
+        for wrong in (0, -3, 8.0, "8", None, True):
+            sizes: list[Any] = [5, 8, 3]
+            sizes[place] = wrong
+            with pytest.raises(ValueError, match=rf"got {name}={wrong!r}; expected a whole number of at least 1"):
+                make(bound, tuple(sizes))
+    for dropout in (2, 1, -0.1, math.nan, "0.5"):
+        with pytest.raises(ValueError, match=r"got dropout=.*; expected a non-negative number below 1"):
+            make(bound, (5, 8, 3), dropout=dropout)
+    with pytest.raises(ValueError, match="got edge_channels=-1; expected a whole number of at least 0"):
+        make(bound, (5, 8, 3), edge_channels=-1)
+    for no_space in ("layered", None, [bound]):
+        with pytest.raises(TypeError, match=r"got a space of type .*; expected a Space, try gnas\.layered\(\)"):
+            make(no_space, (5, 8, 3))
+    make(bound, (np.int64(5), np.int32(8), np.uint8(3)), dropout=np.float32(0.5))
+
+
+def test_a_supernets_own_settings_are_looked_at() -> None:
+    space = layered(2, ("gcn", "sage_mean"))
+    with pytest.raises(ValueError, match=r"GraphSupernet got partial=0; expected a whole number of at least 1"):
+        GraphSupernet(space, 5, 8, 3, partial=0)
+    with pytest.raises(TypeError, match=r"GraphSupernet got relaxation='softmax'; expected a relaxation such as Soft"):
+        GraphSupernet(space, 5, 8, 3, relaxation="softmax")  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -364,7 +365,7 @@ def test_without_test_mask_the_nodes_in_no_mask_are_used(keys: tuple[str, ...], 
 
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=2, max_size=4),
-    seed=st.integers(-5, 2**40),
+    seed=st.integers(0, 2**31 - 1),
     kept=st.sets(st.sampled_from(MASKS)),
 )
 @settings(max_examples=40)
@@ -566,3 +567,16 @@ def test_the_digest_is_the_same_in_another_process() -> None:
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert other.stdout.strip() == Task.from_data(load("digits")).digest()
     assert other.stderr == ""
+
+
+@pytest.mark.parametrize("seed", [None, "a", -1, 1.5, True, 2**31])
+def test_a_seed_of_a_split_is_a_whole_number(seed: object) -> None:
+    message = rf"Task\.from_data got seed={seed!r}; expected a whole number from 0 to 2147483647"
+    with pytest.raises(ValueError, match=message):
+        Task.from_data(graph(), seed=seed)  # type: ignore[arg-type]
+
+
+def test_a_seed_may_be_numpys() -> None:
+    data = without(*MASKS)
+    assert Task.from_data(data, seed=np.int64(3)).digest() == Task.from_data(data, seed=3).digest()  # type: ignore[arg-type]
+    assert type(Task.from_data(data, seed=np.int64(3)).seed) is int  # type: ignore[arg-type]
