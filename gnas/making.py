@@ -196,9 +196,9 @@ def _of_set(
     targets = _fitting(lambda metric: targets_of(y, items, str(level), None, kind, metric, notes), wish, asked, notes)
     classes = targets.y if targets.kind == CLASSIFICATION else None
     if level == GRAPH:
-        roles = roles_of_graphs(given.split, items, classes, seed, notes)
+        roles = roles_of_graphs(given.split, items, classes, seed, notes, _known(targets.y))
     elif given.split is None and masked(data):
-        roles = roles_of(data, items, classes, seed, notes)
+        roles = roles_of(data, items, classes, seed, notes, known=_known(targets.y))
     else:
         by_graph = roles_of_graphs(given.split, len(given.graphs), None, seed, notes)
         graph = torch.repeat_interleave(torch.arange(len(given.graphs)), pointers[0].diff())
@@ -248,9 +248,9 @@ def _of_graph(
     )
     classes = targets.y if targets.kind == CLASSIFICATION else None
     if level == EDGE and not masked(data):
-        fields["roles"] = roles_of_pairs(fields["pairs"], nodes, classes, seed, notes)
+        fields["roles"] = roles_of_pairs(fields["pairs"], nodes, classes, seed, notes, _known(targets.y))
     else:
-        fields["roles"] = roles_of(data, items, classes, seed, notes, level)
+        fields["roles"] = roles_of(data, items, classes, seed, notes, level, _known(targets.y))
     return fields, targets
 
 
@@ -278,6 +278,11 @@ def _level(data: Data, nodes: int, edges: int, level: str | None, notes: list[st
     if rows == edges == nodes:
         notes.append("y fits nodes and edges alike and is taken as the nodes' (otherwise level='edge')")
     return NODE
+
+
+def _known(y: Tensor) -> Tensor | None:
+    """Which items have a label at all, bool ``[items]``; None where labels are classes, of which none is missing."""
+    return ~y.isnan().all(dim=1) if y.is_floating_point() else None
 
 
 def _check_known(targets: Targets, roles: Mapping[str, Tensor]) -> None:

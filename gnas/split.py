@@ -24,7 +24,13 @@ TOO_SMALL = "a class has too few items for a split by class, so the split was dr
 
 
 def roles_of(
-    data: Data, items: int, classes: Tensor | None, seed: int, notes: list[str], what: str = "node"
+    data: Data,
+    items: int,
+    classes: Tensor | None,
+    seed: int,
+    notes: list[str],
+    what: str = "node",
+    known: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Item numbers of each role, from the masks where there are any.
 
@@ -35,6 +41,7 @@ def roles_of(
         seed: Of what is drawn.
         notes: Gets a sentence for each decision.
         what: What an item is called.
+        known: Which items have a label, bool ``[items]``; None for all. The others are not drawn.
     """
     masks = {role: mask for role, key in MASKS.items() if (mask := _mask(data, key, items, what)) is not None}
     for first, second in itertools.combinations(masks, 2):
@@ -47,9 +54,13 @@ def roles_of(
             )
     index = {role: mask.nonzero().view(-1) for role, mask in masks.items()}
     if not masks:
-        if items < len(ROLES):
-            raise ValueError(f"the graph has {items} {what}s and no masks; expected at least 3, one for each role")
-        index["weights"], rest = _split(torch.arange(items), classes, 1 - WEIGHTS_SHARE, seed, notes, least=2)
+        drawn = _labelled(torch.arange(items), known, notes, what)
+        if drawn.numel() < len(ROLES):
+            raise ValueError(
+                f"the graph has {drawn.numel()} {what}s with a label and no masks; expected at least 3, one for each "
+                "role"
+            )
+        index["weights"], rest = _split(drawn, classes, 1 - WEIGHTS_SHARE, seed, notes, least=2)
         index["architecture"], index["test"] = _split(rest, classes, 0.5, seed, notes)
         sizes = "/".join(str(index[role].numel()) for role in ROLES)
         notes.append(f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
@@ -69,19 +80,30 @@ def roles_of(
             f"split with seed {seed}"
         )
     elif "test" not in index:
-        free = (~torch.stack(list(masks.values())).any(0)).nonzero().view(-1)
+        free = _labelled((~torch.stack(list(masks.values())).any(0)).nonzero().view(-1), known, notes, what)
         _fill(index, free, classes, seed, notes, what)
     return {role: index[role] for role in ROLES}
 
 
 def roles_of_graphs(
-    split: Mapping[str, Tensor] | None, graphs: int, classes: Tensor | None, seed: int, notes: list[str]
+    split: Mapping[str, Tensor] | None,
+    graphs: int,
+    classes: Tensor | None,
+    seed: int,
+    notes: list[str],
+    known: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Graph numbers of each role, from the split where there is one; it may leave out the architecture's."""
+    """Graph numbers of each role, from the split where there is one; it may leave out the architecture's.
+
+    Where there is none, graphs that have no label (``known``, bool ``[graphs]``) are not drawn.
+    """
     if split is None:
-        if graphs < len(ROLES):
-            raise ValueError(f"got {graphs} graphs and no split; expected at least 3, one for each role")
-        weights, rest = _split(torch.arange(graphs), classes, 1 - GRAPHS_SHARE, seed, notes, least=2)
+        drawn = _labelled(torch.arange(graphs), known, notes, "graph")
+        if drawn.numel() < len(ROLES):
+            raise ValueError(
+                f"got {drawn.numel()} graphs with a label and no split; expected at least 3, one for each role"
+            )
+        weights, rest = _split(drawn, classes, 1 - GRAPHS_SHARE, seed, notes, least=2)
         architecture, test = _split(rest, classes, 0.5, seed, notes)
         sizes = "/".join(str(part.numel()) for part in (weights, architecture, test))
         notes.append(f"the set had no split: its graphs were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
@@ -105,25 +127,43 @@ def roles_of_graphs(
     return {role: index[role] for role in ROLES}
 
 
-def roles_of_pairs(pairs: Tensor, nodes: int, classes: Tensor | None, seed: int, notes: list[str]) -> dict[str, Tensor]:
-    """Edge numbers of each role by a seeded split; an edge and the one that leads back always have the same role."""
+def roles_of_pairs(
+    pairs: Tensor, nodes: int, classes: Tensor | None, seed: int, notes: list[str], known: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Edge numbers of each role by a seeded split; an edge and the one that leads back always have the same role.
+
+    Edges that have no label (``known``, bool ``[edges]``) are not drawn.
+    """
     low, high = pairs.min(dim=0).values, pairs.max(dim=0).values
     _, group = (low * nodes + high).unique(return_inverse=True)
     groups = int(group.max()) + 1 if group.numel() else 0
-    if groups < len(ROLES):
-        raise ValueError(f"the graph joins {groups} pairs of nodes and has no masks; expected at least 3")
+    edges = _labelled(torch.arange(pairs.size(1)), known, notes, "edge")
+    labelled = group[edges].unique()
+    if labelled.numel() < len(ROLES):
+        raise ValueError(
+            f"the graph joins {labelled.numel()} pairs of nodes with a label and has no masks; expected at least 3"
+        )
     first = torch.full((groups,), pairs.size(1)).scatter_reduce_(0, group, torch.arange(pairs.size(1)), "amin")
     chosen = None if classes is None else classes[first]
     drawn: dict[str, Tensor] = {}
-    drawn["weights"], rest = _split(torch.arange(groups), chosen, 1 - WEIGHTS_SHARE, seed, notes, least=2)
+    drawn["weights"], rest = _split(labelled, chosen, 1 - WEIGHTS_SHARE, seed, notes, least=2)
     drawn["architecture"], drawn["test"] = _split(rest, chosen, 0.5, seed, notes)
-    index = {role: torch.isin(group, part).nonzero().view(-1) for role, part in drawn.items()}
+    index = {role: edges[torch.isin(group[edges], part)] for role, part in drawn.items()}
     sizes = "/".join(str(index[role].numel()) for role in ROLES)
     notes.append(
         f"the graph had no masks: its edges were split {sizes} ({'/'.join(ROLES)}) with seed {seed}, both directions "
         "of a pair alike"
     )
     return {role: index[role] for role in ROLES}
+
+
+def _labelled(index: Tensor, known: Tensor | None, notes: list[str], what: str) -> Tensor:
+    """The items that have a label, out of some; the others would be drawn for nothing."""
+    if known is None or bool(known[index].all()):
+        return index
+    left = index[known[index]]
+    notes.append(f"{index.numel() - left.numel()} {what}s without any label were left out of the split")
+    return left
 
 
 def masked(data: Data) -> bool:

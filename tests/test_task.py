@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import subprocess
 import sys
 import warnings
@@ -477,7 +478,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "too few to split": (
         lambda: without(*MASKS, **dict(small())),
         ValueError,
-        "2 nodes and no masks; expected at least 3",
+        "2 nodes with a label and no masks; expected at least 3",
     ),
     "weights short": (lambda: graph(edge_weight=torch.rand(7)), ValueError, r"edge_weight has shape \[7\]; .*\[120\]"),
     "weights negative": (
@@ -580,3 +581,54 @@ def test_a_seed_may_be_numpys() -> None:
     data = without(*MASKS)
     assert Task.from_data(data, seed=np.int64(3)).digest() == Task.from_data(data, seed=3).digest()  # type: ignore[arg-type]
     assert type(Task.from_data(data, seed=np.int64(3)).seed) is int  # type: ignore[arg-type]
+
+
+def half_known() -> Data:
+    """Thirty nodes with two numbers each, every third node without any and one without the first."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(30, 2, generator=generator)
+    y[::3] = math.nan
+    y[1, 0] = math.nan
+    return Data(
+        x=torch.randn(30, 4, generator=generator), edge_index=torch.randint(30, (2, 90), generator=generator), y=y
+    )
+
+
+def of_edges(data: Data) -> Data:
+    return Data(x=data.x, edge_index=data.edge_index, y=data.y[:, 1].repeat(3))
+
+
+def of_graphs(data: Data) -> list[Data]:
+    return [Data(x=data.x[:3], edge_index=data.edge_index[:, :0], y=label.view(1, 2)) for label in data.y]
+
+
+def with_train_mask(data: Data) -> Data:
+    data.train_mask = torch.arange(30) < 10
+    return data
+
+
+@pytest.mark.parametrize(
+    ("make", "level", "drawn", "known", "unknown"),
+    [
+        (half_known, "node", ROLES, 20, 10),
+        (lambda: of_edges(half_known()), "edge", ROLES, 60, 30),
+        (lambda: of_graphs(half_known()), "graph", ROLES, 20, 10),
+        (lambda: with_train_mask(half_known()), "node", ROLES[1:], 14, 6),
+    ],
+    ids=["nodes", "edges", "graphs", "nodes in no mask"],
+)
+def test_items_without_a_label_are_not_drawn(
+    make: Callable[[], Data | list[Data]], level: str, drawn: tuple[str, ...], known: int, unknown: int
+) -> None:
+    task = Task.from_data(make(), level=level, metric="mae")
+    found = torch.cat([task.roles[role] for role in drawn])
+    assert found.numel() == found.unique().numel() == known
+    assert not task.y[found].isnan().all(dim=1).any()
+    assert f"{unknown} {level}s without any label were left out of the split" in task.notes
+
+
+def test_too_few_labels_to_draw_from_are_refused() -> None:
+    data = half_known()
+    data.y[3:] = math.nan
+    with pytest.raises(ValueError, match="the graph has 2 nodes with a label and no masks; expected at least 3"):
+        Task.from_data(data, metric="mae")
