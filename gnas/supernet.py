@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -98,6 +98,7 @@ class GraphSupernet(Network):
         inputs = [read for node in space.nodes for read in node.inputs if isinstance(read, Choice)]
         self._kinds = {choice.name: space.kind(str(choice.options[0])) for choice in inputs}
         self._fixed: dict[str, int] | None = None
+        self._given: Mapping[str, Tensor] | None = None
         self._tracking = True
         self._decoding = True
 
@@ -123,6 +124,10 @@ class GraphSupernet(Network):
                 part = own(alpha[kept]) if own else self.relaxation(alpha[kept], None)
                 found[name] = _placed(part, kept, alpha)
             return found
+
+    def open_alphas(self) -> dict[str, Tensor]:
+        """The architecture parameters of the open options, [open options] for every choice."""
+        return {name: self.alpha(name)[kept] for name, kept in self._kept.items()}
 
     def narrow(self, space: Space) -> None:
         """Close the options that a narrower space of the same program leaves out, and open those that it has.
@@ -203,6 +208,15 @@ class GraphSupernet(Network):
         finally:
             self.dropout = before
 
+    @contextmanager
+    def weighted(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Within, open options have these weights, [open options] for every choice, and not those of their alphas."""
+        self._given = weights
+        try:
+            yield
+        finally:
+            self._given = None
+
     def _mixes(self) -> dict[str, Mix]:
         generator = torch.default_generator if self.training else None
         mixes = {}
@@ -217,7 +231,12 @@ class GraphSupernet(Network):
             every = len(kept) == len(alpha)
             paths = getattr(self.relaxation, "paths", None)
             part = alpha if every else alpha[kept]
-            weights, active = paths(part, generator) if paths else (self.relaxation(part, generator), None)
+            if self._given is not None:
+                weights = self._given[name]
+                # Where a gradient is asked for, one that is zero has one, too.
+                active = tuple(range(len(kept))) if weights.requires_grad else None
+            else:
+                weights, active = paths(part, generator) if paths else (self.relaxation(part, generator), None)
             if not every:
                 weights = _placed(weights, kept, alpha)
                 active = None if active is None else tuple(kept[i] for i in active)

@@ -12,6 +12,7 @@ from graph_examples import Example, close, example, examples, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 from torch_geometric.nn import ARMAConv
 
 from gnas.model import GraphModel
@@ -20,6 +21,7 @@ from gnas.ops.convolution import Convolution
 from gnas.relaxation import Gumbel, OnePath, Relaxation, Sigmoid, Softmax, TwoPaths
 from gnas.sites import SharedSite
 from gnas.space import Choice, Node, Space, gap, layered, sane
+from gnas.space.transform import restrict
 from gnas.supernet import GraphSupernet
 
 HIDDEN = 16
@@ -411,3 +413,28 @@ def test_it_compiles_with_breaks_at_the_kernels(relaxation: Relaxation) -> None:
         assert len(results[0]) == len(results[1])
         for got, expected in zip(results[1], results[0], strict=True):
             close(got, expected)
+
+
+def test_given_weights_are_those_of_the_open_options() -> None:
+    net = trained(SPACES["layered"])
+    space, graph = net.space, example(9, 25)
+    name = "aggregate"
+    net.narrow(restrict(space, {name: space.choices[name].options[1:]}))
+    shares = {choice: alpha.softmax(dim=0) for choice, alpha in net.open_alphas().items()}
+    assert len(shares[name]) == len(space.choices[name].options) - 1
+    with torch.no_grad():
+        plain = net(graph.x, graph.edge_index)
+        with net.weighted(shares):
+            close(net(graph.x, graph.edge_index), plain)
+        first = {choice: one_hot(torch.tensor(0), len(p)).to(p) for choice, p in shares.items()}
+        with net.weighted(first):
+            given = net(graph.x, graph.edge_index)
+        options = net.narrowed().choices
+        net.set_arch(space.genotype({choice: options[choice].options[0] for choice in options}))
+        close(given, net(graph.x, graph.edge_index))
+    # One that is zero is computed where its slope is asked for.
+    net.set_arch(None)
+    leaves = {choice: p.detach().requires_grad_() for choice, p in first.items()}
+    with net.weighted(leaves):
+        net(graph.x, graph.edge_index).square().sum().backward()
+    assert leaves["depth"].grad is not None and bool((leaves["depth"].grad[1:] != 0).any())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -24,7 +24,6 @@ from gnas.strategy.stabilisers import (
     Selection,
     beta_penalty,
     largest_eigenvalue,
-    shifted,
     worst_without,
     zero_one_penalty,
 )
@@ -70,7 +69,7 @@ class Darts(Differentiable):
             to 0 at the last epoch, and no genotype has it.
         beta: Largest factor of beta-DARTS' penalty, which rises linearly from 0 (50 on CNNs).
         zero_one: Factor of Fair-DARTS' penalty on gates (10).
-        perturbation: SmoothDARTS' perturbed alphas in the weights' steps.
+        perturbation: SmoothDARTS' perturbed weights of the options, in the steps of the network's weights.
         arch_lr, arch_weight_decay: See :class:`~gnas.strategy.differentiable.Differentiable`.
         epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
             See :class:`~gnas.strategy.one_shot.OneShot`.
@@ -156,13 +155,20 @@ class Darts(Differentiable):
         return sum(parts[1:], parts[0]) if parts else None
 
     def update_weights(self, task: Task, state: OneShotState, batches: Batches) -> None:
-        if self.perturbation is None or state.epoch < self.warming:
+        if self.perturbation is None:
             super().update_weights(task, state, batches)
             return
-        alphas, radius = state.supernet.arch_parameters(), self.perturbation.radius * self.progress(state.epoch)
-        with state.supernet.frozen_statistics():
-            shifts = self.perturbation.shifts(alphas, radius, lambda: self.loss(task, state, batches, "weights"))
-        with shifted(alphas, shifts):
+        net = state.supernet
+
+        def loss(weights: Mapping[str, Tensor]) -> Tensor:
+            with net.weighted(weights):
+                return self.loss(task, state, batches, "weights")
+
+        with torch.no_grad():
+            drawn = {name: net.relaxation(alpha, torch.default_generator) for name, alpha in net.open_alphas().items()}
+        with net.frozen_statistics(), net.without_dropout():
+            perturbed = self.perturbation.perturbed(drawn, self.progress(state.epoch), loss)
+        with net.weighted(perturbed):
             super().update_weights(task, state, batches)
 
     def phase(self, epoch: int) -> str:

@@ -93,18 +93,16 @@ class Selection:
 
 @dataclass(frozen=True)
 class Perturbation:
-    r"""Perturbed alphas in the weights' steps, SmoothDARTS (Chen and Hsieh, arXiv 2002.05283).
+    r"""Perturbed weights of the options in the steps of the network's, SmoothDARTS (Chen and Hsieh, arXiv 2002.05283).
 
     .. math::
-        \min_w L_{train}(w, \alpha + \delta), \qquad \delta \sim U[-\epsilon, \epsilon] \quad\text{or}\quad
-        \delta = \arg\max_{\|\delta\|_\infty \le \epsilon} L_{train}(w, \alpha + \delta)
+        \min_w L_{train}(w, p + \delta), \qquad \delta \sim U[-\epsilon, \epsilon] \quad\text{or}\quad
+        \delta = \arg\max_{\|\delta\|_\infty \le \epsilon} L_{train}(w, p + \delta)
 
-    with :math:`\epsilon` that rises linearly to its value at the last epoch. The supernet's loss then changes little
-    when alpha is discretised.
-
-    Where it departs from the authors' code: there the weights that softmax gives are perturbed, clamped to [0, 1] and
-    divided by their sum; here alpha is, which with several options moves the weights several times less for the same
-    :math:`\epsilon`. There :math:`\epsilon` begins above zero. Order 2 unrolls its step at unperturbed alphas.
+    where p are the weights of a choice's options, softmax(alpha) as a rule. What comes out is clamped to [0, 1] and
+    scaled to the sum that p has. :math:`\epsilon` rises linearly from a tenth of its value to that at the last epoch,
+    the warm-up included. The supernet's loss then changes little when alpha is discretised. As in the authors' code,
+    the architecture's steps know of no perturbation, and the adversary is left out where it didn't raise the loss.
 
     Args:
         radius: :math:`\epsilon` at the last epoch.
@@ -118,34 +116,29 @@ class Perturbation:
         check_number(self, "radius", positive=True)
         check_count(self, "steps", 0)
 
-    def shifts(self, alphas: Sequence[Tensor], radius: float, loss: Callable[[], Tensor]) -> list[Tensor]:
-        """What is added to the alphas, none of it larger than ``radius``; the alphas are as before afterwards."""
-        shifts = [(2 * torch.rand(alpha.shape) - 1).to(alpha) * radius for alpha in alphas]
+    def perturbed(
+        self, weights: Mapping[str, Tensor], progress: float, loss: Callable[[Mapping[str, Tensor]], Tensor]
+    ) -> dict[str, Tensor]:
+        """The weights of each choice's options, perturbed; ``progress`` runs from 0 to 1, the last epoch."""
+        radius = self.radius * (0.1 + 0.9 * progress)
+        moved = {name: p + radius * (2 * torch.rand(p.shape) - 1).to(p) for name, p in weights.items()}
+        found = {name: _as_weights(moved[name], p) for name, p in weights.items()}
         for _ in range(self.steps):
-            with shifted(alphas, shifts):
-                grads = torch.autograd.grad(loss(), list(alphas), allow_unused=True, materialize_grads=True)
-            # The step that a few of reach any corner with.
-            size = 2.5 * radius / self.steps
-            shifts = [(s + size * g.sign()).clamp(-radius, radius) for s, g in zip(shifts, grads, strict=True)]
-        return shifts
+            leaves = {name: p.requires_grad_() for name, p in found.items()}
+            grads = torch.autograd.grad(loss(leaves), list(leaves.values()), allow_unused=True, materialize_grads=True)
+            for (name, p), grad in zip(weights.items(), grads, strict=True):
+                step = found[name].detach() + 2 * radius / self.steps * grad.sign()
+                found[name] = _as_weights(p + (step - p).clamp(-radius, radius), p)
+        with torch.no_grad():
+            return dict(weights) if self.steps and loss(found) < loss(weights) else found
 
 
-class shifted:
-    """Within, something is added to tensors; afterwards they are bit for bit what they were."""
-
-    def __init__(self, tensors: Sequence[Tensor], shifts: Sequence[Tensor]) -> None:
-        self.tensors, self.shifts = tensors, shifts
-
-    @torch.no_grad()
-    def __enter__(self) -> None:
-        self.kept = [tensor.detach().clone() for tensor in self.tensors]
-        for tensor, shift in zip(self.tensors, self.shifts, strict=True):
-            tensor.add_(shift)
-
-    @torch.no_grad()
-    def __exit__(self, *error: object) -> None:
-        for tensor, kept in zip(self.tensors, self.kept, strict=True):
-            tensor.copy_(kept)
+def _as_weights(moved: Tensor, like: Tensor) -> Tensor:
+    """Numbers clamped to [0, 1] and scaled to another's sum; the largest gets all of it where none is above zero."""
+    clamped = moved.clamp(0, 1)
+    if not clamped.any():
+        clamped = torch.zeros_like(moved).scatter(0, moved.argmax(dim=0, keepdim=True), 1.0)
+    return clamped / clamped.sum() * like.sum()
 
 
 def beta_penalty(alphas: Sequence[Tensor]) -> Tensor:

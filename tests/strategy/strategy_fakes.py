@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -87,6 +87,7 @@ class TinySupernet(nn.Module):
         self.auxiliary = 0.0
         self.partial = 1
         self.fixed: Genotype | None = None
+        self.given: Mapping[str, Tensor] | None = None
         for name, choice in space.choices.items():
             self.register_buffer("open_" + name.replace(".", "__"), torch.ones(len(choice.options), dtype=torch.bool))
         self.layers = nn.ModuleList([nn.Linear(task.in_channels, 8), nn.Linear(8, 8)])
@@ -110,7 +111,10 @@ class TinySupernet(nn.Module):
         if self.fixed is not None:
             return one_hot(torch.tensor(self.space.choices[name].index(self.fixed[name])), len(alpha)).to(alpha)
         kept = self.kept(name)
-        weights = self.relaxation(alpha[kept], torch.default_generator if self.training else None)
+        if self.given is not None:
+            weights = self.given[name]
+        else:
+            weights = self.relaxation(alpha[kept], torch.default_generator if self.training else None)
         return torch.zeros_like(alpha).scatter(0, kept, weights)
 
     def kept(self, name: str) -> Tensor:
@@ -167,6 +171,17 @@ class TinySupernet(nn.Module):
             alpha, kept = self.alpha(name).detach(), self.kept(name)
             found[name] = torch.zeros_like(alpha).scatter(0, kept, own(alpha[kept]))
         return found
+
+    def open_alphas(self) -> dict[str, Tensor]:
+        return {name: self.alpha(name)[self.kept(name)] for name in self.space.choices}
+
+    @contextmanager
+    def weighted(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        self.given = weights
+        try:
+            yield
+        finally:
+            self.given = None
 
     def set_arch(self, genotype: Genotype | None) -> None:
         self.fixed = genotype

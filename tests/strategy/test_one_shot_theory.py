@@ -35,9 +35,9 @@ from gnas.strategy.nac import dictionary, lasso, unit_lasso
 from gnas.strategy.progressive import argnp
 from gnas.strategy.stabilisers import (
     Perturbation,
+    _as_weights,
     beta_penalty,
     largest_eigenvalue,
-    shifted,
     worst_without,
     zero_one_penalty,
 )
@@ -576,18 +576,61 @@ def test_max_w_weighs_as_said() -> None:
     torch.testing.assert_close(MaxW().probabilities(alpha), p)
 
 
-@pytest.mark.parametrize("steps", [0, 5])
-def test_a_perturbation_stays_in_its_box_and_an_adversary_raises_the_loss(steps: int) -> None:
-    alphas = [torch.tensor([0.5, -0.5], requires_grad=True)]
+@pytest.mark.parametrize("steps", [0, 7])
+def test_perturbed_weights_are_weights_near_by_and_an_adversary_raises_the_loss(steps: int) -> None:
     torch.manual_seed(0)
-    before = alphas[0].detach().clone()
-    shifts = Perturbation(0.2, steps).shifts(alphas, 0.1, lambda: (alphas[0] * torch.tensor([1.0, -2.0])).sum())
-    assert torch.equal(alphas[0].detach(), before) and float(shifts[0].abs().max()) <= 0.1 + 1e-6
-    if steps:
-        torch.testing.assert_close(shifts[0], torch.tensor([0.1, -0.1]))
-    with shifted(alphas, shifts):
-        torch.testing.assert_close(alphas[0].detach(), before + shifts[0])
-    assert torch.equal(alphas[0].detach(), before)
+    slopes = torch.tensor([0.0, 1.0, -2.0, 0.5])
+    weights = {"op": torch.tensor([0.4, 0.3, 0.2, 0.1]), "gates": torch.tensor([0.9, 0.8]), "one": torch.ones(1)}
+    before = {name: p.clone() for name, p in weights.items()}
+    for progress, radius in ((0.0, 0.02), (1.0, 0.2)):
+        found = Perturbation(0.2, steps).perturbed(weights, progress, lambda w: (w["op"] * slopes).sum())
+        assert all(torch.equal(p, before[name]) and not found[name].requires_grad for name, p in weights.items())
+        assert all(float(p.sum()) == pytest.approx(float(weights[name].sum())) for name, p in found.items())
+        assert all(float(p.min()) >= 0 and float(p.max()) <= 1.2 for p in found.values())
+        moved = (found["op"] - weights["op"]).abs()
+        # Scaling to the sum moves the largest a little further.
+        assert 0 < float(moved.max()) <= 2 * radius and float(found["one"]) == 1
+        if steps:
+            assert (found["op"] * slopes).sum() > (weights["op"] * slopes).sum() + 0.5 * radius
+    # Nothing above zero is left: the largest has it all.
+    assert _as_weights(torch.tensor([-0.2, -0.1]), torch.tensor([0.5, 0.5])).tolist() == [0, 1]
+
+
+def test_an_adversary_that_fails_is_left_out() -> None:
+    weights = {"op": torch.tensor([0.5, 0.5])}
+    found = Perturbation(0.2, 3).perturbed(weights, 1.0, lambda w: -(w["op"] - 0.5).square().sum())
+    assert torch.equal(found["op"], weights["op"])
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_the_weights_learn_under_perturbed_options_and_the_architecture_does_not(steps: int) -> None:
+    strategy = Darts(epochs=3, warmup=1, hidden_channels=8, perturbation=Perturbation(radius=0.3, steps=steps))
+    task, space = example_task(), choosing("mean_pool", "sum_pool", "max_pool")
+    torch.manual_seed(0)
+    state = strategy.init(space, task, torch.default_generator)
+    net: Any = state.supernet
+    net.narrow(restrict(space, {"op": ["mean_pool", "max_pool"]}))
+    (batches,) = task.steps(torch.default_generator)
+    mixes, used = net._mixes, list[list[float]]()
+
+    def noting() -> Any:
+        mixed = mixes()
+        used.append(mixed["op"].weights.tolist())
+        return mixed
+
+    net._mixes = noting
+    for epoch in range(3):
+        state.epoch, radius = epoch, (0.03, 0.165, 0.3)[epoch]
+        alpha, before = net.alpha("op").detach().clone(), net.arch_weights()["op"].tolist()
+        net.train()
+        strategy.update_weights(task, state, batches)
+        assert torch.equal(net.alpha("op"), alpha)
+        # It perturbs from the first epoch, which warms up.
+        assert used[-1] != before and used[-1][1] == 0 and sum(used[-1]) == pytest.approx(1)
+        assert abs(used[-1][0] - before[0]) <= 2 * radius
+        used.clear()
+        strategy.update_architecture(task, state, batches)
+        assert used == [pytest.approx(before)]
 
 
 def test_the_auxiliary_skip_fades_and_is_in_no_genotype() -> None:
