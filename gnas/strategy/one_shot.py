@@ -93,14 +93,18 @@ class OneShotState:
         return {
             "epoch": self.epoch,
             "supernet": self.supernet.state_dict(),
+            # The rest of what an epoch runs under is set anew by the next; a supernet is measured with this after the
+            # last as well.
+            "auxiliary": self.supernet.auxiliary,
             "weight_optimizer": self.weight_optimizer.state_dict(),
             "arch_optimizer": None if self.arch_optimizer is None else self.arch_optimizer.state_dict(),
             "memory": copy.deepcopy(self.memory),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
-        check_keys(state, ("epoch", "supernet", "weight_optimizer", "arch_optimizer", "memory"))
+        check_keys(state, ("epoch", "supernet", "auxiliary", "weight_optimizer", "arch_optimizer", "memory"))
         self.supernet.load_state_dict(state["supernet"])
+        self.supernet.auxiliary = float(state["auxiliary"])
         self.weight_optimizer.load_state_dict(state["weight_optimizer"])
         if self.arch_optimizer is not None:
             self.arch_optimizer.load_state_dict(state["arch_optimizer"])

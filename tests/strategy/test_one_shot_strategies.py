@@ -137,6 +137,17 @@ def test_a_run_is_plain_repeats_and_goes_on_from_a_snapshot(place: str, name: st
 
 
 @named
+def test_what_is_loaded_measures_as_what_was_saved(name: str) -> None:
+    # No epoch may follow: a search that was stopped is measured as it is.
+    strategy, task, space = on_graph(name)
+    state, other = begin(strategy, task, space), begin(strategy, task, space, seed=99)
+    for _ in range(2):
+        strategy.step(task, state)
+    other.load_state_dict(state.state_dict())
+    assert task.measure(other.supernet) == task.measure(state.supernet)
+
+
+@named
 def test_what_trains_the_weights_never_sees_the_labels_of_the_architecture_split(name: str) -> None:
     # Turned round, they must leave the weights of the warm-up, or of a strategy that has no other, as they are.
     trained = []
