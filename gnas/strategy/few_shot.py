@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, ClassVar
@@ -182,21 +182,21 @@ class FewShot(Strategy[FewShotState]):
 
     def agreement(self, task: Task, member: OneShotState, space: Space, name: str) -> Tensor:
         """Cosines [options, options] of the gradients in the weights that the options of a choice share."""
-        net, grads = member.supernet, []
+        net, grads = member.supernet, list[list[Tensor | None]]()
         weights = net.weight_parameters()
         net.train()
         for option in space.choices[name].options:
             net.narrow(restrict(space, {name: [option]}))
-            total = [torch.zeros_like(weight) for weight in weights]
+            total: list[Tensor | None] = [None] * len(weights)
             # The options draw the same dropout masks and batches, or the cosines would be those of the noise.
             with Noise(weights).replay(), net.frozen_statistics():
                 for batches in task.steps(torch.default_generator, ("weights",)):
                     loss = self.inner.loss(task, member, batches, "weights")
                     parts = torch.autograd.grad(loss, weights, allow_unused=True)
-                    total = [t if p is None else t + p for t, p in zip(total, parts, strict=True)]
-            grads.append(torch.cat([part.flatten() for part in total]))
+                    total = [t if p is None else p if t is None else t + p for t, p in zip(total, parts, strict=True)]
+            grads.append(total)
         net.narrow(space)
-        return cosines(torch.stack(grads))
+        return cosines(grads)
 
     def derive(self, task: Task, state: FewShotState) -> Genotype:
         return self.inner.derive(task, state.members[state.best])
@@ -205,10 +205,23 @@ class FewShot(Strategy[FewShotState]):
         return all(map(self.inner.done, state.members))
 
 
-def cosines(rows: Tensor) -> Tensor:
-    """Cosine of each two rows; zero with a row of zeros."""
-    unit = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
-    return unit @ unit.T
+def cosines(grads: Sequence[Sequence[Tensor | None]]) -> Tensor:
+    """Cosine of each two gradients over the parameters that both use; zero where there are none, or only zeros.
+
+    A gradient has an entry for each parameter, ``None`` for one that it doesn't use.
+    """
+    count = len(grads)
+    products, squares = torch.zeros(2, count, count, dtype=torch.float64)
+    for parts in zip(*grads, strict=True):
+        used = [i for i, part in enumerate(parts) if part is not None]
+        if len(used) > 1:
+            rows = torch.stack([part.flatten() for part in parts if part is not None])
+            inner = (rows @ rows.T).double().cpu()
+            index = torch.tensor(used)
+            products[index[:, None], index] += inner
+            # In row i what i has there, where the column's option has something, too.
+            squares[index[:, None], index] += inner.diagonal()[:, None]
+    return products / (squares * squares.T).sqrt().clamp(min=1e-24)
 
 
 def cut(agreement: Tensor) -> tuple[float, tuple[int, ...]]:

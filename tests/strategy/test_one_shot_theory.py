@@ -476,9 +476,35 @@ def test_a_budget_reaches_the_inner_strategy() -> None:
 
 def test_a_cut_parts_those_that_disagree() -> None:
     rows = torch.tensor([[1.0, 0.1], [-1.0, 0.1], [0.9, -0.1], [-1.1, 0.0]])
-    score, half = cut(cosines(rows))
+    score, half = cut(cosines([[row] for row in rows]))
     assert half == (0, 2) and score < -0.9
-    assert cut(cosines(torch.eye(3)))[0] == 0
+    assert cut(cosines([[row] for row in torch.eye(3)]))[0] == 0
+
+
+def test_options_agree_about_the_weights_that_both_use() -> None:
+    shared, other, private = torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0]), torch.tensor([[100.0]])
+    found = cosines([[shared, private, None], [other, None, private], [None, None, None], [None, private, private]])
+    assert found[0, 1] == found[1, 0] == pytest.approx(24 / 25) and found[2].tolist() == [0, 0, 0, 0]
+    assert found[0, 3] == pytest.approx(1)
+
+    # Two operations with weights of their own, whose sizes say nothing about the encoder and the decoder.
+    space = choosing("gcn", "sage_mean", "identity")
+    strategy, task = FewShot(inner=Darts(epochs=4, hidden_channels=8, dropout=0.0)), example_task()
+    torch.manual_seed(0)
+    state = strategy.init(space, task, torch.default_generator)
+    (member,) = state.members
+    found = strategy.agreement(task, member, space, "op")
+    net: Any = member.supernet
+    coders = [*net.encoder.parameters(), *net.decoder.parameters()]
+    (batches,) = task.steps(torch.default_generator)
+    rows = []
+    for option in space.choices["op"].options:
+        net.narrow(restrict(space, {"op": [option]}))
+        with net.frozen_statistics():
+            grads = torch.autograd.grad(strategy.inner.loss(task, member, batches, "weights"), coders)
+        rows.append(torch.cat([grad.flatten() for grad in grads]))
+    expected = torch.stack([torch.stack([torch.cosine_similarity(a, b, dim=0) for b in rows]) for a in rows])
+    torch.testing.assert_close(found, expected.double(), rtol=1e-4, atol=1e-5)
 
 
 def test_members_of_a_few_shot_search_hold_the_space_between_them() -> None:
