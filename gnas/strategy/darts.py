@@ -146,7 +146,7 @@ class Darts(Differentiable):
         return min(epoch / max(1, self.epochs - 1), 1.0)
 
     def penalty(self, state: OneShotState) -> Tensor | None:
-        alphas = state.supernet.arch_parameters()
+        alphas = list(state.supernet.open_alphas().values())
         parts = []
         if self.beta:
             parts.append(self.beta * self.progress(state.epoch) * beta_penalty(alphas))

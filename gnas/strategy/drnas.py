@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gnas.checks import check_count, check_number
+from gnas.checks import check_number
 from gnas.relaxation import Dirichlet, Relaxation
+from gnas.strategy.checks import check_partial
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.one_shot import OneShotState
 
@@ -48,7 +49,7 @@ class DrNas(Differentiable):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "anchor")
-        check_count(self, "partial", 1)
+        check_partial(self)
 
     def relaxation_at(self, epoch: int) -> Relaxation:
         return Dirichlet()
@@ -58,5 +59,5 @@ class DrNas(Differentiable):
         state.supernet.partial = self.partial
 
     def penalty(self, state: OneShotState) -> Tensor:
-        alphas = state.supernet.arch_parameters()
+        alphas = state.supernet.open_alphas().values()
         return self.anchor * torch.stack([(Dirichlet().concentration(a) - 1).norm() for a in alphas]).sum()

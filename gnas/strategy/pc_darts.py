@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gnas.checks import check_count
+from gnas.strategy.checks import check_partial
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.one_shot import OneShotState
 
@@ -42,11 +42,7 @@ class PcDarts(Differentiable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self, "partial", 1)
-        if self.partial > self.hidden_channels:
-            raise ValueError(
-                f"pc_darts got partial={self.partial} for hidden_channels={self.hidden_channels}; expected no more"
-            )
+        check_partial(self)
 
     def prepare(self, state: OneShotState) -> None:
         super().prepare(state)

@@ -11,11 +11,12 @@ from strategy_fakes import TinyTask, batches_of, tiny, tiny_space
 from torch import Tensor
 
 from gnas.budget import Budget
-from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW
+from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW, Sigmoid
 from gnas.space import Choice, Node, Space, relational
 from gnas.space.transform import Decide, Keep, Reach, restrict, sureness
 from gnas.strategy import (
     Darts,
+    DrNas,
     EigenvalueStop,
     FewShot,
     Gdas,
@@ -318,7 +319,13 @@ def test_the_channels_that_are_not_drawn_pass_by() -> None:
         # Both operations work channel by channel, so what goes through is what would have.
         torch.testing.assert_close(part[:, through], whole[:, through])
         assert torch.equal(net.eval()(x, edge_index), whole)
-    assert PcDarts(partial=2).partial == 2
+
+
+@pytest.mark.parametrize("kind", [PcDarts, DrNas])
+def test_a_part_has_a_channel_at_least(kind: Any) -> None:
+    assert kind(partial=8, hidden_channels=8).partial == 8
+    with pytest.raises(ValueError, match=f"{kind.name} got partial=9 for hidden_channels=8; expected no more"):
+        kind(partial=9, hidden_channels=8)
 
 
 # GOLD-NAS
@@ -589,6 +596,28 @@ def test_beta_pushes_back_what_is_ahead_and_zero_one_drives_apart() -> None:
     state.epoch = 2
     expected = 4.0 * 0.5 * beta_penalty(state.supernet.arch_parameters())
     torch.testing.assert_close(strategy.penalty(state), expected)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        tiny(Darts)(warmup=0, beta=4.0),
+        tiny(Darts)(warmup=0, zero_one=1.0, relaxation=Sigmoid()),
+        tiny(DrNas)(warmup=0, anchor=1.0),
+    ],
+    ids=["beta", "zero_one", "drnas"],
+)
+def test_penalties_see_open_options_alone(strategy: Any) -> None:
+    _, state = begin(strategy)
+    net, state.epoch = state.supernet, 10
+    net.narrow(restrict(net.space, {"function.1": ["tanh", "identity"], "depth": ["h2"]}))
+    alphas = [net.alpha(name) for name in net.space.choices]
+    before = strategy.penalty(state)
+    grads = torch.autograd.grad(before, alphas, allow_unused=True, materialize_grads=True)
+    assert grads[0][1] == 0 and grads[2][0] == 0 and bool(grads[0][[0, 2]].all()) and bool(grads[1].all())
+    with torch.no_grad():
+        alphas[0][1], alphas[2][0] = 50.0, -50.0
+    assert torch.equal(strategy.penalty(state), before)
 
 
 def test_max_w_weighs_as_said() -> None:
