@@ -381,7 +381,8 @@ class Job:
         unit = "epochs" if event["event"] == "epoch" else "evaluations"
         metric = event.get("best", event.get("metric_architecture"))
         what = "the best candidate" if "best" in event else "the supernet"
-        text = f"search: {self.steps} {unit} in {duration(self.seconds['search'])}"
+        ended = f" ({event['stopped']})" if "stopped" in event else ""
+        text = f"search: {self.steps} {unit} in {duration(self.seconds['search'])}{ended}"
         if metric is None:
             return text
         read = self.judging

@@ -151,11 +151,10 @@ def test_a_limit_that_nothing_fulfils_is_said(task: Task, space: Space, tmp_path
     strategy = Random(evaluator=Scores(), conditions=(Limit("parameters", 1),))
     state = strategy.init(space, task, torch.Generator().manual_seed(0))
     assert strategy.done(state)
-    with pytest.raises(
-        ValueError, match=r"nothing left to ask after 0 candidates \(\d+ were refused by parameters <= 1"
-    ):
+    message = r"after 0 candidates \(\d+ were refused by parameters <= 1.*\): expected .*, try a wider limit"
+    with pytest.raises(ValueError, match=message):
         strategy.ask(state)
-    with pytest.raises(ValueError, match=r"after 0 candidates \(\d+ were refused by parameters <= 1"):
+    with pytest.raises(ValueError, match=message):
         gnas.search(task, space, strategy, folder=tmp_path / "run", progress=False)
     with pytest.raises(TypeError, match="expected a tuple of conditions"):
         Random(conditions=("parameters<=50k",))  # type: ignore[arg-type]

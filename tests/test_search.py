@@ -30,6 +30,7 @@ from gnas.search import search
 from gnas.space import layered
 from gnas.strategy import BlackBox, Darts, Random, Reinforce
 from gnas.task import Task
+from gnas.testing import Scores, three_networks
 
 EPOCHS = 8
 LIMIT = 90
@@ -614,6 +615,13 @@ def test_where_there_is_no_terminal_a_few_lines_are_shown(tmp_path, capfd):
     assert "\x1b" not in shown.err
     found(tmp_path / "silent", progress=False)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_search_that_ends_by_itself_says_why(tmp_path, capfd):
+    random = Random(evaluations=9, evaluator=Scores())
+    search(graph(), three_networks(), random, evaluator=EVALUATOR, folder=tmp_path / "run")
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if line.startswith("search: "))
+    assert line.startswith("search: 3 evaluations in ") and "(no other network was found)" in line
 
 
 def test_the_live_display_survives_a_whole_run(tmp_path, capfd):

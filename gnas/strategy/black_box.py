@@ -204,7 +204,8 @@ class BlackBox(Strategy[BlackBoxState]):
     evaluated elsewhere.
 
     Args:
-        evaluations: After how many candidates the search is done.
+        evaluations: After how many candidates the search is done; earlier where no other network is found, which the
+            last event tells as ``stopped``.
         evaluator: What trains a candidate and measures it on the architecture split.
         conditions: What a network must fulfil to be evaluated. One that doesn't is not asked and costs no evaluation;
             when nothing that is drawn fulfils them, the search ends early.
@@ -255,12 +256,18 @@ class BlackBox(Strategy[BlackBoxState]):
     def ask(self, state: BlackBoxState) -> Genotype:
         """The genotype to evaluate next: the same one until it has been told."""
         if state.pending is None:
-            refused = f" ({len(state.refused)} were refused by {said(self.conditions)})" if self.conditions else ""
-            raise ValueError(
-                f"{self.name} has nothing left to ask after {len(state.trials)} candidates{refused}: stop when "
-                f"done(state), or give more evaluations than {self.evaluations}, a larger space or wider conditions"
+            what = (
+                f"stop when done(state), or give more evaluations than {self.evaluations}, a larger space or wider "
+                "conditions"
+                if state.trials
+                else "expected a network that fulfils them, try a wider limit or a larger space"
             )
+            after = f"after {len(state.trials)} candidates{self._refused(state)}"
+            raise ValueError(f"{self.name} has nothing left to ask {after}: {what}")
         return state.pending
+
+    def _refused(self, state: BlackBoxState) -> str:
+        return f" ({len(state.refused)} were refused by {said(self.conditions)})" if self.conditions else ""
 
     def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
         """Take in how a genotype did, and make up the next question. Candidates count from 1."""
@@ -274,7 +281,9 @@ class BlackBox(Strategy[BlackBoxState]):
             self._costs(task, state, genotype),
         )
         state.trials.append(trial)
-        state.pending = self.propose(state) if len(state.trials) < self.evaluations else None
+        more = len(state.trials) < self.evaluations
+        state.pending = self.propose(state) if more else None
+        ended = more and state.pending is None
         return {
             "event": "candidate",
             "index": len(state.trials),
@@ -286,6 +295,7 @@ class BlackBox(Strategy[BlackBoxState]):
             "parameters": trial.parameters,
             **({"costs": trial.costs} if self.objectives else {}),
             "best": self.best(state).metric,
+            **({"stopped": f"no other network was found{self._refused(state)}"} if ended else {}),
         }
 
     def _costs(self, task: Any, state: BlackBoxState, genotype: Genotype) -> dict[str, float]:

@@ -23,5 +23,5 @@ def check_partial(settings: Any) -> None:
     if settings.partial > settings.hidden_channels:
         raise ValueError(
             f"{settings.name} got partial={settings.partial} for hidden_channels={settings.hidden_channels}; expected "
-            "no more, such as 4"
+            "no more; 1 is all channels"
         )

@@ -218,9 +218,6 @@ class Darts(Differentiable):
         state.memory["stopped"] = True
         return {"stopped": f"the eigenvalue grew by more than {stop.growth}"}
 
-    def done(self, state: OneShotState) -> bool:
-        return bool(state.memory.get("stopped")) or super().done(state)
-
     def select(self, task: Task, state: OneShotState, selection: Selection) -> list[str]:
         """Settle as many choices as are due, and name them."""
         net = state.supernet

@@ -261,7 +261,7 @@ class OneShot(Strategy[OneShotState]):
         return state.supernet.arch_weights()
 
     def done(self, state: OneShotState) -> bool:
-        return state.epoch >= self.epochs
+        return bool(state.memory.get("stopped")) or state.epoch >= self.epochs
 
     def phase(self, epoch: int) -> str:
         """``"warmup"`` or ``"search"`` for the epoch that follows after ``epoch`` of them."""

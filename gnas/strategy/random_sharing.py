@@ -44,8 +44,8 @@ class RandomSharing(OneShot):
         a^* = \arg\max_{a \in S} M_{val}(W^*(a)), \quad S \text{ drawn from } U(A)
 
     There is no alpha in it: every step of the weights runs one network, drawn uniformly. Each of the epochs after the
-    weights' (``warmup`` of them) measures ``population`` networks by inherited weights, none twice. What a strategy
-    that shares weights gains over this row, it gains by searching.
+    weights' (``warmup`` of them) measures ``population`` networks by inherited weights, none twice; one that finds none
+    is the last. What a strategy that shares weights gains over this row, it gains by searching.
 
     No weights of options are left at the end, so :func:`gnas.search` takes the genotype from :meth:`derive`, as it does
     from any strategy whose events have none: the best network that was measured by inherited weights, ties by the loss.
@@ -108,10 +108,16 @@ class RandomSharing(OneShot):
         if phase == "warmup":
             super().run(task, state, phase)
         else:
+            found, net = self.propose(task, state), state.supernet
+            # What is closed may yet be opened.
+            state.memory["stopped"] = not found and net.narrowed().size == net.space.size
             with torch.no_grad():
-                for network, genotype in self.propose(task, state).items():
+                for network, genotype in found.items():
                     self.judge(task, state, network, genotype)
         state.supernet.set_arch(None)
+
+    def close(self, task: Task, state: OneShotState, phase: str) -> Event:
+        return {"stopped": "no other network was found"} if state.memory.get("stopped") else {}
 
     def judge(self, task: Task, state: OneShotState, network: str, genotype: Genotype) -> None:
         """Measure a network by inherited weights, and remember what came out."""

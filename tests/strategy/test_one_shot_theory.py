@@ -252,7 +252,7 @@ def test_agents_have_little_regret_on_a_bandit(estimate: str, samples: int, eta:
 
 
 def test_paths_are_drawn_uniformly_and_none_is_measured_twice() -> None:
-    strategy = tiny(RandomSharing)(epochs=40, warmup=36, population=3)
+    strategy = tiny(RandomSharing)(epochs=42, warmup=32, population=3)
     task, state = begin(strategy)
     while not strategy.done(state):
         event = strategy.step(task, state)
@@ -260,6 +260,8 @@ def test_paths_are_drawn_uniformly_and_none_is_measured_twice() -> None:
     networks = [trial["network"] for trial in trials]
     # An identity is passed over, so there are three networks of one function or none and four of two.
     assert len(set(networks)) == len(networks) == 7
+    # The generation that finds none is the last.
+    assert 35 < state.epoch < 42 and event["stopped"] == "no other network was found"
     merits = [trial["merit"] for trial in trials]
     assert event["best"] == max(merits) and "weights" not in event
     best = strategy.derive(task, state)
@@ -403,7 +405,14 @@ def test_what_learns_no_weights_is_not_narrowed_by_them(inner: Any) -> None:
     for transforms in ((Keep(0.5),), ((Reach(1.0), Decide(0.5)),)):
         with pytest.raises(ValueError, match=f"around {inner.name}, which learns no architecture weights"):
             Progressive(inner=inner, transforms=transforms, start=())
-    Progressive(inner=inner, transforms=(Reach(1.0),), start=(Reach(0.5),))
+    strategy = Progressive(
+        inner=tiny(type(inner))(epochs=12, warmup=2, population=8), transforms=(Reach(1.0),), start=(Reach(0.5),)
+    )
+    task, state = begin(strategy)
+    while not strategy.done(state):
+        strategy.step(task, state)
+    # Half of the space is soon measured, and the whole of it once it opens.
+    assert {trial["genotype"]["depth"] for trial in state.memory["trials"]} == {"h1", "h2"}
 
 
 def test_rounding_makes_no_decision_surer() -> None:

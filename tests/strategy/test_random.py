@@ -78,6 +78,7 @@ def test_no_network_is_trained_twice_and_a_small_space_ends_early() -> None:
     events = run(strategy, state)
     found = [space.bind(space.genotype(event["genotype"])).digest() for event in events]
     assert len(found) == len(set(found)) == len(networks)
+    assert [event.get("stopped") for event in events] == [None] * 6 + ["no other network was found"]
     with pytest.raises(ValueError, match=f"nothing left to ask after {len(networks)} candidates"):
         strategy.ask(state)
 
