@@ -438,3 +438,11 @@ def test_given_weights_are_those_of_the_open_options() -> None:
     with net.weighted(leaves):
         net(graph.x, graph.edge_index).square().sum().backward()
     assert leaves["depth"].grad is not None and bool((leaves["depth"].grad[1:] != 0).any())
+
+
+def test_a_transform_without_a_weight_is_nothing() -> None:
+    net = trained(SPACES["shared"])
+    graph = example(9, 25)
+    shares = {choice: torch.ones_like(alpha) for choice, alpha in net.open_alphas().items()}
+    with torch.no_grad(), net.weighted({**shares, "transform": torch.zeros_like(shares["transform"])}), net.undecoded():
+        assert not net(graph.x, graph.edge_index).any()

@@ -68,6 +68,8 @@ class SharedSite(nn.Module):
         """The weighted sum of the candidates."""
         x = inputs[0]
         project, keep = self._transforms(mixes)
+        if project is None and keep is None:
+            return context.zeros
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)

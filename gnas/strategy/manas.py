@@ -12,7 +12,7 @@ from torch import Tensor
 from gnas.checks import check_count, check_number
 from gnas.relaxation import OnePath, Relaxation
 from gnas.strategy.base import Batches, Task
-from gnas.strategy.one_shot import OneShot, OneShotState
+from gnas.strategy.one_shot import OneShot, OneShotState, open_places
 
 ESTIMATES = ("exp3", "least_squares")
 
@@ -67,9 +67,8 @@ class Manas(OneShot):
     def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
         net = state.supernet
         # Options that were closed on the way are no actions any more.
-        choices = net.narrowed().choices
-        alphas = [net.alpha(name) for name in choices]
-        kept = [[net.space.choices[name].index(o) for o in choice.options] for name, choice in choices.items()]
+        choices, places = net.narrowed().choices, open_places(net)
+        alphas, kept = [net.alpha(name) for name in places], list(places.values())
         policies = [alpha[k].softmax(dim=0) for alpha, k in zip(alphas, kept, strict=True)]
         actions, losses = [], []
         with net.frozen_statistics():

@@ -17,7 +17,7 @@ from gnas.relaxation import Plain, Relaxation
 from gnas.settling import averaged
 from gnas.space import Space
 from gnas.strategy.base import Batches, Task
-from gnas.strategy.one_shot import ROLES, OneShot, OneShotState
+from gnas.strategy.one_shot import ROLES, OneShot, OneShotState, open_places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,10 @@ class Nac(OneShot):
     @torch.no_grad()
     def run(self, task: Task, state: OneShotState, phase: str) -> None:
         net = state.supernet
+        for name, kept in open_places(net).items():
+            # What is open may be what the code had left out, and a choice without a weight would say nothing.
+            if not net.alpha(name)[kept].any():
+                net.alpha(name)[kept] = 1 / len(kept)
         batches = list(task.steps(torch.default_generator, ROLES))
         # Nothing is trained on the way, so what normalises is measured here: the scales of shared sites, whose running
         # means start with this pass, and the statistics of batch normalisations, which are those of this pass alone.
@@ -116,14 +120,17 @@ class Nac(OneShot):
 
         What the code leaves out has next to nothing, since a weight of exactly nothing says that an option is closed.
         """
-        choices = state.supernet.space.choices
+        choices, places = state.supernet.space.choices, open_places(state.supernet)
         sizes = [len(choice.options) for choice in choices.values()]
         code = state.memory.get("contributions")
         parts = torch.ones(sum(sizes)).split(sizes) if code is None else code.split(sizes)
-        return {
-            name: (part / part.sum()).clamp(min=1e-12) if part.sum() > 0 else torch.full_like(part, 1 / len(part))
-            for name, part in zip(choices, parts, strict=True)
-        }
+        found = {}
+        for name, part in zip(choices, parts, strict=True):
+            kept = part[places[name]]
+            shares = (kept / kept.sum()).clamp(min=1e-12) if kept.sum() > 0 else torch.full_like(kept, 1 / len(kept))
+            found[name] = torch.zeros_like(part)
+            found[name][places[name]] = shares
+        return found
 
 
 class _Reader:

@@ -332,6 +332,12 @@ class OneShot(Strategy[OneShotState]):
                 )
 
 
+def open_places(supernet: Supernet) -> dict[str, list[int]]:
+    """Positions of the options that are open, by choice."""
+    choices = supernet.narrowed().choices
+    return {name: [supernet.space.choices[name].index(o) for o in choice.options] for name, choice in choices.items()}
+
+
 def skips(space: Space, weights: Mapping[str, Sequence[float]]) -> float | None:
     """Share of the choices of an operation with ``identity`` among them that have it in front; None without any.
 

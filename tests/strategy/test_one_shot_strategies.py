@@ -65,6 +65,11 @@ CASES |= {
     "adversarial": darts(perturbation=Perturbation(radius=0.1, steps=2), order=2, relaxation=MaxW()),
     "progressive": Progressive(inner=darts(), transforms=((Keep(0.7), Reach(1.0)), Decide(0.5))),
     "few_shot": FewShot(inner=darts()),
+    "progressive_nac": Progressive(
+        inner=Nac(epochs=EPOCHS, hidden_channels=8), transforms=((Keep(0.7), Reach(1.0)), Decide(0.5))
+    ),
+    "few_shot_nac": FewShot(inner=Nac(epochs=EPOCHS, hidden_channels=8)),
+    "drnas_partial": DrNas(epochs=EPOCHS, warmup=1, hidden_channels=8, partial=4),
 }
 named = pytest.mark.parametrize("name", CASES)
 
@@ -113,6 +118,10 @@ def test_a_run_is_plain_repeats_and_goes_on_from_a_snapshot(place: str, name: st
         if len(events) == 2:
             torch.save({"strategy": state.state_dict(), "random": torch.get_rng_state()}, file)
         events.append(strategy.step(task, state))
+        for choice, weights in events[-1].get("weights", {}).items():
+            kept = state.supernet.narrowed().choices[choice].options
+            options = space.choices[choice].options
+            assert all(option in kept or weight == 0 for option, weight in zip(options, weights, strict=True))
     found = strategy.derive(task, state)
     assert json.loads(json.dumps(events, allow_nan=False)) == events
     assert json.loads(json.dumps(strategy.describe(), allow_nan=False)) == strategy.describe()
