@@ -267,7 +267,7 @@ class BlackBox(Strategy[BlackBoxState]):
         return state.pending
 
     def _refused(self, state: BlackBoxState) -> str:
-        return f" ({len(state.refused)} were refused by {said(self.conditions)})" if self.conditions else ""
+        return f" ({len(state.refused)} were refused by {said(self.conditions)})" if state.refused else ""
 
     def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
         """Take in how a genotype did, and make up the next question. Candidates count from 1."""

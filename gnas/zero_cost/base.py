@@ -73,7 +73,7 @@ def trained(net: nn.Module) -> list[nn.Parameter]:
 
 def slopes(value: Tensor, tensors: list[Any], retain: bool = False) -> list[Tensor]:
     """Gradients of a scalar, zero in what it doesn't depend on."""
-    if not value.requires_grad:
+    if not tensors or not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in tensors]
     return list(torch.autograd.grad(value, tensors, retain_graph=retain, allow_unused=True, materialize_grads=True))
 

@@ -210,6 +210,14 @@ def test_fisher_of_one_layer() -> None:
     assert Fisher()(model, task) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", SCORES)
+def test_a_network_without_a_relu_has_a_score(name: str) -> None:
+    # Nothing but propagations, as in SGC.
+    task = rows_task([[1.0, -2.0], [0.5, 1.0], [1.0, 1.0], [2.0, 2.0]], [0, 1, 0, 1])
+    found = SCORES[name]()(Rows(linear([[1.0, 0], [0, 1]])), task)
+    assert not math.isnan(found) and (found == 0 or name != "fisher")
+
+
 @pytest.mark.parametrize("scale", [1.0, 3.0, 10.0])
 def test_ntk_of_a_linear_network_is_the_gram_matrix(scale: float) -> None:
     # Orthogonal rows: the kernel is diagonal, and its condition number that of the squared lengths.
