@@ -121,7 +121,9 @@ def search(
         check_local(space)
     derivation = Derivation() if derivation is None else derivation
     evaluator = TrainFromScratch() if evaluator is None else evaluator
-    check_width(space, evaluator.recipe.hidden_channels)
+    for trainer in (evaluator, getattr(strategy, "evaluator", None)):
+        if isinstance(trainer, TrainFromScratch):
+            check_width(space, trainer.recipe.hidden_channels)
     strategy, derivation = _under(strategy, derivation, tuple(conditions), evaluator.recipe)
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"

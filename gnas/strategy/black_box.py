@@ -17,7 +17,6 @@ from gnas.checks import check_count, check_tuple
 from gnas.conditions import Admits, Condition, anything, at, check_conditions, gate, said
 from gnas.costs import USUAL, check_cost, cost
 from gnas.evaluate import Recipe, Result, TrainFromScratch
-from gnas.model import check_width
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.checks import check_keys
@@ -240,8 +239,6 @@ class BlackBox(Strategy[BlackBoxState]):
         """The next candidate, or ``None`` if there is no other; may draw from ``state.random``."""
 
     def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
-        if isinstance(self.evaluator, TrainFromScratch):
-            check_width(space, self.evaluator.recipe.hidden_channels)
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         state = BlackBoxState(space, task.higher_is_better, seed, random.Random(seed))
         state.admits = gate(at(self.conditions, self._recipe), space, task)

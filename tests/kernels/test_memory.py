@@ -19,10 +19,13 @@ def step():
     blocks = [torch.ones(4_000_000) for _ in range(4)]
 for _ in range(3):
     step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults = []
 for _ in range(10):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+# A busy system may take back what lies idle, but not at every step.
+print(min(faults))
 """
 
 
@@ -38,7 +41,7 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
     told, faults = counted("retain")
     assert told == "True"
     # A single block of the step has 3,906 pages.
-    assert int(faults) < 1000
+    assert int(faults) < 1000 < int(*counted())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be told")

@@ -124,7 +124,7 @@ def test_a_missing_package_is_named(strategy: Optuna, package: str, monkeypatch:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="tpe got startup=0"):
         Tpe(startup=0)
-    with pytest.raises(ValueError, match=r"nsga2 got crossover=1\.5; expected a probability"):
+    with pytest.raises(ValueError, match=r"nsga2 got crossover=1\.5; expected a non-negative number of at most 1"):
         Nsga2(crossover=1.5)
     with pytest.raises(ValueError, match="cma_es got population=1"):
         CmaEs(population=1)

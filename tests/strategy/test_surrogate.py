@@ -302,7 +302,7 @@ def test_scores_need_data() -> None:
     strategy = Surrogate(scores=("synflow",), evaluator=Scores())
     with pytest.raises(ValueError, match=r"holds no data; expected a gnas\.Task"):
         strategy.init(tiny_space(), TinyTask(), torch.Generator())
-    with pytest.raises(ValueError, match="expected a tuple such as"):
+    with pytest.raises(TypeError, match="expected a tuple, such as"):
         Surrogate(scores="synflow")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="got the score 'flow'"):
         Surrogate(scores=("flow",))
