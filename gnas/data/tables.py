@@ -9,31 +9,31 @@
 * every other column is a feature, a number. Nodes without features get their degrees, one-hot.
 
 ``edges.csv``, a row for each edge: ``source`` and ``target``, ids of nodes (``u`` and ``v`` instead for edges without a
-direction, of which each becomes two), ``graph`` where an id may stand in several graphs, ``weight``; every other column
-is an edge attribute, a number.
+direction, of which each becomes two, but for one from a node to itself), ``graph`` where an id may stand in several
+graphs, ``weight``; every other column is an edge attribute, a number. Rows that name the same nodes are as many edges.
 
 ``graphs.csv``, for labels of whole graphs: ``graph``, ``label`` or ``label_...``, ``split``.
 
 Labels that are whole numbers are classes as they stand; text is a class, numbered in the order of the alphabet; other
-numbers (write 3.0, not 3) are values to predict. A label that is empty or no finite number (``nan``) is not known.
-Several label columns are several tasks and may have such gaps; in a single one only a row that is in no part of the
-split may have one.
+numbers (write 3.0, not 3) are values to predict. A column is of one sort. A label that is empty or no finite number
+(``nan``) is not known. Columns ``label_...`` are several tasks and may have such gaps; all hold numbers, or all 0 and 1
+or two words. In the one column ``label`` only a row that is in no part of the split may have a gap.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from gnas.data.cache import brief
 from gnas.data.splits import MASKS, WORDS
 from gnas.data.tu import degrees
 from gnas.graphs import GraphSet
@@ -42,7 +42,9 @@ LAYOUT = (
     "expected nodes.csv (id, features, label, split) and edges.csv (source, target, weight, attributes); for several "
     "graphs a column graph, and graphs.csv (graph, label, split) where the graphs have labels"
 )
-MISSING = float("nan")
+COMMA = re.compile(r"[-+]?[\d.]*\d,[\d.,]*")
+"""A number as some tables write it, 1,5 or 1,000."""
+POINT = "a point before decimals and no comma in a number"
 
 
 @dataclass
@@ -64,6 +66,13 @@ class Table:
             raise ValueError(f"{self.path} has no column {name!r}, only {list(self.columns)}; {LAYOUT}")
         return self.columns.pop(name)
 
+    def names(self, column: str) -> list[str]:
+        """The texts of a column that has to be there and to be filled in every row."""
+        texts = self.take(column)
+        if "" in texts:
+            raise self.wrong(texts.index(""), column, "", "a name in every row")
+        return texts
+
     def roles(self) -> dict[str, Tensor]:
         """The rows of each role, bool ``[rows]``, from the column ``split``; empty without it."""
         if "split" not in self.columns:
@@ -79,7 +88,7 @@ class Table:
         """``[rows]`` from the column ``label``, ``[rows, tasks]`` from columns ``label_...``, None without them."""
         several = [name for name in self.columns if name.startswith("label_")]
         if "label" not in self.columns:
-            return torch.stack([self._label(name)[0].float() for name in several], dim=1) if several else None
+            return self._tasks(several) if several else None
         if several:
             raise ValueError(f"{self.path} has the columns label and {several}; expected the one or the others")
         texts = self.columns["label"]
@@ -90,32 +99,62 @@ class Table:
         for row in unknown:
             if any(bool(mask[row]) for mask in roles.values()):
                 raise self.wrong(row, "label", texts[row], "a label, because the row is in a part of the split")
-        y, classes = self._label("label")
+        y, words = self._label("label")
         # A row without a label is in no part, so what stands there is never read.
-        return y.nan_to_num(0.0).to(torch.long if classes else torch.float)
+        return y.nan_to_num(0.0).to(torch.float if words is None else torch.long)
 
-    def _label(self, name: str) -> tuple[Tensor, bool]:
-        """A column of labels as float64 with NaN where none is known, and whether they are classes."""
+    def _tasks(self, names: list[str]) -> Tensor:
+        """Columns that are all numbers, or all yes or no, as float32 ``[rows, columns]`` with NaN for the unknown."""
+        texts = {name: self.columns[name] for name in names}
+        found = {name: self._label(name) for name in names}
+        numbers = [name for name, (_, words) in found.items() if words is None]
+        if numbers and (others := [name for name in names if name not in numbers]):
+            raise ValueError(
+                f"{self.path} has numbers in {numbers}, but classes in {others}; expected numbers in all of them (1.0, "
+                "not 1), or 0 and 1 in all"
+            )
+        for name, (y, words) in found.items():
+            # A single word is 0, which may not be what it means.
+            wrong = torch.zeros_like(y) if words is None else ((y < 0) | (y > 1) | ((y == 0) & (len(words) == 1)))
+            for row in wrong.nonzero()[:1].view(-1).tolist():
+                expected = (
+                    "0 or 1, or one of two words, in each column label_...; try the one column label for more classes, "
+                    "3.0 instead of 3 for a number to predict"
+                )
+                raise self.wrong(row, name, texts[name][row], expected)
+        return torch.stack([y.float() for y, _ in found.values()], dim=1)
+
+    def _label(self, name: str) -> tuple[Tensor, list[str] | None]:
+        """A column of labels as float64 with NaN where none is known, and their words in order.
+
+        Whole numbers are classes without words; numbers to predict have None instead.
+        """
         texts = [text if _known(text) else "" for text in self.take(name)]
-        known = [text for text in texts if text]
+        known = [row for row, text in enumerate(texts) if text]
         if not known:
             raise ValueError(f"the column {name!r} of {self.path} holds no label; expected class names or numbers")
-        if all(map(_numeric, known)):
-            numbers = [float(text) if text else MISSING for text in texts]
-            return torch.tensor(numbers, dtype=torch.float64), all(map(_whole, known))
-        classes = {text: float(number) for number, text in enumerate(sorted(set(known)))}
-        return torch.tensor([classes.get(text, MISSING) for text in texts], dtype=torch.float64), True
+        values = [_value(text) for text in texts]
+        words = [row for row in known if values[row] is None]
+        for row in words:
+            if COMMA.fullmatch(texts[row]):
+                raise self.wrong(row, name, texts[row], POINT)
+        if words and len(words) < len(known):
+            line = self.lines[next(row for row in known if values[row] is not None)]
+            expected = f"a number as in line {line} (nothing where it is not known), or text in all rows"
+            raise self.wrong(words[0], name, texts[words[0]], expected)
+        if not words:
+            return _tensor(values), [] if all(_whole(texts[row]) for row in known) else None
+        names = {text: float(number) for number, text in enumerate(sorted({texts[row] for row in known}))}
+        return _tensor([names.get(text) for text in texts]), list(names)
 
     def number(self, name: str) -> Tensor:
         """A column of finite numbers, float32 ``[rows]``."""
         texts = self.take(name)
-        try:
-            values = np.array(texts, dtype=np.float64)
-        except ValueError:
-            values = np.array([float(text) if _numeric(text) else MISSING for text in texts])
-        for row in np.flatnonzero(~np.isfinite(values))[:1].tolist():
-            raise self.wrong(row, name, texts[row], "a finite number (a text can become a column of 0 and 1 a value)")
-        return torch.from_numpy(values).float()
+        numbers = _tensor([_value(text) for text in texts]).float()
+        for row in (~numbers.isfinite()).nonzero()[:1].view(-1).tolist():
+            plain = "a finite number (a text can become a column of 0 and 1 a value)"
+            raise self.wrong(row, name, texts[row], POINT if COMMA.fullmatch(texts[row]) else plain)
+        return numbers
 
     def numbers(self) -> Tensor | None:
         """All columns that are left, float32 ``[rows, columns]``, or None where there are none."""
@@ -134,9 +173,11 @@ def read(folder: Path) -> Data | GraphSet:
         ValueError: A file or column is missing, or a field holds something else; the sentence says where.
     """
     nodes, edges = _table(folder / "nodes.csv"), _table(folder / "edges.csv")
-    groups = nodes.take("graph") if "graph" in nodes.columns else None
+    groups = nodes.names("graph") if "graph" in nodes.columns else None
     if groups is None and (folder / "graphs.csv").exists():
         raise ValueError(f"{str(folder)!r} has a graphs.csv, but nodes.csv has no column 'graph'; {LAYOUT}")
+    if groups is None and "graph" in edges.columns:
+        raise ValueError(f"{edges.path} has a column 'graph', but nodes.csv has none; {LAYOUT}")
     ends, both_ways = _ends(nodes, edges, groups)
     data = _joined(nodes, edges, ends, both_ways)
     if groups is not None:
@@ -149,18 +190,28 @@ def read(folder: Path) -> Data | GraphSet:
 def _table(path: Path) -> Table:
     if not path.is_file():
         raise ValueError(f"{str(path.parent)!r} has no {path.name}; {LAYOUT}")
+    reader = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
     lines, rows = [], []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = [name.strip().lower() for name in next(reader, [])]
-            for row in filter(None, reader):
+        for texts in reader:
+            row = [text.strip() for text in texts]
+            if len(row) > 1 or any(row):
                 lines.append(reader.line_num)
-                rows.append([text.strip() for text in row])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} could not be read as CSV in UTF-8 ({brief(error)}); {LAYOUT}") from error
+                rows.append(row)
+    except csv.Error as error:
+        raise ValueError(
+            f"line {reader.line_num} of {path} could not be read as CSV ({error}); expected commas between fields and "
+            "every quote closed"
+        ) from error
+    header = [name.lower() for name in rows.pop(0)] if rows else []
+    if len(header) == 1 and (mark := re.search(r"[;\t|]", header[0])):
+        raise ValueError(
+            f"{path} begins with {header[0]!r}, its fields apart by {mark[0]!r}; expected commas between fields, and a "
+            "point before decimals"
+        )
     if not header or len(set(header)) < len(header) or "" in header:
         raise ValueError(f"{path} begins with {header}; expected a header with another name for each column")
+    del lines[0]
     for line, row in zip(lines, rows):
         if len(row) != len(header):
             raise ValueError(f"line {line} of {path} has {len(row)} fields; expected {len(header)}: {header}")
@@ -169,10 +220,26 @@ def _table(path: Path) -> Table:
     return Table(path, {name: [row[i] for row in rows] for i, name in enumerate(header)}, lines)
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise ValueError(
+            f"line {line} of {path} holds the byte {byte:#x}, which is no text in UTF-8; expected a CSV file in UTF-8, "
+            "try saving it once more in that encoding"
+        ) from error
+
+
 def _ends(nodes: Table, edges: Table, groups: list[str] | None) -> tuple[Tensor, bool]:
     """Rows of ``nodes`` that the edges join ``[2, edges]``, and whether each edge goes both ways."""
-    names: Sequence[Hashable] = nodes.take("id")
-    both_ways = "u" in edges.columns
+    names: Sequence[Hashable] = nodes.names("id")
+    both_ways = {"u", "v"} <= set(edges.columns)
+    if both_ways and (others := {"source", "target"} & set(edges.columns)):
+        raise ValueError(
+            f"{edges.path} has the columns u and v, and {sorted(others)}, too; expected source and target, or u and v "
+            "for edges without a direction"
+        )
     sides = ("u", "v") if both_ways else ("source", "target")
     texts = {side: edges.take(side) for side in sides}
     wanted: dict[str, Sequence[Hashable]] = dict(texts)
@@ -201,8 +268,6 @@ def _ends(nodes: Table, edges: Table, groups: list[str] | None) -> tuple[Tensor,
 
 def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
     """All nodes and edges as one graph."""
-    from torch_geometric.utils import to_undirected
-
     data = Data(num_nodes=nodes.rows)
     roles = nodes.roles()
     y, x = nodes.labels(roles), nodes.numbers()
@@ -214,9 +279,13 @@ def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
     weight = edges.number("weight") if "weight" in edges.columns else None
     of_edges = {"edge_weight": weight, "edge_attr": edges.numbers()}
     if both_ways:
-        present = {key: value for key, value in of_edges.items() if value is not None}
-        ends, values = to_undirected(ends, list(present.values()), nodes.rows, reduce="mean")
-        of_edges = dict(zip(present, values))
+        # Not PyG's to_undirected, which makes one edge of several between the same nodes.
+        back = (ends[0] != ends[1]).nonzero().view(-1)
+        rows = torch.cat([torch.arange(edges.rows), back])
+        ends = torch.cat([ends, ends[:, back].flip(0)], dim=1)
+        order = (ends[0] * nodes.rows + ends[1]).argsort(stable=True)
+        ends, rows = ends[:, order], rows[order]
+        of_edges = {key: None if value is None else value[rows] for key, value in of_edges.items()}
     masks = {MASKS[role]: mask for role, mask in roles.items()}
     for key, value in {"x": x, "y": y, "edge_index": ends, **of_edges, **masks}.items():
         if value is not None:
@@ -281,17 +350,22 @@ def _parts(data: Data, group: Tensor, count: int) -> list[Data]:
     return graphs
 
 
-def _numeric(text: str) -> bool:
+def _value(text: str) -> float | None:
+    """The number that a field holds, or None; 1_0 is one to Python alone."""
     try:
-        float(text)
+        return None if "_" in text else float(text)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _tensor(values: list[float | None]) -> Tensor:
+    return torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)
 
 
 def _known(text: str) -> bool:
     """Whether a field holds a label: pandas and others write ``nan`` where there is none."""
-    return bool(text) and (not _numeric(text) or math.isfinite(float(text)))
+    value = _value(text)
+    return bool(text) and (value is None or math.isfinite(value))
 
 
 def _whole(text: str) -> bool:

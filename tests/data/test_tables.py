@@ -37,10 +37,14 @@ def test_one_graph(tmp_path: Path) -> None:
     assert data.val_mask.nonzero().item() == 2 and data.test_mask.nonzero().item() == 3
 
 
-def test_edges_without_a_direction_go_both_ways(tmp_path: Path) -> None:
-    data = load(folder(tmp_path, edges="u,v,weight,kind\nann,bob,1,4\nbob,ann,3,6\ncem,dee,5,7\n"))
-    assert data.edge_index.tolist() == [[0, 1, 2, 3], [1, 0, 3, 2]]
-    assert data.edge_weight.tolist() == [2, 2, 5, 5] and data.edge_attr.view(-1).tolist() == [5, 5, 7, 7]
+def test_edges_without_a_direction_go_both_ways_each_by_itself(tmp_path: Path) -> None:
+    rows = "ann,bob,1,4\nbob,ann,3,6\ncem,dee,5,7\ndee,dee,8,9\n"
+    data = load(folder(tmp_path, edges="u,v,weight,kind\n" + rows))
+    assert data.edge_index.tolist() == [[0, 0, 1, 1, 2, 3, 3], [1, 1, 0, 0, 3, 2, 3]], "a loop is one edge"
+    assert data.edge_weight.tolist() == [1, 3, 3, 1, 5, 5, 8]
+    assert data.edge_attr.view(-1).tolist() == [4, 6, 6, 4, 7, 7, 9]
+    data = load(folder(tmp_path, edges="source,target,weight\nann,bob,1\nann,bob,3\n"))
+    assert data.edge_index.tolist() == [[0, 0], [1, 1]] and data.edge_weight.tolist() == [1, 3]
     data = load(folder(tmp_path, edges="u,v\nann,bob\ncem,dee\n"))
     assert data.edge_index.tolist() == [[0, 1, 2, 3], [1, 0, 3, 2]] and "edge_attr" not in data
 
@@ -58,7 +62,8 @@ def test_only_ids_and_ends_are_needed(tmp_path: Path) -> None:
     [
         (["0", "2", "2"], torch.tensor([0, 2, 2])),
         (["1.0", "2", "2"], torch.tensor([1.0, 2.0, 2.0])),
-        (["b", "1", "a"], torch.tensor([2, 0, 1])),
+        (["b", "c1", "a"], torch.tensor([1, 2, 0])),
+        (["1_0", "1_1", "1_0"], torch.tensor([0, 1, 0])),
         (["-1.5", "1e3", "0"], torch.tensor([-1.5, 1000.0, 0.0])),
     ],
 )
@@ -71,6 +76,10 @@ def test_labels(labels: list[str], y: torch.Tensor, tmp_path: Path) -> None:
 def test_several_tasks_may_have_gaps_and_one_only_outside_of_the_split(tmp_path: Path) -> None:
     y = load(folder(tmp_path, "id,x,label_a,label_b\n0,1,1,\n1,1,0,1\n", "source,target\n0,1\n")).y
     assert y.shape == (2, 2) and y.isnan().tolist() == [[False, True], [False, False]] and y[1].tolist() == [0, 1]
+    y = load(folder(tmp_path, "id,x,label_a,label_b\n0,1,yes,1\n1,1,no,0\n2,1,,1\n", "source,target\n0,1\n")).y
+    assert y[:2].tolist() == [[1, 1], [0, 0]] and y[2].isnan().tolist() == [True, False]
+    y = load(folder(tmp_path, "id,x,label_a,label_b\n0,1,1.5,2.0\n1,1,0,3.0\n", "source,target\n0,1\n")).y
+    assert y.tolist() == [[1.5, 2], [0, 3]]
     rows = "0,1,7,train\n1,1,8,val\n2,1,7,test\n3,1,,{}\n"
     nodes = "id,x,label,split\n" + rows
     data = load(folder(tmp_path, nodes.format(""), "source,target\n0,1\n"))
@@ -155,6 +164,32 @@ def test_the_split_of_graphs(tmp_path: Path) -> None:
         ("id,label\n1,\n", "source,target\n", None, r"has the label ''"),
         ("id,label_a\n1,\n", "source,target\n", None, r"the column 'label_a' of .* holds no label"),
         ("id,label,label_a\n1,1,1\n", "source,target\n", None, r"columns label and \['label_a'\]; expected the one"),
+        (
+            "id,label\n1,7\n2,?\n3,8\n",
+            "source,target\n",
+            None,
+            r"line 3 of .* has the label '\?'; expected a number as in line 2 \(nothing where it is not known\)",
+        ),
+        ("id,label\n1,red\n2,2\n", "source,target\n", None, r"line 2 .* label 'red'; expected a number as in line 3"),
+        ('id,label\n1,"1,5"\n', "source,target\n", None, r"line 2 of .* label '1,5'; expected a point before decimals"),
+        ('id,x\n1,"-1,5"\n', "source,target\n", None, r"line 2 of .* has the x '-1,5'; expected a point before decim"),
+        ("id,x\n1,1_0\n", "source,target\n", None, r"line 2 of .* has the x '1_0'; expected a finite number"),
+        ("id,x\n1,2\n2,1e300\n", "source,target\n", None, r"line 3 of .* has the x '1e300'; expected a finite number"),
+        ("id,label_a\n1,0\n2,2\n", "source,target\n", None, r"line 3 .* label_a '2'; .* one column label"),
+        ("id,label_a\n1,b\n2,a\n3,c\n", "source,target\n", None, r"line 4 .* label_a 'c'; expected 0 or 1, or one of"),
+        ("id,label_a\n1,\n2,yes\n", "source,target\n", None, r"line 3 .* label_a 'yes'; expected 0 or 1, or one of"),
+        (
+            "id,label_a,label_b\n1,1.5,0\n",
+            "source,target\n",
+            None,
+            r"numbers in \['label_a'\], but classes in \['label_b'\]; expected numbers in all of them \(1.0, not 1\)",
+        ),
+        ("id,x\n1,2\n,3\n", "source,target\n", None, r"line 3 .* has the id ''; expected a name in every row"),
+        ("graph,id\n,1\n", "source,target\n", None, r"line 2 .* has the graph ''; expected a name in every"),
+        ("id;x\n1;2,5\n", EDGES, None, r"nodes.csv begins with 'id;x', its fields apart by ';'; expected commas"),
+        ('id,label\n1,"red\n2,blue\n', EDGES, None, r"line 3 of .*nodes.csv could not be read as CSV .* quote closed"),
+        (NODES, "u,v,source,target\nann,bob,1,2\n", None, r"has the columns u and v, and \['source', 'target'\], too"),
+        (NODES, "graph,source,target\n1,ann,bob\n", None, r"edges.csv has a column 'graph', but nodes.csv has none"),
         ("id,split\n1,trian\n", "source,target\n", None, r"line 2 .* split 'trian'; expected one of \['train', 'val'"),
         (NODES, "from,to\nann,bob\n", None, r"edges.csv has no column 'source', only \['from', 'to'\]"),
         (NODES, "source,target\nann,eve\n", None, r"line 2 of .*edges.csv has the target 'eve'; expected the id of a"),
@@ -184,10 +219,33 @@ def test_what_does_not_fit_is_refused_with_its_line(
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no nodes.csv; expected nodes.csv .* and edges.csv"):
         load(tmp_path)
-    (tmp_path / "nodes.csv").write_bytes(b"id\n\xff\n")
+    (tmp_path / "nodes.csv").write_bytes("id\nbob\nJosé\n".encode("cp1252"))
     (tmp_path / "edges.csv").write_text("source,target\n")
-    with pytest.raises(ValueError, match="nodes.csv could not be read as CSV in UTF-8"):
+    with pytest.raises(ValueError, match="line 3 of .*nodes.csv holds the byte 0xe9, .* expected a CSV file in UTF-8"):
         load(tmp_path)
+
+
+ODD = {
+    "byte order mark": "\ufeff" + NODES,
+    "carriage returns": NODES.replace("\n", "\r\n"),
+    "blank lines": "\n \n" + NODES.replace("\n", "\n\n"),
+    "spaces": NODES.replace(",", " , "),
+    "quotes": NODES.replace("ann", '"ann"').replace("31", '"31"').replace("red", '"red"'),
+    "quotes after spaces": NODES.replace(",", ", ").replace("red", '"red"'),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_the_same_table_written_otherwise_is_the_same(odd: str, tmp_path: Path) -> None:
+    plain = load(folder(tmp_path / "plain"))
+    (folder(tmp_path / "odd") / "nodes.csv").write_bytes(ODD[odd].encode())
+    found = load(tmp_path / "odd")
+    assert str(found.to_dict()) == str(plain.to_dict())
+
+
+def test_ids_are_names_whatever_their_order(tmp_path: Path) -> None:
+    data = load(folder(tmp_path, "id,x\n3,30\n1,10\n02,2\n2,20\n", "source,target\n1,2\n02,3\n"))
+    assert data.x.view(-1).tolist() == [30, 10, 2, 20] and data.edge_index.tolist() == [[1, 2], [3, 0]]
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
