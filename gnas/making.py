@@ -297,7 +297,9 @@ def _check_known(targets: Targets, roles: Mapping[str, Tensor]) -> None:
 
 
 def _check_ranking(targets: Targets, roles: Mapping[str, Tensor]) -> None:
-    """ROC-AUC and average precision need both values of a label in every role."""
+    """ROC-AUC and average precision need both values of a label in every role, hits@K false pairs."""
+    for role in ROLES:
+        targets.metric.check_rank(targets.y[roles[role]], f" in the {role} split")
     if targets.metric.name not in ("roc_auc", "ap"):
         return
     for role in ROLES:

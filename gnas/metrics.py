@@ -52,19 +52,22 @@ class Metric(Scale):
         function: Scores ``[items, out_channels]`` and labels to a number.
         kinds: The kinds of labels that it is defined for.
         key: The name by which :func:`find` gives it again; None for a function of the user's own.
+        rank: The rank among the false pairs that it reads, K of ``hits@K``; 0 for a metric that reads none.
     """
 
     function: Function = lambda output, y: math.nan
     kinds: tuple[str, ...] = KINDS
     key: str | None = None
+    rank: int = 0
 
     def __call__(self, output: Tensor, y: Tensor) -> float:
         """The metric's value.
 
         Raises:
             TypeError: The function gave something else than one number.
-            ValueError: It gave NaN for scores that are finite.
+            ValueError: It gave NaN for scores that are finite, or there are too few false pairs.
         """
+        self.check_rank(y)
         value = self.function(output, y)
         if isinstance(value, (Tensor, np.ndarray, np.generic)) and math.prod(value.shape) == 1:
             value = value.item()
@@ -81,6 +84,14 @@ class Metric(Scale):
                 f"{'leaving out labels that are missing, which are NaN' if missing else 'its worst value'}"
             )
         return float(value)
+
+    def check_rank(self, y: Tensor, where: str = "") -> None:
+        """Raise :class:`ValueError` if there are too few false pairs among the labels for the rank to mean anything."""
+        if self.rank and (false := int((y == 0).sum())) < self.rank:
+            raise ValueError(
+                f"got {false} false pairs{where} for the metric {self.name!r}; expected at least {self.rank}, try "
+                f"'hits@K' with a K of at most {false}"
+            )
 
 
 def _shown(value: object) -> str:
@@ -142,12 +153,10 @@ def rmse(output: Tensor, y: Tensor) -> float:
 
 
 def hits(k: int) -> Function:
-    """Share of true pairs that score higher than the k-th best false one; all of them if there are fewer than k."""
+    """Share of true pairs that score higher than the k-th best false one, of which there have to be k."""
 
     def function(output: Tensor, y: Tensor) -> float:
         true, false = _sides(output, y)
-        if false.numel() < k:
-            return 1.0
         return float((true > false.topk(k).values[-1]).double().mean())
 
     return function
@@ -220,7 +229,8 @@ def find(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
     if match := re.fullmatch(r"hits@([1-9]\d*)", name):
-        return Metric(name, True, True, hits(int(match[1])), (LINK,), name)
+        k = int(match[1])
+        return Metric(name, True, True, hits(k), (LINK,), name, k)
     if name.startswith("ogb:"):
         return _ogb(name.removeprefix("ogb:"))
     raise ValueError(
@@ -263,7 +273,9 @@ def _ogb(name: str) -> Metric:
     shown, kinds = _OGB.get(given, (given, (LINK,)))
     function = _of_pairs if folder == "linkproppred" else _of_rows
     higher = shown not in ("rmse", "mae")
-    return Metric(shown, higher, higher, lambda output, y: function(evaluator, output, y), kinds, f"ogb:{name}")
+    # OGB's counts every true pair as a hit where there are fewer false ones than K.
+    rank = evaluator.K if given.startswith("hits@") else 0
+    return Metric(shown, higher, higher, lambda output, y: function(evaluator, output, y), kinds, f"ogb:{name}", rank)
 
 
 def _of_rows(evaluator: Any, output: Tensor, y: Tensor) -> float:

@@ -506,6 +506,10 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Task.from_data(node_graph(y=torch.where(node_graph().val_mask, 0, node_graph().y), metric="roc_auc")),
         "the architecture split has no label with both values",
     ),
+    "few false pairs": (
+        lambda: Task.from_data(node_graph(), level="link", metric="hits@20"),
+        r"got \d+ false pairs in the architecture split for the metric 'hits@20'; expected at least 20",
+    ),
     "no label": (
         lambda: Task.from_data(node_graph(y=torch.cat([torch.rand(60, 1), torch.full((60, 1), math.nan)], dim=1))),
         "column 1 of y holds no label at all",

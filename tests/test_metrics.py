@@ -87,7 +87,9 @@ def test_hits_and_mrr_rank_true_pairs_among_false_ones() -> None:
     y = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
     assert find("hits@1")(output, y) == pytest.approx(1 / 3)
     assert find("hits@2")(output, y) == pytest.approx(2 / 3)
-    assert find("hits@9")(output, y) == 1.0
+    assert find("hits@3")(output, y) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="got 3 false pairs for the metric 'hits@4'; expected at least 4, .*most 3"):
+        find("hits@4")(output, y)
     assert find("mrr")(output, y) == pytest.approx((1 + 1 / 2 + 1 / 4) / 3)
     # All alike: each stands in the middle, as a random order would put it.
     assert find("mrr")(torch.zeros(6, 1), y) == pytest.approx(1 / 2.5)
@@ -152,11 +154,13 @@ def test_ogbs_evaluators_agree_with_ours(name: str, shown: str, labels: int) -> 
 
 
 def test_ogbs_evaluators_of_nodes_and_links() -> None:
-    output, y = torch.randn(30, 40, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 40
+    output, y = torch.randn(90, 40, generator=torch.Generator().manual_seed(0)), torch.arange(90) % 40
     assert find("ogb:ogbn-arxiv")(output, y) == pytest.approx(find("accuracy")(output, y))
-    pairs = (torch.arange(30) % 3 == 0).float()
+    pairs = (torch.arange(90) % 3 == 0).float()
     hits = find("ogb:ogbl-collab")
-    assert hits.name == "hits@50" and hits(output[:, :1], pairs) == 1.0
+    assert hits.name == "hits@50" and hits(output[:, :1], pairs) == find("hits@50")(output[:, :1], pairs) < 1
+    with pytest.raises(ValueError, match="got 20 false pairs for the metric 'hits@50'; expected at least 50"):
+        hits(output[:30, :1], pairs[:30])
     assert find("ogb:ogbl-citation2")(output[:, :1], pairs) == pytest.approx(find("mrr")(output[:, :1], pairs))
 
 
