@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from gnas.data.splits import MASKS
 from gnas.graphs import GraphSet
-from gnas.intake import check_kind, dtype_name, tensor_of
+from gnas.intake import check_kind, dtype_name, stated, tensor_of
 from gnas.targets import GRAPH, NODE
 
 NODE_KEYS = ("x", *MASKS.values())
@@ -139,3 +139,15 @@ def labels_of_set(given: GraphSet, level: str | None, pointers: Tensor) -> tuple
             f"y has rows of the shapes {sorted(widths)} or of several types; expected them alike in all graphs"
         )
     return torch.cat(rows), chosen
+
+
+def classes_of_set(given: GraphSet) -> int | None:
+    """The number of classes that each graph states as its ``num_classes``, or None.
+
+    Raises:
+        ValueError: The graphs don't agree.
+    """
+    found = list(dict.fromkeys(stated(graph, "num_classes") for graph in given.graphs))
+    if len(found) > 1:
+        raise ValueError(f"the graphs have num_classes {found}; expected the same number in all graphs, or in none")
+    return found[0]

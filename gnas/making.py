@@ -27,7 +27,7 @@ from gnas.intake import (
     stated,
     tensor_of,
 )
-from gnas.joining import joined, labels_of_set
+from gnas.joining import classes_of_set, joined, labels_of_set
 from gnas.links import edge_of_pair, links_of
 from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
 from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
@@ -193,7 +193,10 @@ def _of_set(
     notes.append(f"{len(given.graphs)} graphs with labels of {'their nodes' if level == NODE else 'each graph'}")
     fields = _inputs(data, features, (given.categories, given.edge_categories), True, notes)
     items = fields["x"].size(0) if level == NODE else len(given.graphs)
-    targets = _fitting(lambda metric: targets_of(y, items, str(level), None, kind, metric, notes), wish, asked, notes)
+    count = classes_of_set(given)
+    targets = _fitting(
+        lambda metric: targets_of(y, items, str(level), count, kind, metric, notes, several=True), wish, asked, notes
+    )
     classes = targets.y if targets.kind == CLASSIFICATION else None
     if level == GRAPH:
         roles = roles_of_graphs(given.split, items, classes, seed, notes, _known(targets.y))
@@ -300,7 +303,7 @@ def _check_ranking(targets: Targets, roles: Mapping[str, Tensor]) -> None:
     """ROC-AUC and average precision need both values of a label in every role, hits@K false pairs."""
     for role in ROLES:
         targets.metric.check_rank(targets.y[roles[role]], f" in the {role} split")
-    if targets.metric.name not in ("roc_auc", "ap"):
+    if targets.metric.name not in metrics.RANKINGS:
         return
     for role in ROLES:
         y = targets.y[roles[role]]

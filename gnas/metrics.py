@@ -202,6 +202,8 @@ def _sides(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return score[label > 0], score[label == 0]
 
 
+RANKINGS = ("roc_auc", "ap")
+"""Names of metrics that rank the items by one score, label by label; a class of several has no such score."""
 _SHARES = (CLASSIFICATION, MULTILABEL)
 METRICS: dict[str, Metric] = {
     metric.name: metric

@@ -47,6 +47,7 @@ def targets_of(
     metric: Metric | None,
     notes: list[str],
     key: str = "y",
+    several: bool = False,
 ) -> Targets:
     """Check labels and say what they are.
 
@@ -59,6 +60,7 @@ def targets_of(
         metric: The metric that the caller states, or None for the kind's own.
         notes: Gets a sentence for each decision.
         key: The name of the labels in errors and notes.
+        several: Whether they are those of several graphs.
     """
     if kind is not None and kind not in metrics.KINDS[:3]:
         raise ValueError(
@@ -66,46 +68,60 @@ def targets_of(
         )
     if y.is_complex():
         raise TypeError(f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
+    hint = "" if kind else f", or to predict these whole numbers themselves try kind='regression' or {key}.float()"
     kind = kind or _kind(y, items, what, metric, key)
+    if metric is not None:
+        check_metric(metric, kind, hint if kind == CLASSIFICATION and REGRESSION in metric.kinds else "")
     if kind == CLASSIFICATION:
-        y, count = _classes_of(y, items, what, classes, notes, key)
+        y, count = _classes_of(y, items, what, classes, notes, key, several)
     else:
         y, count = _columns_of(y, items, what, kind, notes, key)
     metric = metric or _metric(kind, what, notes, key)
-    check_metric(metric, kind)
-    if kind == CLASSIFICATION and count > 2 and metric.name in ("roc_auc", "ap"):
+    if kind == CLASSIFICATION and count > 2 and metric.name in metrics.RANKINGS:
         raise ValueError(f"got the metric {metric.name!r} with {count} classes; expected two classes, try 'accuracy'")
     if metric.key is not None and metric.key.startswith("ogb:") and kind == CLASSIFICATION and metric.name == "roc_auc":
         notes.append("of the two classes' scores the evaluator gets the difference")
     return Targets(y, kind, count, metric)
 
 
-def check_metric(metric: Metric, kind: str) -> None:
-    """Refuse a metric that is not defined for a kind of labels."""
+def check_metric(metric: Metric, kind: str, hint: str = "") -> None:
+    """Refuse a metric that is not defined for a kind of labels; the hint says what else to try."""
     if kind not in metric.kinds:
         fitting = [name for name, other in metrics.METRICS.items() if kind in other.kinds]
-        raise ValueError(f"got the metric {metric.name!r} for {kind}; expected one that is defined for it: {fitting}")
+        raise ValueError(
+            f"got the metric {metric.name!r} for {kind}; expected one that is defined for it: {fitting}{hint}"
+        )
 
 
 def _kind(y: Tensor, items: int, what: str, metric: Metric | None, key: str) -> str:
     """What the labels are, if their type, their values and the metric leave no doubt."""
     wide = y.dim() == 2 and y.size(0) == items and y.size(1) > 1
-    if not y.is_floating_point():
-        return MULTILABEL if wide and y.dtype == torch.bool else CLASSIFICATION
+    if not y.is_floating_point() and not (wide and y.dtype == torch.bool):
+        return CLASSIFICATION
+    # A function of the user's own is defined for all kinds and tells none.
+    told = metric.kinds if metric is not None and len(metric.kinds) < len(metrics.KINDS) else ()
+    if y.is_floating_point() and REGRESSION in told:
+        return REGRESSION
+    missing = bool(y.isnan().any())
     known = y[~y.isnan()]
     binary = bool(((known == 0) | (known == 1)).all())
-    if metric is not None and len(metric.kinds) < len(metrics.KINDS):
-        if REGRESSION in metric.kinds:
-            return REGRESSION
-        if MULTILABEL in metric.kinds and binary:
-            return MULTILABEL
-    elif wide and binary:
+    ranked = metric is not None and metric.name in metrics.RANKINGS
+    if wide and binary and not missing and not ranked and bool((y.sum(dim=1) == 1).all()):
+        raise ValueError(
+            f"{key} has a single 1 in each row, so it may be the one-hot class of each {what}, or yes or no to "
+            f"{y.size(1)} labels; expected a word on that, try {key}.argmax(dim=1) for classes, kind='multilabel' for "
+            "labels"
+        )
+    if y.dtype == torch.bool or (binary and (MULTILABEL in told or (wide and not told))):
         return MULTILABEL
     if bool((known != known.round()).any()) or (wide and not binary):
         return REGRESSION
+    whole = f"try data.{key} = data.{key}.long()"
+    if missing:
+        whole = f"try data.{key}.nan_to_num(0).long(), with each {what} whose label is NaN in no part of the split"
     raise TypeError(
         f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what "
-        f"these whole numbers are: if they are class numbers, try data.{key} = data.{key}.long(), for a regression try "
+        f"these whole numbers are: if they are class numbers, {whole}, for a regression try "
         "metric='mae' or metric='rmse', for labels that are 0 or 1 metric='roc_auc'"
     )
 
@@ -123,7 +139,9 @@ def _metric(kind: str, what: str, notes: list[str], key: str) -> Metric:
     return metrics.find(name)
 
 
-def _classes_of(y: Tensor, items: int, what: str, stated: int | None, notes: list[str], key: str) -> tuple[Tensor, int]:
+def _classes_of(
+    y: Tensor, items: int, what: str, stated: int | None, notes: list[str], key: str, several: bool
+) -> tuple[Tensor, int]:
     """Labels ``[items]`` in int64, and the number of classes."""
     if y.is_floating_point():
         if bool(y.isnan().any()) or bool((y != y.round()).any()):
@@ -137,13 +155,13 @@ def _classes_of(y: Tensor, items: int, what: str, stated: int | None, notes: lis
     if tuple(y.shape) != (items,):
         hint = ""
         if y.dim() == 2 and y.size(0) == items:
-            hint = f", for one-hot labels try {key}.argmax(dim=1), for several labels at once {key}.float()"
+            hint = f", for one-hot labels try {key}.argmax(dim=1), for several labels at once kind='multilabel'"
         raise ValueError(f"{key} has shape {list(y.shape)}; expected one class for each {what}, [{items}]{hint}")
     y = y.to(torch.long, copy=True)
-    return y, _count(y, stated, what, key)
+    return y, _count(y, stated, what, key, several)
 
 
-def _count(y: Tensor, stated: int | None, what: str, key: str) -> int:
+def _count(y: Tensor, stated: int | None, what: str, key: str, several: bool) -> int:
     """Number of classes: the one that the data state, otherwise the highest label and one more."""
     low, high, distinct = int(y.min()), int(y.max()), int(torch.count_nonzero(y.sort().values.diff())) + 1
     if low < 0:
@@ -155,9 +173,12 @@ def _count(y: Tensor, stated: int | None, what: str, key: str) -> int:
     classes = high + 1 if stated is None else stated
     # A label that is a slip would cost a network thousands of outputs; a few classes may well be missing in a part.
     if stated is None and classes > 2 * distinct:
+        anew = f"data.{key} = data.{key}.unique(return_inverse=True)[1], or data.num_classes = {classes}"
+        if several:
+            anew = f"to number the labels of all graphs anew, or num_classes = {classes} in each graph"
         raise ValueError(
             f"{key} holds the label {high} but only {distinct} different labels; expected 0 to {distinct - 1}, try "
-            f"data.{key} = data.{key}.unique(return_inverse=True)[1], or data.num_classes = {classes} if that is meant"
+            f"{anew} if that is meant"
         )
     if classes < 2:
         raise ValueError(f"{key} holds the label {high} alone; expected at least two classes")

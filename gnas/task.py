@@ -147,7 +147,7 @@ class Task:
         Args:
             data: One graph with ``x`` ``[nodes, features]``, ``edge_index`` ``[2, edges]``, ``y`` and, if it has them,
                 ``train_mask``, ``val_mask``, ``test_mask`` (bool ``[items]``), ``edge_weight`` ``[edges]``,
-                ``edge_attr`` ``[edges, any]``, ``num_classes`` and ``metric``. Or several: a
+                ``edge_attr`` ``[edges, any]``, ``num_classes`` and ``metric``. Or several, each such a graph: a
                 :class:`~gnas.graphs.GraphSet`, a list, or a data set of PyG. ``y`` holds classes (int64 ``[items]``),
                 yes or no to several labels (bool or float ``[items, labels]``, NaN where missing) or numbers (float).
             name: What the data is called in reports.

@@ -343,6 +343,11 @@ def test_numbers_and_several_labels_of_nodes() -> None:
     assert (numbers.kind, numbers.metric.name, numbers.y.shape) == ("regression", "mae", (60, 1))
     labels = Task.from_data(node_graph(y=torch.randint(2, (60, 4)).bool()))
     assert (labels.kind, labels.metric.name, labels.out_channels) == ("multilabel", "micro_f1", 4)
+    one_hot = node_graph(y=torch.eye(3)[torch.arange(60) % 3])
+    for word in ({"kind": "multilabel"}, {"metric": "roc_auc"}):
+        assert Task.from_data(one_hot, **word).kind == "multilabel"
+    one_hot.y[0, 0] = math.nan
+    assert Task.from_data(one_hot).kind == "multilabel"
     named = Task.from_data(node_graph(metric="roc_auc"))
     assert (named.kind, named.metric.name, named.out_channels) == ("classification", "roc_auc", 2)
     ill = Task.from_data(node_graph(y=torch.arange(60) % 3, metric="roc_auc"))
@@ -353,6 +358,8 @@ def test_numbers_and_several_labels_of_nodes() -> None:
     )
     whole = Task.from_data(node_graph(y=torch.arange(60).float()), metric="mae")
     assert whole.kind == "regression"
+    whole = Task.from_data(node_graph(y=7 * torch.arange(60) - 9), metric="mae", kind="regression")
+    assert whole.y.view(-1)[:3].tolist() == [-9, -2, 5]
     assert Task.from_data(node_graph(y=torch.arange(60).float()), kind="regression").metric.name == "mae"
 
 
@@ -421,6 +428,12 @@ def unknown(role: str, labels: int = 1) -> Data:
     return graph
 
 
+def far_apart(**changes: Any) -> list[Data]:
+    """Graphs of the classes 0 and 9."""
+    edge = torch.tensor([[0], [1]])
+    return [Data(x=torch.rand(2, 3), edge_index=edge, y=torch.tensor([i % 2 * 9]), **changes) for i in range(20)]
+
+
 def no_edges(graph: Data) -> None:
     del graph.edge_attr
 
@@ -429,7 +442,34 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "one graph": (lambda: Task.from_data(node_graph(), level="graph"), "one graph and level='graph'; expected several"),
     "level": (lambda: Task.from_data(node_graph(), level="nodes"), "level='nodes'; expected one of"),
     "kind": (lambda: Task.from_data(node_graph(), kind="classes"), "kind='classes'; expected one of"),
-    "metric": (lambda: Task.from_data(node_graph(), metric="mae"), "metric 'mae' for classification; expected one"),
+    "metric": (
+        lambda: Task.from_data(node_graph(), metric="mae"),
+        r"metric 'mae' for classification; expected one .* try kind='regression' or y.float\(\)$",
+    ),
+    "metric for whole numbers": (
+        lambda: Task.from_data(node_graph(y=7 * torch.arange(60) - 9), metric="rmse"),
+        r"metric 'rmse' for classification; expected one .* try kind='regression' or y.float\(\)$",
+    ),
+    "metric for what is said to be classes": (
+        lambda: Task.from_data(node_graph(), metric="mae", kind="classification"),
+        r"metric 'mae' for classification; expected one that is defined for it: \[[^]]*\]$",
+    ),
+    "one-hot": (
+        lambda: Task.from_data(node_graph(y=torch.eye(3)[torch.arange(60) % 3])),
+        r"^y has a single 1 in each row, .* try y.argmax\(dim=1\) for classes, kind='multilabel' for labels",
+    ),
+    "one-hot in bool": (
+        lambda: Task.from_data(node_graph(y=torch.eye(3)[torch.arange(60) % 3].bool()), metric="micro_f1"),
+        "one-hot class of each node, or yes or no to 3 labels",
+    ),
+    "labels of graphs far apart": (
+        lambda: Task.from_data(far_apart()),
+        "^y holds the label 9 but only 2 .* try to number the labels of all graphs anew, or num_classes = 10 in each",
+    ),
+    "num_classes of some": (
+        lambda: Task.from_data(broken(lambda g: setattr(g, "num_classes", 10))),
+        r"the graphs have num_classes \[None, 10\]; expected the same number in all",
+    ),
     "three classes": (
         lambda: Task.from_data(node_graph(y=torch.arange(60) % 3), metric="roc_auc"),
         "'roc_auc' with 3 classes; expected two",
@@ -539,6 +579,12 @@ def test_what_does_not_fit_is_refused_in_one_sentence(bad: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_the_classes_that_each_graph_states_count() -> None:
+    assert Task.from_data(far_apart(num_classes=10)).out_channels == 10
+    with pytest.raises(ValueError, match="y holds the label 9 but num_classes is 5; expected 0 to 4"):
+        Task.from_data(far_apart(num_classes=5))
 
 
 def test_sets_without_a_split_get_a_seeded_one() -> None:

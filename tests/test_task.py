@@ -438,6 +438,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "nodes stated": (lambda: graph(num_nodes=31), ValueError, "x has 30 rows but num_nodes is 31"),
     "y missing": (lambda: without("y"), ValueError, "the graph has no y"),
     "y of floats": (lambda: graph(y=graph().y.float()), TypeError, r"y has dtype float32; expected class .*y.long\(\)"),
+    "y of floats with gaps": (
+        lambda: graph(y=at(graph().y.float(), 3, float("nan"))),
+        TypeError,
+        r"try data.y.nan_to_num\(0\).long\(\), with each node whose label is NaN in no part of the split",
+    ),
     "y short": (lambda: graph(y=graph().y[:-1]), ValueError, r"y has shape \[29\]; expected one class .* \[30\]"),
     "y one-hot": (lambda: graph(y=torch.eye(30).long()), ValueError, r"y has shape \[30, 30\]; .* y.argmax\(dim=1\)"),
     "y negative": (lambda: graph(y=at(graph().y, 29, -1)), ValueError, "y holds the label -1; expected 0 or more"),
