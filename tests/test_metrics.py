@@ -40,6 +40,17 @@ def test_rankings_of_several_labels_are_means_over_what_is_known(name: str, expe
     assert math.isnan(find(name)(output[:, 2:], y[:, 2:]))
 
 
+@given(seed=st.integers(0, 1000))
+def test_equal_scores_count_as_in_scikit_learn_and_ogb(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    output = torch.randint(4, (80, 1), generator=generator).float()
+    y = torch.cat([torch.ones(20), torch.zeros(60)])[torch.randperm(80, generator=generator)]
+    assert find("roc_auc")(output, y) == pytest.approx(roc_auc_score(y.numpy(), output.numpy()))
+    assert find("ap")(output, y) == pytest.approx(average_precision_score(y.numpy(), output.numpy()))
+    assert find("mrr")(output, y) == pytest.approx(find("ogb:ogbl-citation2")(output, y))
+    assert find("hits@20")(output, y) == pytest.approx(find("ogb:ogbl-ddi")(output, y))
+
+
 def test_ranking_sees_differences_that_a_sigmoid_hides() -> None:
     y = torch.tensor([0, 1, 0, 1])
     output = torch.stack([torch.zeros(4), torch.tensor([100.0, 101.0, 102.0, 103.0])], dim=1)
