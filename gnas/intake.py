@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data, Dataset, HeteroData
 
 from gnas.data import quiet_sparse
+from gnas.data.saved import OLD, lacks_store
 from gnas.graphs import GraphSet
 
 FEATURES = ("auto", "l2", "l1", "none")
@@ -23,7 +24,8 @@ SPARSE_DENSITY = 0.15
 SPARSE_COLUMNS = 64
 
 
-def check_kind(data: object) -> None:
+def check_kind(data: object) -> Data:
+    """The graph itself, if it is one."""
     if isinstance(data, HeteroData):
         raise TypeError(
             "got a HeteroData with several kinds of nodes or edges, which gnas does not search yet; "
@@ -34,11 +36,14 @@ def check_kind(data: object) -> None:
             f"got a {type(data).__name__}; expected a torch_geometric.data.Data, or several as a list, a data set of "
             "PyG or a gnas.GraphSet"
         )
+    if lacks_store(data):
+        raise ValueError(f"got {OLD}; expected a Data of this version of PyG")
+    return data
 
 
 def graphs_of(data: object) -> GraphSet | Data:
     """What was handed over as one graph or as a set of them; a PyG data set of one graph is that graph."""
-    if isinstance(data, (GraphSet, Data)):
+    if isinstance(data, GraphSet):
         return data
     if isinstance(data, (list, tuple, Dataset)):
         graphs = tuple(data[i] for i in range(len(data)))
@@ -46,8 +51,7 @@ def graphs_of(data: object) -> GraphSet | Data:
             # A transform such as RandomLinkSplit may have made several of it.
             return graphs_of(graphs[0])
         return GraphSet(graphs, None)
-    check_kind(data)
-    raise AssertionError("check_kind refuses everything else")
+    return check_kind(data)
 
 
 def stated(data: Data, key: str) -> int | None:

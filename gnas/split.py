@@ -100,8 +100,9 @@ def roles_of_graphs(
     if split is None:
         drawn = _labelled(torch.arange(graphs), known, notes, "graph")
         if drawn.numel() < len(ROLES):
+            hint = ", or that graph by itself instead of a list" if graphs == 1 else ""
             raise ValueError(
-                f"got {drawn.numel()} graphs with a label and no split; expected at least 3, one for each role"
+                f"got {drawn.numel()} graphs with a label and no split; expected at least 3, one for each role{hint}"
             )
         weights, rest = _split(drawn, classes, 1 - GRAPHS_SHARE, seed, notes, least=2)
         architecture, test = _split(rest, classes, 0.5, seed, notes)
@@ -219,8 +220,8 @@ def _mask(data: Data, key: str, items: int, what: str) -> Tensor | None:
             f"[{items}], try data.{key} = data.{key}[:, 0]"
         )
     if mask.dtype != torch.bool:
-        whole = tuple(mask.shape) == (items,)
-        hint = f"data.{key}.bool()" if whole else f"torch_geometric.utils.index_to_mask(data.{key}, {items})"
+        whole = tuple(mask.shape) == (items,) and bool(((mask == 0) | (mask == 1)).all())
+        hint = f"data.{key}.bool()" if whole else f"torch_geometric.utils.index_to_mask(data.{key}.long(), {items})"
         raise TypeError(f"{key} has dtype {dtype_name(mask)}; expected bool of shape [{items}], try {hint}")
     if tuple(mask.shape) != (items,):
         raise ValueError(f"{key} has shape {list(mask.shape)}; expected one bool for each {what}, [{items}]")

@@ -475,6 +475,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
         "'roc_auc' with 3 classes; expected two",
     ),
     "empty": (lambda: Task.from_data([]), "a set of 0 graphs"),
+    "a list of one": (lambda: Task.from_data(far_apart(num_classes=10)[:1]), "or that graph by itself instead of a"),
     "lacks": (lambda: Task.from_data(broken(no_edges)), "graph 3 has no edge_attr, and graph 0 has"),
     "beyond": (
         lambda: Task.from_data(broken(lambda g: g.edge_index.fill_(99))),

@@ -473,6 +473,16 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "train_mask has dtype int64.*index_to_mask",
     ),
     "mask of bytes": (lambda: graph(train_mask=mask(0).byte()), TypeError, r"dtype uint8; .*data.train_mask.bool\(\)"),
+    "mask of all positions": (
+        lambda: graph(train_mask=torch.arange(30)),
+        TypeError,
+        "train_mask has dtype int64.*index_to_mask",
+    ),
+    "mask of positions in floats": (
+        lambda: graph(train_mask=torch.arange(5.0)),
+        TypeError,
+        r"train_mask has dtype float32.*index_to_mask\(data.train_mask.long\(\), 30\)",
+    ),
     "no train_mask": (lambda: without("train_mask"), ValueError, "has val_mask and test_mask but no train_mask"),
     "one to train": (lambda: without("val_mask", train_mask=mask(0)), ValueError, "no val_mask and train_mask has 1"),
     "none to test": (
@@ -499,6 +509,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "edge_attr NaN": (lambda: graph(edge_attr=torch.rand(120, 2) / 0), ValueError, "edge_attr holds 240 numbers"),
     "hetero": (lambda: HeteroData(), TypeError, r"HeteroData .*not search yet; .*to_homogeneous\(\)"),
+    "old": (lambda: Data.__new__(Data), ValueError, r"got a damaged Data, or one of PyG before 2.0 \(try .*; expected"),
     "a number": (lambda: 3, TypeError, "got a int; expected a torch_geometric.data.Data, or several"),
 }
 

@@ -21,6 +21,7 @@ EXPECTED = (
     "expected a file written by torch.save(data, path) for one torch_geometric.data.Data or a list of them, or by "
     "InMemoryDataset.save"
 )
+OLD = "a damaged Data, or one of PyG before 2.0 (try Data.from_dict(vars(data)) of that)"
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def graphs_allowed() -> Iterator[None]:
 
 
 def read(path: Path) -> Data | GraphSet:
-    """A graph, or the graphs of a list, from a file."""
+    """A graph, or the graphs of a list, from a file; a saved data set of one graph is that graph."""
     with graphs_allowed():
         try:
             with torch.sparse.check_sparse_tensor_invariants():
@@ -53,7 +54,8 @@ def read(path: Path) -> Data | GraphSet:
                 reason = f"could not be read ({brief(error)})"
             raise ValueError(f"{str(path)!r} {reason}; {EXPECTED}{_hint(foreign)}") from error
     if isinstance(found, tuple) and len(found) in (2, 3) and isinstance(found[1], (dict, type(None))):
-        return collect(_collated(found, path), path.stem, str(path))
+        graphs = _collated(found, path)
+        return graphs[0] if len(graphs) == 1 else collect(graphs, path.stem, str(path))
     if isinstance(found, (list, tuple)):
         return collect(found, path.stem, str(path))
     return _whole(found, str(path))
@@ -71,7 +73,7 @@ def collect(graphs: Iterable[object], name: str = "data", source: str = "the lis
     return GraphSet(tuple(_whole(item, f"{source}[{i}]") for i, item in enumerate(items)), None, name=name)
 
 
-def _collated(found: tuple[object, ...], path: Path) -> list[object]:
+def _collated(found: tuple[object, ...], path: Path) -> list[Data]:
     """The graphs that ``InMemoryDataset.save`` has put in one: ``(data, slices)``, in newer files with a class."""
     data = Data.from_dict(found[0]) if isinstance(found[0], dict) else found[0]
     dataset = InMemoryDataset()
@@ -87,9 +89,14 @@ def _whole(found: object, source: str) -> Data:
         refuse_hetero(source)
     if not isinstance(found, Data):
         raise ValueError(f"{source!r} holds a {type(found).__name__}; {EXPECTED}")
-    if not isinstance(found.__dict__.get("_store"), GlobalStorage):
-        raise ValueError(f"{source!r} holds a damaged Data without its tensors; {EXPECTED}")
+    if lacks_store(found):
+        raise ValueError(f"{source!r} holds {OLD}; {EXPECTED}")
     return found
+
+
+def lacks_store(data: Data) -> bool:
+    """Whether a graph has no place for its tensors, as what PyG before 2.0 pickled: whatever it is asked, it raises."""
+    return not isinstance(data.__dict__.get("_store"), GlobalStorage)
 
 
 def refuse_hetero(source: str) -> NoReturn:
