@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -162,11 +163,11 @@ def _table(path: Path) -> dict[str, Tensor]:
 
 def _positions(lines: list[tuple[int, str]], path: Path) -> Tensor:
     """Whole numbers, given with the lines that they stand on."""
-    try:
-        return torch.tensor([int(text) for _, text in lines], dtype=torch.long)
-    except ValueError as error:
-        number, text = next((n, text) for n, text in lines if not text.lstrip("-").isdecimal())
-        raise ValueError(f"line {number} of {str(path)!r} is {text!r}; expected a position from 0") from error
+    for number, text in lines:
+        # More digits than an int64 always holds.
+        if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+            raise ValueError(f"line {number} of {str(path)!r} is {text!r}; expected a position from 0")
+    return torch.tensor([int(text) for _, text in lines], dtype=torch.long)
 
 
 def _text(path: Path) -> str:
