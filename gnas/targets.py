@@ -68,10 +68,12 @@ def targets_of(
         )
     if y.is_complex():
         raise TypeError(f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
-    hint = "" if kind else f", or to predict these whole numbers themselves try kind='regression' or {key}.float()"
+    inferred = kind is None
     kind = kind or _kind(y, items, what, metric, key)
     if metric is not None:
-        check_metric(metric, kind, hint if kind == CLASSIFICATION and REGRESSION in metric.kinds else "")
+        numbers = inferred and kind == CLASSIFICATION and REGRESSION in metric.kinds
+        hint = f", or, to predict these whole numbers, try {key}.float() or, of Task.from_data, kind='regression'"
+        check_metric(metric, kind, hint if numbers else "")
     if kind == CLASSIFICATION:
         y, count = _classes_of(y, items, what, classes, notes, key, several)
     else:
@@ -109,8 +111,8 @@ def _kind(y: Tensor, items: int, what: str, metric: Metric | None, key: str) -> 
     if wide and binary and not missing and not ranked and bool((y.sum(dim=1) == 1).all()):
         raise ValueError(
             f"{key} has a single 1 in each row, so it may be the one-hot class of each {what}, or yes or no to "
-            f"{y.size(1)} labels; expected a word on that, try {key}.argmax(dim=1) for classes, kind='multilabel' for "
-            "labels"
+            f"{y.size(1)} labels; expected a word on that, try {key}.argmax(dim=1) for classes, for labels "
+            "metric='roc_auc' or, of Task.from_data, kind='multilabel'"
         )
     if y.dtype == torch.bool or (binary and (MULTILABEL in told or (wide and not told))):
         return MULTILABEL
