@@ -131,8 +131,8 @@ def table() -> str:
     """All rows as Markdown."""
     lines = [
         "| setting of `Darts` | searches | skips at the end | best on the way, architecture split % "
-        "| at the end, architecture split % | at the end, test % | epochs | seconds |",
-        "|---" * 8 + "|",
+        "| at the end, architecture split % | at the end, test % | epochs |",
+        "|---" * 7 + "|",
     ]
     for name, own in rows().items():
         test = [100 * value for row in own for value in row["test"]]
@@ -140,17 +140,14 @@ def table() -> str:
         if name == "random":
             last = 100 * fmean(own[0]["architecture"])
             best = 100 * max(own[0]["architecture"])
-            lines.append(f"| {DRAWN} random networks | | | {best:.1f} | {last:.1f} | {spread} | | |")
+            lines.append(f"| {DRAWN} random networks | | | {best:.1f} | {last:.1f} | {spread} | |")
             continue
         skips = fmean(row["curve"][-1]["skips"] for row in own)
         best = 100 * fmean(max(point["architecture"] for point in row["derived"]) for row in own)
         last = 100 * fmean(row["derived"][-1]["architecture"] for row in own)
         epochs = ", ".join(dict.fromkeys(str(row["curve"][-1]["epoch"]) for row in own))
-        seconds = fmean(row["seconds"] for row in own)
         called = "none" if name == "plain" else f"`{name}`"
-        lines.append(
-            f"| {called} | {len(own)} | {skips:.2f} | {best:.1f} | {last:.1f} | {spread} | {epochs} | {seconds:.0f} |"
-        )
+        lines.append(f"| {called} | {len(own)} | {skips:.2f} | {best:.1f} | {last:.1f} | {spread} | {epochs} |")
     return "\n".join(lines)
 
 
