@@ -199,6 +199,10 @@ def search(
     level: Annotated[
         str | None, typer.Option(help="What has labels: node, edge, link or graph. [default: as the data tell]")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What labels are: classification, multilabel or regression. [default: as the data tell]"),
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -258,6 +262,7 @@ def search(
         graph,
         name=(named or Path(data).stem) + (f"-{own_split}" if isinstance(own_split, int) else ""),
         level=level,
+        kind=kind,
         metric=metric,
         loader=loader,
         batch_size=batch_size,

@@ -45,6 +45,7 @@ def search(
     progress: bool | None = None,
     name: str | None = None,
     level: str | None = None,
+    kind: str | None = None,
     metric: Wish = None,
     higher_is_better: bool | None = None,
     workers: int = 1,
@@ -85,6 +86,7 @@ def search(
             lines elsewhere.
         name: What the data is called.
         level: What has labels, ``"node"``, ``"edge"``, ``"link"`` or ``"graph"``; inferred where the data tell.
+        kind: What labels are, ``"classification"``, ``"multilabel"`` or ``"regression"``; inferred likewise.
         metric: What networks are judged by; the data's own or the usual one if not given.
         higher_is_better: Of a metric that is a function of your own.
         workers: Short trainings of the derivation that run side by side, each in a process with one thread; a script
@@ -108,7 +110,8 @@ def search(
     limit = Budget.parse(budget)
     strategy = Darts() if strategy is None else strategy
     strategy = strategy if limit is None else limit.fit(strategy, unit_of(strategy))
-    about: dict[str, Any] = {"name": name, "level": level, "metric": metric, "higher_is_better": higher_is_better}
+    about: dict[str, Any] = {"name": name, "level": level, "kind": kind, "metric": metric}
+    about["higher_is_better"] = higher_is_better
     task = data if isinstance(data, Task) else Task.from_data(data, **about)
     given = [key for key, value in about.items() if value is not None]
     if given and isinstance(data, Task):

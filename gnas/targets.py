@@ -72,7 +72,7 @@ def targets_of(
     kind = kind or _kind(y, items, what, metric, key)
     if metric is not None:
         numbers = inferred and kind == CLASSIFICATION and REGRESSION in metric.kinds
-        hint = f", or, to predict these whole numbers, try {key}.float() or, of Task.from_data, kind='regression'"
+        hint = f", or kind='regression' (--kind regression) or {key}.float() to predict these whole numbers"
         check_metric(metric, kind, hint if numbers else "")
     if kind == CLASSIFICATION:
         y, count = _classes_of(y, items, what, classes, notes, key, several)
@@ -112,7 +112,7 @@ def _kind(y: Tensor, items: int, what: str, metric: Metric | None, key: str) -> 
         raise ValueError(
             f"{key} has a single 1 in each row, so it may be the one-hot class of each {what}, or yes or no to "
             f"{y.size(1)} labels; expected a word on that, try {key}.argmax(dim=1) for classes, for labels "
-            "metric='roc_auc' or, of Task.from_data, kind='multilabel'"
+            "metric='roc_auc' or kind='multilabel'"
         )
     if y.dtype == torch.bool or (binary and (MULTILABEL in told or (wide and not told))):
         return MULTILABEL

@@ -138,6 +138,13 @@ def test_a_split_is_named_by_its_number_or_by_a_file(searched, tmp_path):
     assert settings["source"]["split"] == str(own)
 
 
+def test_whole_numbers_are_classes_unless_told_otherwise(searched, saved):
+    refused = call("search", saved, "--metric", "mae")
+    assert refused.exit_code == 2 and "--kind regression" in refused.output
+    assert call("search", saved, "--kind", "regression").exit_code == 0
+    assert (searched[0][0][0].kind, searched[0][0][0].metric.name) == ("regression", "mae")
+
+
 def test_options_become_objects(searched, tmp_path):
     options = "--space GAP --max-depth 2 --strategy darts --order 2 --budget 2min --seed 7 --resume --quiet --workers 3"
     options += " --constraint parameters<=50k --constraint latency<=5ms"

@@ -444,11 +444,11 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "kind": (lambda: Task.from_data(node_graph(), kind="classes"), "kind='classes'; expected one of"),
     "metric": (
         lambda: Task.from_data(node_graph(), metric="mae"),
-        r"metric 'mae' for classification; expected one .* try y.float\(\) or, .* kind='regression'$",
+        r"metric 'mae' for classification; expected one .*, or kind='regression' \(--kind .* or y.float\(\)",
     ),
     "metric for whole numbers": (
         lambda: Task.from_data(node_graph(y=7 * torch.arange(60) - 9), metric="rmse"),
-        r"metric 'rmse' for classification; expected one .* try y.float\(\) or, .* kind='regression'$",
+        r"metric 'rmse' for classification; expected one .*, or kind='regression' \(--kind .* or y.float\(\)",
     ),
     "metric for what is said to be classes": (
         lambda: Task.from_data(node_graph(), metric="mae", kind="classification"),
@@ -456,7 +456,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one-hot": (
         lambda: Task.from_data(node_graph(y=torch.eye(3)[torch.arange(60) % 3])),
-        r"^y has a single 1 in each row, .* y.argmax\(dim=1\) for .* metric='roc_auc' or, .* kind='multilabel'$",
+        r"^y has a single 1 in each row, .* y.argmax\(dim=1\) for .* metric='roc_auc' or kind='multilabel'$",
     ),
     "one-hot in bool": (
         lambda: Task.from_data(node_graph(y=torch.eye(3)[torch.arange(60) % 3].bool()), metric="micro_f1"),

@@ -197,7 +197,8 @@ def test_a_task_may_be_given_and_the_default_folder_names_the_run(tmp_path, monk
 
 def test_what_a_task_knows_is_not_given_beside_it(tmp_path):
     task = Task.from_data(graph(), name="mine")
-    for given in ({"metric": "balanced_accuracy"}, {"level": "link"}, {"name": "other"}, {"higher_is_better": True}):
+    wishes = {"metric": "balanced_accuracy", "level": "link", "kind": "regression", "name": "other"}
+    for given in (*({key: wish} for key, wish in wishes.items()), {"higher_is_better": True}):
         with pytest.raises(ValueError, match=f"a task and {next(iter(given))} besides"):
             search(task, folder=tmp_path / "run", progress=False, **given)
     assert not (tmp_path / "run").exists()
@@ -209,6 +210,11 @@ def test_a_function_may_be_the_metric(tmp_path):
 
     run = found(tmp_path / "run", metric=errors, higher_is_better=False, budget="2 epochs")
     assert not run.task.higher_is_better and run.task.metric.name == "errors"
+
+
+def test_whole_numbers_may_be_what_is_predicted(tmp_path):
+    run = found(tmp_path / "run", kind="regression", budget="2 epochs")
+    assert (run.task.kind, run.task.metric.name) == ("regression", "mae")
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")
