@@ -7,18 +7,25 @@ For each graph the recipe of trainings is the one of ``gnas.evaluate.RECIPES`` w
 architecture split; all networks of that graph are trained by it. For each graph and space a pool of random networks is
 trained once each. Then for each search, all in one process:
 
+* the network that it hands over in two ways. By ``alpha``: the most probable one (or what the strategy itself settles
+  on, if it learns no alpha), as the papers do. By ``lean`` derivation: the 128 most probable ones, judged by the
+  supernet's weights, and short trainings of the best eight of them, then of each depth; all of it counts as cost, and
+  the space's own starts, which a random search doesn't know either, are left out;
 * time and memory of the search, over those of training one GCN (the mean of a training before and one after it; the
   memory is what the process takes above what it had before), and its time over that of training what it found;
-* the network that it hands over, trained from scratch on five seeds;
-* random search at equal cost: from the pool, in an order that the search's seed draws, as many networks as could have
-  been trained in the search's time, at least one; the best of them on the architecture split, on the same five seeds.
+* each network trained from scratch on five seeds;
+* for each way random search at equal cost: from the pool, in an order that the search's seed draws, as many networks as
+  could have been trained in the search's time, at least one; the best of them on the architecture split, on the same
+  five seeds.
 
 The improvement is relative to the mean random network, 100 (a - r) / r, as in "NAS evaluation is frustratingly hard"
 (Yang and others, arXiv 1912.12522). The paired t-test's unit is a search: the means over trainings of the searches and
 of the random searches beside them. Three searches are few, so the p over single trainings stands beside it; those of
 one search are no independent samples.
 
-A network is derived from alpha alone (``--derivation alpha``), or by short trainings, which count as cost (``lean``).
+The stabilisers of ``Darts`` are compared where it collapses, in ``benchmarks/collapse.py``.
+
+A process has one thread, so two graphs can be measured side by side on two cores, each process on a core of its own.
 Rows lie in ``benchmarks/results/one_shot``; what is there is not made again.
 """
 
@@ -27,7 +34,7 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -47,7 +54,6 @@ from gnas.space import Genotype, Space
 from gnas.strategy import (
     Darts,
     DrNas,
-    EigenvalueStop,
     FewShot,
     Gdas,
     GoldNas,
@@ -70,8 +76,6 @@ STRATEGIES: dict[str, Strategy[Any]] = {
     "nac": Nac(),
     "darts": Darts(),
     "darts-order2": Darts(order=2),
-    "darts-stop": Darts(stop=EigenvalueStop()),
-    "darts-auxiliary": Darts(auxiliary=1.0),
     "gdas": Gdas(),
     "snas": Gdas(hard=False, schedule="exponential"),
     "proxyless": Proxyless(),
@@ -85,19 +89,11 @@ STRATEGIES: dict[str, Strategy[Any]] = {
     "sgas": sgas(Darts()),
     "few-shot": FewShot(),
 }
-DERIVATIONS = {
-    "alpha": Derivation(listed=1, best_of=1, seeds=1, evidence=(), inherited=False),
-    "lean": Derivation(listed=128, steps=100, best_of=8, rounds=2, seeds=1, inherited=False),
-}
+ALPHA = Derivation(listed=1, best_of=1, seeds=1, evidence=(), inherited=False)
+LEAN = Derivation(listed=128, steps=100, best_of=8, starts=False, rounds=2, seeds=1, inherited=False)
+WAYS = ("alpha", "lean")
 FIRST_SEED = 7_000_000
 SIGNIFICANT = 0.05
-
-
-def trained(task: Task, space: Space, genotype: Genotype, train: TrainFromScratch, seeds: Iterable[int]) -> list[float]:
-    """Test metrics of a network over training seeds."""
-    build = builder(space.bind(genotype))
-    results = [train(build, task, FIRST_SEED + seed, test=True) for seed in seeds]
-    return [float(result.test) for result in results if result.test is not None]
 
 
 def gcn(task: Task, train: TrainFromScratch) -> tuple[float, float]:
@@ -115,6 +111,7 @@ class Bench:
         self.data, self.args = data, args
         self.task = Task.from_data(gnas.load(data, root=args.root), name=data)
         self.train = replace(TrainFromScratch(), epochs=args.training_epochs, recipe=self.recipe())
+        self.known: dict[str, tuple[list[float], float]] = {}
 
     def recipe(self) -> Recipe:
         """The recipe with which a GCN does best on the architecture split."""
@@ -149,6 +146,16 @@ class Bench:
             files.keep(path, {"data": self.data, "space": name, "networks": rows}, indent=None)
         return rows
 
+    def trained(self, space: Space, genotype: Genotype) -> tuple[list[float], float]:
+        """Test metrics of a network over training seeds, and the mean seconds of a training."""
+        key = f"{space.name} {space.bind(genotype).digest()}"
+        if key not in self.known:
+            build, seeds = builder(space.bind(genotype)), range(FIRST_SEED, FIRST_SEED + self.args.trainings)
+            results = [self.train(build, self.task, seed, test=True) for seed in seeds]
+            tests = [float(result.test) for result in results if result.test is not None]
+            self.known[key] = tests, fmean(result.seconds for result in results)
+        return self.known[key]
+
     def random(self, name: str, seconds: float, seed: int) -> dict[str, Any]:
         """Random search in the pool for as long as a search took."""
         order = random.Random(seed).sample(self.pool(name), len(self.pool(name)))
@@ -160,11 +167,11 @@ class Bench:
             tried.append(row)
         best = max(tried, key=lambda row: self.task.metric.merit(row["architecture"]))
         space = BUILDERS[name]()
-        test = trained(self.task, space, space.genotype(best["genotype"]), self.train, range(self.args.trainings))
+        test, _ = self.trained(space, space.genotype(best["genotype"]))
         return {"tried": len(tried), "seconds": spent, "exhausted": len(tried) == len(order), "test": test}
 
     def search(self, name: str, which: str, seed: int) -> dict[str, Any]:
-        """One search and the random search beside it."""
+        """One search, what it hands over in each way, and the random search beside each."""
         strategy, space = STRATEGIES[which], BUILDERS[name]()
         if self.args.epochs is not None and which != "nac":
             strategy = shortened(strategy, self.args.epochs)
@@ -178,25 +185,31 @@ class Bench:
                 "folder": Path(folder) / "run",
                 "progress": False,
             }
-            derivation = DERIVATIONS[self.args.derivation]
-            memory = measuring.peak(
-                lambda: runs.append(gnas.search(self.task, space, strategy, derivation, **settings))
-            )
-            taken = runs[0].journal.run()["seconds"]
+            memory = measuring.peak(lambda: runs.append(gnas.search(self.task, space, strategy, LEAN, **settings)))
+            taken, events = runs[0].journal.run()["seconds"], runs[0].journal.events()
         after = gcn(self.task, self.train)
-        genotype, cost = runs[0].genotype, taken["search"] + taken["derivation"]
-        test = trained(self.task, space, genotype, self.train, range(self.args.trainings))
+        one = fmean((before[0], after[0]))
+        weights = next((event["weights"] for event in reversed(events) if "weights" in event), None)
+        found = {"alpha": (runs[0].genotype if weights is None else ALPHA.choose(space, weights, []), taken["search"])}
+        if weights is not None:
+            found["lean"] = (runs[0].genotype, taken["search"] + taken["derivation"])
+        ways = {}
+        for way, (genotype, cost) in found.items():
+            test, training = self.trained(space, genotype)
+            ways[way] = {
+                "genotype": dict(genotype.choices),
+                "test": test,
+                "multiple": cost / one,
+                "own_multiple": cost / training,
+                "random": self.random(name, cost, seed),
+            }
         return {
+            "ways": ways,
             "seconds": taken,
-            "multiple": cost / fmean((before[0], after[0])),
-            "own_multiple": cost / taken["training"],
             "memory": memory,
             "memory_multiple": memory / max(before[1], after[1]),
             "gcn": {"seconds": [before[0], after[0]], "memory": [before[1], after[1]]},
-            "genotype": dict(genotype.choices),
             "diagnostics": [finding.plain() for finding in runs[0].diagnostics],
-            "test": test,
-            "random": self.random(name, cost, seed),
             "higher_is_better": self.task.higher_is_better,
         }
 
@@ -216,25 +229,31 @@ def measure(args: argparse.Namespace) -> None:
         for data in args.data:
             for name in args.spaces:
                 for which in args.strategies:
-                    target = args.results / f"{data}-{name}-{which}-{args.derivation}-s{seed}.json"
+                    target = args.results / f"{data}-{name}-{which}-s{seed}.json"
                     if target.exists():
                         continue
                     if data not in benches:
                         benches[data] = Bench(data, args)
                     bench = benches[data]
                     bench.pool(name)
-                    keys = {"data": data, "space": name, "strategy": which, "derivation": args.derivation, "seed": seed}
+                    keys = {"data": data, "space": name, "strategy": which, "seed": seed}
                     row = {**keys, **bench.search(name, which, seed), **about}
                     files.keep(target, row, indent=None)
-                    print(f"{target.stem}: {fmean(row['test']):.3f}, {row['multiple']:.1f} x a GCN", flush=True)
+                    told = [
+                        f"{way} {fmean(own['test']):.3f} (random {fmean(own['random']['test']):.3f}, "
+                        f"{own['multiple']:.1f} x a GCN)"
+                        for way, own in row["ways"].items()
+                    ]
+                    print(f"{target.stem}: {', '.join(told)}", flush=True)
 
 
-def summary(results: Path, data: str, space: str, derivation: str) -> list[dict[str, Any]]:
-    """A row for each strategy over its searches."""
+def summary(results: Path, data: str, space: str, way: str) -> list[dict[str, Any]]:
+    """A row for each strategy over its searches, for one way to derive."""
     found = []
     mean = fmean(row["test"] for row in files.read(results / f"pool-{data}-{space}.json")["networks"])
     for which in STRATEGIES:
-        rows = files.every(results, f"{data}-{space}-{which}-{derivation}-s*.json")
+        searches = files.every(results, f"{data}-{space}-{which}-s*.json")
+        rows = [{**row, **row["ways"][way]} for row in searches if way in row["ways"]]
         if not rows:
             continue
         sign = 1 if rows[0]["higher_is_better"] else -1
@@ -261,17 +280,17 @@ def summary(results: Path, data: str, space: str, derivation: str) -> list[dict[
     return found
 
 
-def table(results: Path, data: str, space: str, derivation: str) -> str:
+def table(results: Path, data: str, space: str, way: str) -> str:
     """One graph and space as Markdown."""
     lines = [
-        f"### {data}, {space}, derived by {derivation}",
+        f"### {data}, {space}, by {way}",
         "",
         "| strategy | searches | test x100 | over the mean random network % | random search at equal cost x100 "
         "| its networks | p of searches | p of trainings | time, GCNs | time, trainings of what was found "
         "| memory, GCNs |",
         "|---" * 11 + "|",
     ]
-    for row in summary(results, data, space, derivation):
+    for row in summary(results, data, space, way):
         ours, theirs = (f"{100 * fmean(row[k]):.1f} ± {100 * _spread(row[k]):.1f}" for k in ("test", "random"))
         tried = f"{row['tried']:.0f}{' (all)' if row['exhausted'] else ''}"
         lines.append(
@@ -282,21 +301,23 @@ def table(results: Path, data: str, space: str, derivation: str) -> str:
     return "\n".join(lines)
 
 
-def claims(results: Path, spaces: Sequence[str], derivation: str) -> str:
+def claims(results: Path, spaces: Sequence[str], way: str) -> str:
     """What the rows say on the questions that were asked beforehand."""
     lines = []
     for space in spaces:
         known = [data for data in DATA if (results / f"pool-{data}-{space}.json").exists()]
-        rows = [(data, row) for data in known for row in summary(results, data, space, derivation)]
+        rows = [(data, row) for data in known for row in summary(results, data, space, way)]
         for key, unit in (("p", "searches"), ("p_trainings", "trainings")):
             won = {which: [d for d, r in rows if r["strategy"] == which and _won(r, key)] for which in STRATEGIES}
             best = {which: own for which, own in won.items() if len(own) >= 3}
             told = ", ".join(f"{which} ({', '.join(own)})" for which, own in best.items()) or "none"
-            lines.append(f"{space}, beats random search on three graphs or more, p < {SIGNIFICANT} by {unit}: {told}.")
+            lines.append(
+                f"{space} by {way}, beats random search on three graphs or more, p < {SIGNIFICANT} by {unit}: {told}."
+            )
         for key, what in (("own_multiple", "the network that it found"), ("multiple", "a GCN")):
             costs = [f"{row[key]:.2f} on {data}" for data, row in rows if row["strategy"] == "nac"]
             if costs:
-                lines.append(f"{space}, nac's search over one training of {what}: {', '.join(costs)}.")
+                lines.append(f"{space} by {way}, nac's search over one training of {what}: {', '.join(costs)}.")
     return "\n".join(lines)
 
 
@@ -315,7 +336,6 @@ def main() -> None:
     parser.add_argument("--spaces", nargs="+", default=list(SPACES), choices=SPACES)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="search seeds")
-    parser.add_argument("--derivation", default="alpha", choices=DERIVATIONS)
     parser.add_argument("--trainings", type=int, default=5, help="training seeds of each network")
     parser.add_argument("--pool", type=int, default=60, help="random networks of each graph and space")
     parser.add_argument(
@@ -330,8 +350,10 @@ def main() -> None:
     for data in args.data:
         for space in args.spaces:
             if (args.results / f"pool-{data}-{space}.json").exists():
-                print(table(args.results, data, space, args.derivation), end="\n\n")
-    print(claims(args.results, args.spaces, args.derivation))
+                for way in WAYS:
+                    print(table(args.results, data, space, way), end="\n\n")
+    for way in WAYS:
+        print(claims(args.results, args.spaces, way))
 
 
 if __name__ == "__main__":
