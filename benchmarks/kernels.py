@@ -1,12 +1,15 @@
-"""What the kernels cost: forward and backward passes beside the portable backend and PyG's own layers.
+"""What the kernels cost: forward and backward passes beside the other backends and PyG's own layers.
 
-    python -m benchmarks.kernels --threads 1 2 --large
+    python -m benchmarks.kernels --threads 1 2 --large --memory
+    python -m benchmarks.kernels --table
     python -m benchmarks.kernels --device cuda --large
 
-The ways to compute the same thing take turns in one process, so that a drifting machine slows all of them; the table
-holds medians and their ratios. Peak memory (above that of the graph and its layers; Linux) is that of a process of its
-own. A case whose file is there in ``benchmarks/results/kernels`` is not measured again. Cora and molhiv are read from
-``GNAS_DATA``, or drawn at random in their size where they are missing.
+The backends are the compiled one, the portable one (PyTorch's sparse products) and, where torch-scatter is installed,
+``scatter``, which computes on gathered rows as people do with that library. The ways to compute the same thing take
+turns in one process, so that a drifting machine slows all of them; the table holds medians and their ratios. Peak
+memory (above that of the graph and its layers; Linux) is that of a process of its own. A case whose file is there in
+``benchmarks/results/kernels`` is not measured again. Cora and molhiv are read from ``GNAS_DATA``, or drawn at random in
+their size where they are missing.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ from gnas.kernels import Graph
 
 RESULTS = Path(__file__).parent / "results" / "kernels"
 HEADS = 8
-OURS = ("compiled", "portable")
+OURS = ("compiled", "portable", *(() if kernels.reason("scatter") else ("scatter",)))
+WAYS = ("portable", "scatter", "PyG")
+"""What the compiled backend is compared with, as far as it was there."""
 Way = Callable[[], Tensor]
 
 
@@ -218,6 +223,25 @@ def times(case: Case, repeats: int) -> dict[str, dict[str, dict[str, float]]]:
     return result
 
 
+def table(results: Path) -> str:
+    """Milliseconds of the compiled way, and how many times as long and as much memory others take, as Markdown."""
+    found = [r for r in files.every(results) if "times" in r and "threads" in r]
+    found.sort(key=lambda r: (list(CASES).index(r["case"]), r["threads"]))
+    lines = [
+        f"| graph | threads | computation | compiled, ms | {' | '.join(WAYS)} | compiled, peak MiB | PyG |",
+        "| --- " * (6 + len(WAYS)) + "|",
+    ]
+    for r in found:
+        for name, by_way in r["times"].items():
+            ratios = [f"x {by_way[way]['ratio']:.1f}" if way in by_way else "" for way in WAYS]
+            peaks = r["peak MiB"].get(name)
+            memory = ["", ""] if peaks is None else [f"{peaks['compiled']:.0f}", f"{peaks['PyG']:.0f}"]
+            cells = [r["case"], str(r["threads"]), name, f"{by_way['compiled']['both ms']:.2f}", *ratios, *memory]
+            lines.append(f"| {' | '.join(cells)} |")
+    about = sorted({f"{r['allocator']}; {r['versions']}" for r in found})
+    return "\n".join([*lines, "", *about])
+
+
 def peak(case: Case, name: str, way: str) -> float:
     """MiB that two forward and backward passes take above the graph, its sorted forms and the layers."""
     run, inputs = ways(case)[name][way]
@@ -274,7 +298,7 @@ def on_gpu(names: tuple[str, ...], repeats: int) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = files.parser(__doc__, root=False)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--large", action="store_true", help="169,343 nodes and 2.3M edges too, with fewer repeats")
@@ -284,6 +308,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.peak:
         print(peak(CASES[args.peak[0]](), *args.peak[1:]))
+        return
+    if args.table:
+        print(table(RESULTS))
         return
     names = ("cora", "molecules", *(["large"] if args.large else []))
     if args.device == "cuda":

@@ -98,7 +98,7 @@ SIGNIFICANT = 0.05
 
 def gcn(task: Task, train: TrainFromScratch) -> tuple[list[float], float]:
     """Seconds of each of three trainings of a GCN, and MiB of one."""
-    seconds = []
+    seconds: list[float] = []
     measuring.settle()
     memory = measuring.peak(
         lambda: seconds.extend(train(hand_made(task)["GCN"], task, FIRST_SEED).seconds for _ in range(3))

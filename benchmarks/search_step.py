@@ -1,14 +1,15 @@
 """What a step of a search costs, in training steps of PyG's GCN, and a whole search in trainings.
 
     python -m benchmarks.search_step --threads 1 2
-    python -m benchmarks.search_step --table
+    python -m benchmarks.search_step --table --picture docs/step.svg
 
 A step of a search is what :class:`gnas.Darts` does in an epoch but for its measuring: an update of the architecture
 and one of the weights. Each row's step takes turns in one process with a training step of PyG's GCN of four layers and
 of two on the same graph, with dense features as PyG has them; the row holds medians and their ratios. Peak memory
 (above the graph, its sorted forms, network and optimizer; Linux) is that of a process of its own with one thread. Every
 row is a file in ``benchmarks/results/search_step``, and a call that was broken off goes on with those that are missing.
-``--table`` prints the tables from these files and measures nothing.
+``--table`` prints the tables from these files and measures nothing, ``--picture`` draws what a step costs against the
+candidates, the depth and the edges (it needs matplotlib).
 
 The supernet has up to four layers with a projection each, the kernels' seven aggregators to choose from in each
 (``gcn``, ``identity`` and the five ``conv_...``, in one pass over the neighbours), and the choice of depth. The naive
@@ -280,6 +281,37 @@ def table(name: str, results: Path) -> str:
     return "\n".join([*lines, "", *about])
 
 
+def picture(target: Path, results: Path) -> None:
+    """Draw time and memory of a step against the number of candidates, layers and edges."""
+    from matplotlib import pyplot
+
+    titles = {"candidates": "candidates of a layer", "depth": "layers", "edges": "thousand edges, 20,000 nodes"}
+    figure, axes = pyplot.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        found = {int(r["row"].replace(",", "")): r for r in files.every(results, f"{name}-*-1.json")}
+        rows = [found[n] for n in sorted(found)]
+        at = [n / 1000 if name == "edges" else n for n in sorted(found)]
+        axis.plot(at, [r["ms"]["this"] for r in rows], "o-", color="black", label="search step, order 1")
+        axis.plot(at, [r["ms"]["GCN 4"] for r in rows], "o:", color="C0", label="training step, PyG's GCN of 4")
+        axis.set_xlabel(title)
+        axis.set_ylim(bottom=0)
+        axis.spines[["top"]].set_visible(False)
+        beside = axis.twinx()
+        memory = [r["peak MiB"] for r in rows]
+        beside.plot(
+            at, memory, "s--", color="C1", linewidth=1, markersize=4, label="the search step's peak memory, MiB (right)"
+        )
+        beside.set_ylim(0, 2 * max(memory))
+        beside.spines[["top"]].set_visible(False)
+        beside.tick_params(axis="y", labelcolor="C1")
+    axes[0].set_ylabel("ms")
+    handles = [line for each in (axes[0], beside) for line in each.get_lines()]
+    figure.legend(
+        handles, [str(line.get_label()) for line in handles], loc="outside lower center", ncols=3, frameon=False
+    )
+    figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
+
+
 def main() -> None:
     """The command line."""
     parser = files.parser(__doc__, root=False)
@@ -291,6 +323,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200, help="of the training beside the whole search")
     parser.add_argument("--budget", help="of the whole search, to try it out; without it, the default search")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the result files")
+    parser.add_argument("--picture", type=Path, default=None, help="draw what a step costs; needs matplotlib")
     parser.add_argument("--peak", nargs=2, metavar=("TABLE", "ROW"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
@@ -302,6 +335,9 @@ def main() -> None:
         print(
             "\n\n".join(table(name, args.results) for name in args.tables if list(args.results.glob(f"{name}-*.json")))
         )
+    if args.picture:
+        picture(args.picture, args.results)
+    if args.table or args.picture:
         return
     kernels.retain()
     for threads in args.threads:
