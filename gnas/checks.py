@@ -101,6 +101,13 @@ def check_tuple(settings: Any, key: str, example: str) -> None:
     _set(settings, key, tuple(value))
 
 
+def check_type(settings: Any, key: str, kind: type, example: str) -> None:
+    """Refuse a setting that is no object of a class."""
+    value = getattr(settings, key)
+    if not isinstance(value, kind):
+        raise TypeError(f"{_name(settings)} got {key}={value!r}; expected a {kind.__name__}, such as {example}")
+
+
 def _name(settings: Any) -> str:
     return str(getattr(settings, "name", type(settings).__name__))
 

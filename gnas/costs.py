@@ -32,8 +32,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gnas import kernels
 from gnas.batch import Batch
-from gnas.checks import check_count, check_number
-from gnas.evaluate import Recipe, builder, seeded
+from gnas.checks import check_count, check_number, check_type
+from gnas.evaluate import RECIPE, Recipe, builder, seeded
 from gnas.evaluate import parameters as count_parameters
 from gnas.pareto import UNITS
 from gnas.space import Genotype, Space
@@ -160,6 +160,8 @@ class Limit:
     def __post_init__(self) -> None:
         check_cost(self.cost, "Limit")
         check_number(self, "most", positive=True)
+        if self.recipe is not None:
+            check_type(self, "recipe", Recipe, RECIPE)
 
     @classmethod
     def parse(cls, text: str) -> Limit:
@@ -228,6 +230,8 @@ class CostTerm:
         if self.target is not None:
             check_number(self, "target", positive=True)
         check_count(self, "sample", 1)
+        if self.recipe is not None:
+            check_type(self, "recipe", Recipe, RECIPE)
 
     def __call__(self, weights: Mapping[str, Tensor], space: Space, task: Task) -> Tensor:
         """The term, a scalar, for weights of the options by name of choice, each [options]."""

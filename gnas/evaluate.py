@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gnas.checks import check_count, check_number
+from gnas.checks import check_count, check_number, check_type
 from gnas.model import GraphModel
 from gnas.space import Genotype, Space
 from gnas.task import Task
@@ -48,6 +48,9 @@ RECIPES: tuple[Recipe, ...] = (
 )
 """The tuning grid, two strengths of each regularizer: every network of a comparison is tried with each, and keeps the
 best by the architecture split."""
+
+RECIPE = "Recipe(lr=0.01)"
+"""What an error about a recipe shows."""
 
 Builder: TypeAlias = Callable[[Task, Recipe], nn.Module]
 """Makes an untrained network for a task."""
@@ -94,8 +97,7 @@ class TrainFromScratch:
     patience: int = 60
 
     def __post_init__(self) -> None:
-        if not isinstance(self.recipe, Recipe):
-            raise TypeError(f"TrainFromScratch got recipe={self.recipe!r}; expected a Recipe, such as Recipe(lr=0.01)")
+        check_type(self, "recipe", Recipe, RECIPE)
         check_count(self, "epochs", 1)
         check_count(self, "patience", 1)
 

@@ -132,6 +132,10 @@ def test_a_single_transform_is_no_tuple() -> None:
 def test_a_recipe_is_a_recipe_and_evidence_is_names() -> None:
     with pytest.raises(TypeError, match=r"TrainFromScratch got recipe='x'; expected a Recipe"):
         TrainFromScratch(recipe="x")  # type: ignore[arg-type]
+    makers: tuple[Callable[..., Any], ...] = (Promising, CostTerm, lambda **own: Limit("macs", 1, **own))
+    for make in makers:
+        with pytest.raises(TypeError, match=r"got recipe='x'; expected a Recipe, such as Recipe\(lr=0.01\)"):
+            make(recipe="x")
     with pytest.raises(TypeError, match=r"Derivation got evidence=\(3,\); expected names of choices"):
         Derivation(evidence=(3,))  # type: ignore[arg-type]
 

@@ -12,8 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from gnas.checks import check_count, check_number, whole
-from gnas.evaluate import Recipe
+from gnas.checks import check_count, check_number, check_type, whole
+from gnas.evaluate import RECIPE, Recipe
 from gnas.space import Genotype, Space
 from gnas.space.program import Value
 from gnas.space.reading import read_choices
@@ -51,6 +51,7 @@ class Promising:
         check_count(self, "sample", LEAST)
         check_number(self, "share", positive=True, below=1)
         check_count(self, "seed", 0)
+        check_type(self, "recipe", Recipe, RECIPE)
 
     def admits(self, space: Space, genotype: Genotype, task: Task) -> bool:
         """Whether a genotype's network may be trained."""

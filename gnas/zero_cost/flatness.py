@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import ClassVar
 
 import torch
 from torch import nn
 
 from gnas.batch import Batch
+from gnas.checks import check_count, check_tuple
 from gnas.task import Task
 from gnas.zero_cost.base import Score, loss_of, trained
 
@@ -42,10 +44,13 @@ class Flatness(Score):
     draws: int = 4
 
     def __post_init__(self) -> None:
-        if not self.sigmas or any(low >= high for low, high in pairwise((0.0, *self.sigmas))) or self.draws < 1:
+        check_tuple(self, "sigmas", "(0.001, 0.003, 0.006)")
+        check_count(self, "draws", 1)
+        numbers = all(isinstance(sigma, Real) and not isinstance(sigma, bool) for sigma in self.sigmas)
+        if not self.sigmas or not numbers or not all(low < high for low, high in pairwise((0.0, *self.sigmas))):
             raise ValueError(
-                f"flatness got sigmas={self.sigmas} and draws={self.draws}; expected increasing numbers above 0, such "
-                "as (0.001, 0.003, 0.006), and at least one draw"
+                f"flatness got sigmas={self.sigmas!r}; expected increasing numbers above 0, such as "
+                "(0.001, 0.003, 0.006)"
             )
 
     @torch.no_grad()

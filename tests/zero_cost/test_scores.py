@@ -138,8 +138,8 @@ def test_one_row_can_not_be_compared(kind: Any) -> None:
         kind(1)
 
 
-@pytest.mark.parametrize("sigmas", [(), (0.0, 0.1), (0.2, 0.1)])
-def test_noise_must_increase(sigmas: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("sigmas", [(), (0.0, 0.1), (0.2, 0.1), ("a",), (True,), (0.1, float("nan"))])
+def test_noise_must_increase(sigmas: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="expected increasing numbers above 0"):
         Flatness(sigmas)
 
