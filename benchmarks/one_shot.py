@@ -1,27 +1,27 @@
 """Every one-shot strategy on five graphs in two spaces, beside random search at equal cost: one file for each search.
 
     python -m benchmarks.one_shot --data cora citeseer pubmed computers minesweeper --spaces layered gap --seeds 0 1 2
-    python -m benchmarks.one_shot --table
+    python -m benchmarks.one_shot --table --picture docs/one-shot.svg
 
 For each graph the recipe of trainings is the one of ``gnas.evaluate.RECIPES`` with which a GCN does best on the
-architecture split; all networks of that graph are trained by it. For each graph and space a pool of random networks is
-trained once each. Then for each search, all in one process:
+architecture split; all networks of that graph are trained by it, to be compared on five seeds. For each graph and space
+there is a pool of sixty random networks. Then for each search, all in one process:
 
 * the network that it hands over in two ways. By ``alpha``: the most probable one (or what the strategy itself settles
   on, if it learns no alpha), as the papers do. By ``lean`` derivation: the 128 most probable ones, judged by the
   supernet's weights, and short trainings of the best eight of them, then of each depth; all of it counts as cost, and
   the space's own starts, which a random search doesn't know either, are left out;
 * time and memory of the search, over those of training one GCN (the median of three trainings before and three after
-  it; the memory is what the process takes above what it had before), and its time over that of training what it found;
-* each network trained from scratch on five seeds;
-* for each way random search at equal cost: from the pool, in an order that the search's seed draws, as many networks as
-  could have been trained in the search's time, at least one; the best of them on the architecture split, on the same
-  five seeds.
+  it; the memory is what the process takes above what it had before), and its time over that of training what it found.
+
+Random search at equal cost trains networks of the pool, in a drawn order, once each, as many as could have been trained
+in the search's time, at least one, and keeps the best on the architecture split; its test is the mean of that network's
+five. It is drawn four thousand times for each row. The p-value is that of the hypothesis that the strategy's searches
+are such random searches: how often the mean of as many of them, each at the cost of the search beside it, lies as far
+from the middle of all, to either side. It is not corrected for the number of rows.
 
 The improvement is relative to the mean random network, 100 (a - r) / r, as in "NAS evaluation is frustratingly hard"
-(Yang and others, arXiv 1912.12522). The paired t-test's unit is a search: the means over trainings of the searches and
-of the random searches beside them. Three searches are few, so the p over single trainings stands beside it; those of
-one search are no independent samples.
+(Yang and others, arXiv 1912.12522).
 
 The stabilisers of ``Darts`` are compared where it collapses, in ``benchmarks/collapse.py``.
 
@@ -38,14 +38,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 
 import gnas
 from benchmarks import files, measuring
 from gnas import kernels
-from gnas.compare.statistics import paired
 from gnas.derive import Derivation
 from gnas.evaluate import RECIPES, Recipe, TrainFromScratch, builder
 from gnas.headed import hand_made
@@ -92,8 +92,12 @@ STRATEGIES: dict[str, Strategy[Any]] = {
 ALPHA = Derivation(listed=1, best_of=1, seeds=1, evidence=(), inherited=False)
 LEAN = Derivation(listed=128, steps=100, best_of=8, starts=False, rounds=2, seeds=1, inherited=False)
 WAYS = ("alpha", "lean")
+SETTLED = ("single-path", "random-sharing")
+"""Strategies that settle on a network themselves."""
 FIRST_SEED = 7_000_000
 SIGNIFICANT = 0.05
+DRAWS = 4000
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 def gcn(task: Task, train: TrainFromScratch) -> tuple[list[float], float]:
@@ -131,8 +135,8 @@ class Bench:
             )
         return Recipe(**files.read(path)["recipe"])
 
-    def pool(self, name: str) -> list[dict[str, Any]]:
-        """Random networks of a space, each trained once."""
+    def pool(self, name: str) -> None:
+        """Random networks of a space: each trained once, as a random search would, then on all seeds."""
         path, space = self.args.results / f"pool-{self.data}-{name}.json", BUILDERS[name]()
         rows: list[dict[str, Any]] = files.read(path)["networks"] if path.exists() else []
         seen = {space.bind(space.genotype(row["genotype"])).digest() for row in rows}
@@ -142,11 +146,14 @@ class Bench:
             if space.bind(genotype).digest() in seen:
                 continue
             seen.add(space.bind(genotype).digest())
-            result = self.train(builder(space.bind(genotype)), self.task, FIRST_SEED + len(rows), test=True)
-            row = {"genotype": dict(genotype.choices), "seconds": result.seconds, "test": result.test}
+            result = self.train(builder(space.bind(genotype)), self.task, FIRST_SEED - 1000 - len(rows))
+            row: dict[str, Any] = {"genotype": dict(genotype.choices), "seconds": result.seconds}
             rows.append({**row, "architecture": result.metric_architecture})
             files.keep(path, {"data": self.data, "space": name, "networks": rows}, indent=None)
-        return rows
+        for row in rows:
+            if "test" not in row:
+                row["test"], _ = self.trained(space, space.genotype(row["genotype"]))
+                files.keep(path, {"data": self.data, "space": name, "networks": rows}, indent=None)
 
     def trained(self, space: Space, genotype: Genotype) -> tuple[list[float], float]:
         """Test metrics of a network over training seeds, and the mean seconds of a training."""
@@ -158,22 +165,8 @@ class Bench:
             self.known[key] = tests, fmean(result.seconds for result in results)
         return self.known[key]
 
-    def random(self, name: str, seconds: float, seed: int) -> dict[str, Any]:
-        """Random search in the pool for as long as a search took."""
-        order = random.Random(seed).sample(self.pool(name), len(self.pool(name)))
-        spent, tried = 0.0, list[dict[str, Any]]()
-        for row in order:
-            if tried and spent + row["seconds"] > seconds:
-                break
-            spent += row["seconds"]
-            tried.append(row)
-        best = max(tried, key=lambda row: self.task.metric.merit(row["architecture"]))
-        space = BUILDERS[name]()
-        test, _ = self.trained(space, space.genotype(best["genotype"]))
-        return {"tried": len(tried), "seconds": spent, "exhausted": len(tried) == len(order), "test": test}
-
     def search(self, name: str, which: str, seed: int) -> dict[str, Any]:
-        """One search, what it hands over in each way, and the random search beside each."""
+        """One search, and what it hands over in each way."""
         strategy, space = STRATEGIES[which], BUILDERS[name]()
         if self.args.epochs is not None and which != "nac":
             strategy = shortened(strategy, self.args.epochs)
@@ -201,9 +194,9 @@ class Bench:
             ways[way] = {
                 "genotype": dict(genotype.choices),
                 "test": test,
+                "seconds": cost,
                 "multiple": cost / one,
                 "own_multiple": cost / training,
-                "random": self.random(name, cost, seed),
             }
         return {
             "ways": ways,
@@ -242,38 +235,70 @@ def measure(args: argparse.Namespace) -> None:
                     row = {**keys, **bench.search(name, which, seed), **about}
                     files.keep(target, row, indent=None)
                     told = [
-                        f"{way} {fmean(own['test']):.3f} (random {fmean(own['random']['test']):.3f}, "
-                        f"{own['multiple']:.1f} x a GCN)"
+                        f"{way} {fmean(own['test']):.3f} at {own['multiple']:.1f} x a GCN"
                         for way, own in row["ways"].items()
                     ]
                     print(f"{target.stem}: {', '.join(told)}", flush=True)
 
 
+class Pool:
+    """The random networks of a graph and space, and random search among them."""
+
+    def __init__(self, results: Path, data: str, space: str, higher_is_better: bool) -> None:
+        self.networks: list[dict[str, Any]] = files.read(results / f"pool-{data}-{space}.json")["networks"]
+        self.tests = [test for row in self.networks for test in row["test"]]
+        sign, count = 1 if higher_is_better else -1, len(self.networks)
+        self.spent, self.found = np.empty((DRAWS, count)), np.empty((DRAWS, count))
+        merits = sign * np.array([row["architecture"] for row in self.networks])
+        seconds = np.array([row["seconds"] for row in self.networks])
+        means = np.array([fmean(row["test"]) for row in self.networks])
+        generator = np.random.default_rng(0)
+        for draw in range(DRAWS):
+            order = generator.permutation(count)
+            self.spent[draw] = seconds[order].cumsum()
+            best = np.maximum.accumulate(merits[order])
+            # The first of those that are as good as the best so far.
+            leading = np.array([np.argmax(merits[order] == top) for top in best])
+            self.found[draw] = means[order][leading]
+
+    def search(self, seconds: float) -> tuple[Array, Array]:
+        """For each order what random search hands over after so many seconds, and how many networks it trained."""
+        tried = np.maximum((self.spent <= seconds).sum(axis=1), 1)
+        return self.found[np.arange(DRAWS), tried - 1], tried
+
+    def probability(self, tests: Sequence[float], seconds: Sequence[float]) -> float:
+        """Of a mean as far out, to either side, if the searches were random searches of these costs."""
+        generator = np.random.default_rng(1)
+        drawn = np.mean([generator.choice(self.search(each)[0], 20_000) for each in seconds], axis=0)
+        above, below = (
+            float((1 + tail.sum()) / (1 + len(tail))) for tail in (drawn >= fmean(tests), drawn <= fmean(tests))
+        )
+        return min(1.0, 2 * min(above, below))
+
+
 def summary(results: Path, data: str, space: str, way: str) -> list[dict[str, Any]]:
     """A row for each strategy over its searches, for one way to derive."""
     found = []
-    mean = fmean(row["test"] for row in files.read(results / f"pool-{data}-{space}.json")["networks"])
+    searches = files.every(results, f"{data}-{space}-*-s*.json")
+    pool = Pool(results, data, space, searches[0]["higher_is_better"])
     for which in STRATEGIES:
-        searches = files.every(results, f"{data}-{space}-{which}-s*.json")
-        rows = [{**row, **row["ways"][way]} for row in searches if way in row["ways"]]
+        rows = [{**row, **row["ways"][way]} for row in searches if row["strategy"] == which and way in row["ways"]]
         if not rows:
             continue
-        sign = 1 if rows[0]["higher_is_better"] else -1
-        ours, theirs = ([fmean(row["test"]) for row in own] for own in (rows, [row["random"] for row in rows]))
-        pairs = [pair for row in rows for pair in zip(row["test"], row["random"]["test"], strict=True)]
+        sign, mean = 1 if rows[0]["higher_is_better"] else -1, fmean(pool.tests)
+        ours, costs = [fmean(row["test"]) for row in rows], [row["seconds"] for row in rows]
+        beside, tried = (np.concatenate(parts) for parts in zip(*map(pool.search, costs), strict=True))
         found.append(
             {
                 "strategy": which,
                 "searches": len(rows),
                 "test": [value for row in rows for value in row["test"]],
-                "random": [value for row in rows for value in row["random"]["test"]],
-                "tried": fmean(row["random"]["tried"] for row in rows),
-                "exhausted": any(row["random"]["exhausted"] for row in rows),
+                "random": beside.tolist(),
+                "tried": float(tried.mean()),
+                "exhausted": bool((tried == len(pool.networks)).any()),
                 "improvement": sign * 100 * (fmean(ours) - mean) / mean,
-                "random_improvement": sign * 100 * (fmean(theirs) - mean) / mean,
-                "gain": sign * (fmean(ours) - fmean(theirs)),
-                "p": paired(ours, theirs).p,
-                "p_trainings": paired(*zip(*pairs)).p,
+                "gain": sign * (fmean(ours) - float(beside.mean())),
+                "p": pool.probability(ours, costs),
                 "multiple": fmean(row["multiple"] for row in rows),
                 "own_multiple": fmean(row["own_multiple"] for row in rows),
                 "memory": fmean(row["memory_multiple"] for row in rows),
@@ -282,25 +307,77 @@ def summary(results: Path, data: str, space: str, way: str) -> list[dict[str, An
     return found
 
 
-def table(results: Path, data: str, space: str, way: str) -> str:
+def table(results: Path, data: str, space: str) -> str:
     """One graph and space as Markdown."""
+    by_way = {way: {row["strategy"]: row for row in summary(results, data, space, way)} for way in WAYS}
+    tests = [test for row in files.read(results / f"pool-{data}-{space}.json")["networks"] for test in row["test"]]
     lines = [
-        f"### {data}, {space}, by {way}",
+        f"### {data}, {space}",
         "",
-        "| strategy | searches | test x100 | over the mean random network % | random search at equal cost x100 "
-        "| its networks | p of searches | p of trainings | time, GCNs | time, trainings of what was found "
-        "| memory, GCNs |",
-        "|---" * 11 + "|",
+        f"Random networks: {_shown(tests)}.",
+        "",
+        f"| strategy | searches | {' | '.join(_titles(way) for way in WAYS)} | memory |",
+        "|---" * (3 + 6 * len(WAYS)) + "|",
     ]
-    for row in summary(results, data, space, way):
-        ours, theirs = (f"{100 * fmean(row[k]):.1f} ± {100 * _spread(row[k]):.1f}" for k in ("test", "random"))
-        tried = f"{row['tried']:.0f}{' (all)' if row['exhausted'] else ''}"
-        lines.append(
-            f"| {row['strategy']} | {row['searches']} | {ours} | {row['improvement']:+.1f} | {theirs} | {tried} | "
-            f"{row['p']:.3f} | {row['p_trainings']:.3f} | {row['multiple']:.1f} | {row['own_multiple']:.1f} | "
-            f"{row['memory']:.1f} |"
-        )
+    for which, row in by_way["alpha"].items():
+        cells = [cell for way in WAYS for cell in _cells(by_way[way].get(which))]
+        cells = [which, str(row["searches"]), *cells, f"{row['memory']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _titles(way: str) -> str:
+    return f"{way} | over random network % | random search | p | GCNs | own"
+
+
+def _cells(row: dict[str, Any] | None) -> list[str]:
+    if row is None:
+        return [""] * 6
+    tried = f"{_shown(row['random'])} of {row['tried']:.0f}{', all' if row['exhausted'] else ''}"
+    figures = [f"{row[key]:.2g}" if key == "p" else f"{row[key]:.3g}" for key in ("p", "multiple", "own_multiple")]
+    return [_shown(row["test"]), f"{row['improvement']:+.1f}", tried, *figures]
+
+
+def _shown(tests: Sequence[float]) -> str:
+    return f"{100 * fmean(tests):.1f} ± {100 * (stdev(tests) if len(tests) > 1 else 0.0):.1f}"
+
+
+def picture(target: Path, results: Path, known: Sequence[tuple[str, str]]) -> None:
+    """Draw what each strategy's networks reach against its cost, and random search as it goes on."""
+    from matplotlib import pyplot
+
+    columns = min(3, len(known))
+    shape = (-(-len(known) // columns), columns)
+    figure, axes = pyplot.subplots(*shape, figsize=(4.2 * columns, 3.4 * shape[0]), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(known) :]:
+        axis.set_axis_off()
+    for axis, (data, space) in zip(axes.flat, known, strict=False):
+        rows = files.every(results, f"{data}-{space}-*-s*.json")
+        pool, one = (
+            Pool(results, data, space, rows[0]["higher_is_better"]),
+            median(second for row in rows for second in row["gcn"]["seconds"]),
+        )
+        costs = np.geomspace(pool.spent[:, 0].mean(), pool.spent[:, -1].mean(), 60)
+        middle = [100 * pool.search(cost)[0].mean() for cost in costs]
+        axis.plot(costs / one, middle, color="black", linewidth=1.2, label="random search")
+        for i, which in enumerate(STRATEGIES):
+            style = {"color": f"C{i % 10}", "marker": "os^"[i // 10], "linestyle": "", "markersize": 6}
+            for way, fill in zip(WAYS, ("none", "full"), strict=True):
+                row = next((r for r in summary(results, data, space, way) if r["strategy"] == which), None)
+                # What a strategy settles on by itself is no second way: it is drawn full.
+                alone = row is not None and which in SETTLED
+                if row is not None:
+                    label = which if way == "lean" or alone else None
+                    at = [row["multiple"]], [100 * fmean(row["test"])]
+                    axis.plot(*at, fillstyle="full" if alone else fill, label=label, **style)
+        axis.set_xscale("log")
+        axis.set_title(f"{data}, {space}", fontsize=10)
+        axis.set_xlabel("cost, trainings of a GCN")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("test x 100")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
 
 
 def claims(results: Path, spaces: Sequence[str], way: str) -> str:
@@ -309,13 +386,10 @@ def claims(results: Path, spaces: Sequence[str], way: str) -> str:
     for space in spaces:
         known = [data for data in DATA if (results / f"pool-{data}-{space}.json").exists()]
         rows = [(data, row) for data in known for row in summary(results, data, space, way)]
-        for key, unit in (("p", "searches"), ("p_trainings", "trainings")):
-            won = {which: [d for d, r in rows if r["strategy"] == which and _won(r, key)] for which in STRATEGIES}
-            best = {which: own for which, own in won.items() if len(own) >= 3}
-            told = ", ".join(f"{which} ({', '.join(own)})" for which, own in best.items()) or "none"
-            lines.append(
-                f"{space} by {way}, beats random search on three graphs or more, p < {SIGNIFICANT} by {unit}: {told}."
-            )
+        won = {which: [d for d, r in rows if r["strategy"] == which and _won(r)] for which in STRATEGIES}
+        best = {which: own for which, own in won.items() if len(own) >= 3}
+        told = ", ".join(f"{which} ({', '.join(own)})" for which, own in best.items()) or "none"
+        lines.append(f"{space} by {way}, beats random search on three graphs or more, p < {SIGNIFICANT}: {told}.")
         for key, what in (("own_multiple", "the network that it found"), ("multiple", "a GCN")):
             costs = [f"{row[key]:.2f} on {data}" for data, row in rows if row["strategy"] == "nac"]
             if costs:
@@ -323,12 +397,8 @@ def claims(results: Path, spaces: Sequence[str], way: str) -> str:
     return "\n".join(lines)
 
 
-def _won(row: dict[str, Any], key: str) -> bool:
-    return bool(row["gain"] > 0 and row[key] < SIGNIFICANT)
-
-
-def _spread(values: Sequence[float]) -> float:
-    return stdev(values) if len(values) > 1 else 0.0
+def _won(row: dict[str, Any]) -> bool:
+    return bool(row["gain"] > 0 and row["p"] < SIGNIFICANT)
 
 
 def main() -> None:
@@ -344,18 +414,21 @@ def main() -> None:
         "--epochs", type=int, default=None, help="epochs of a search, for a trial; its own if not given"
     )
     parser.add_argument("--training-epochs", type=int, default=300, help="at most, of a training")
+    parser.add_argument("--picture", type=Path, default=None, help="draw accuracy against cost; needs matplotlib")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows lie")
     args = parser.parse_args()
-    if not args.table:
+    if not args.table and not args.picture:
         measure(args)
         return
-    for data in args.data:
-        for space in args.spaces:
-            if (args.results / f"pool-{data}-{space}.json").exists():
-                for way in WAYS:
-                    print(table(args.results, data, space, way), end="\n\n")
-    for way in WAYS:
-        print(claims(args.results, args.spaces, way))
+    pairs = [(data, space) for space in args.spaces for data in args.data]
+    known = [(data, space) for data, space in pairs if files.every(args.results, f"{data}-{space}-*-s*.json")]
+    if args.table:
+        for data, space in known:
+            print(table(args.results, data, space), end="\n\n")
+        for way in WAYS:
+            print(claims(args.results, args.spaces, way))
+    if args.picture:
+        picture(args.picture, args.results, known)
 
 
 if __name__ == "__main__":
