@@ -5,7 +5,7 @@
 
 For each graph the recipe of trainings is the one of ``gnas.evaluate.RECIPES`` with which a GCN does best on the
 architecture split; all networks of that graph are trained by it, to be compared on five seeds. For each graph and space
-there is a pool of sixty random networks. Then for each search, all in one process:
+there is a pool of random networks (``--pool``). Then for each search, all in one process:
 
 * the network that it hands over in two ways. By ``alpha``: the most probable one (or what the strategy itself settles
   on, if it learns no alpha), as the papers do. By ``lean`` derivation: the 128 most probable ones, judged by the
@@ -222,15 +222,15 @@ def measure(args: argparse.Namespace) -> None:
     benches: dict[str, Bench] = {}
     for seed in args.seeds:
         for data in args.data:
+            if data not in benches:
+                benches[data] = Bench(data, args)
+            bench = benches[data]
             for name in args.spaces:
+                bench.pool(name)
                 for which in args.strategies:
                     target = args.results / f"{data}-{name}-{which}-s{seed}.json"
                     if target.exists():
                         continue
-                    if data not in benches:
-                        benches[data] = Bench(data, args)
-                    bench = benches[data]
-                    bench.pool(name)
                     keys = {"data": data, "space": name, "strategy": which, "seed": seed}
                     row = {**keys, **bench.search(name, which, seed), **about}
                     files.keep(target, row, indent=None)
@@ -409,7 +409,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=STRATEGIES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="search seeds")
     parser.add_argument("--trainings", type=int, default=5, help="training seeds of each network")
-    parser.add_argument("--pool", type=int, default=60, help="random networks of each graph and space")
+    parser.add_argument("--pool", type=int, default=150, help="random networks of each graph and space")
     parser.add_argument(
         "--epochs", type=int, default=None, help="epochs of a search, for a trial; its own if not given"
     )
