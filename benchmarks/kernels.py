@@ -7,9 +7,9 @@
 The backends are the compiled one, the portable one (PyTorch's sparse products) and, where torch-scatter is installed,
 ``scatter``, which computes on gathered rows as people do with that library. The ways to compute the same thing take
 turns in one process, so that a drifting machine slows all of them; the table holds medians and their ratios. Peak
-memory (above that of the graph and its layers; Linux) is that of a process of its own. A case whose file is there in
-``benchmarks/results/kernels`` is not measured again. Cora and molhiv are read from ``GNAS_DATA``, or drawn at random in
-their size where they are missing.
+memory (above that of the graph and its layers; Linux) is that of a process of its own. Each computation is kept in
+``benchmarks/results/kernels`` when it is done, and what is there is not measured again. Cora and molhiv are read from
+``GNAS_DATA``, or drawn at random in their size where they are missing.
 """
 
 from __future__ import annotations
@@ -199,28 +199,51 @@ def once(run: Way, inputs: list[Tensor], direction: Tensor | None) -> tuple[floa
     return between - began, time.perf_counter() - start, direction
 
 
-def times(case: Case, repeats: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Median milliseconds of each way, and each way's ratio to the compiled one."""
-    result = {}
-    for name, running in ways(case).items():
-        taken: dict[str, list[tuple[float, float]]] = {way: [] for way in running}
-        direction: Tensor | None = None
-        for i in range(repeats + 1):
-            for way, (run, inputs) in running.items():
-                forward, backward, direction = once(run, inputs, direction)
-                if i:
-                    taken[way].append((forward, backward))
-        both = {way: median(f + b for f, b in pairs) * 1e3 for way, pairs in taken.items()}
-        result[name] = {
-            way: {
-                "forward ms": median(f for f, _ in pairs) * 1e3,
-                "backward ms": median(b for _, b in pairs) * 1e3,
-                "both ms": both[way],
-                "ratio": both[way] / both["compiled"],
-            }
-            for way, pairs in taken.items()
+def times(running: dict[str, tuple[Way, list[Tensor]]], repeats: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds of each way of a computation, and each way's ratio to the compiled one."""
+    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in running}
+    direction: Tensor | None = None
+    for i in range(repeats + 1):
+        for way, (run, inputs) in running.items():
+            forward, backward, direction = once(run, inputs, direction)
+            if i:
+                taken[way].append((forward, backward))
+    both = {way: median(f + b for f, b in pairs) * 1e3 for way, pairs in taken.items()}
+    return {
+        way: {
+            "forward ms": median(f for f, _ in pairs) * 1e3,
+            "backward ms": median(b for _, b in pairs) * 1e3,
+            "both ms": both[way],
+            "ratio": both[way] / both["compiled"],
         }
-    return result
+        for way, pairs in taken.items()
+    }
+
+
+def measure(name: str, threads: int, repeats: int, memory: bool) -> None:
+    """What is missing of a graph's computations: each is kept when it is done."""
+    target = RESULTS / f"{name}-{threads}.json"
+    case = CASES[name]()
+    torch.set_num_threads(threads)
+    result: dict[str, Any] = {
+        "case": name,
+        "nodes": case.nodes,
+        "edges": case.edge_index.size(1),
+        "channels": case.channels,
+        "times": {},
+        "peak MiB": {},
+        **measuring.about(threads),
+    }
+    result = files.read(target) if target.exists() else result
+    for computation, running in ways(case).items():
+        if computation not in result["times"]:
+            result["times"][computation] = by_way = times(running, repeats)
+            files.keep(target, result)
+            row = ", ".join(f"{way} {t['both ms']:.2f} ms ({t['ratio']:.2f})" for way, t in by_way.items())
+            print(f"{name} {threads} threads, {computation}: {row}", flush=True)
+        if memory and computation not in result["peak MiB"]:
+            result["peak MiB"][computation] = {way: elsewhere(name, computation, way) for way in ("compiled", "PyG")}
+            files.keep(target, result)
 
 
 def table(results: Path) -> str:
@@ -256,13 +279,9 @@ def peak(case: Case, name: str, way: str) -> float:
     return measuring.peak(passes)
 
 
-def peaks(case: str, names: list[str]) -> dict[str, dict[str, float]]:
-    """Peak MiB of each computation by its compiled way and by PyG's, each in a process of its own."""
-    found: dict[str, dict[str, float]] = {}
-    for name in names:
-        for way in ("compiled", "PyG"):
-            found.setdefault(name, {})[way] = measuring.elsewhere("benchmarks.kernels", "--peak", case, name, way)
-    return found
+def elsewhere(case: str, name: str, way: str) -> float:
+    """The same in a process of its own."""
+    return measuring.elsewhere("benchmarks.kernels", "--peak", case, name, way)
 
 
 def on_gpu(names: tuple[str, ...], repeats: int) -> None:
@@ -321,25 +340,8 @@ def main() -> None:
     if kernels.reason():
         raise SystemExit(f"nothing to compare: {kernels.reason()}")
     for name in names:
-        case = CASES[name]()
         for threads in args.threads:
-            if (RESULTS / f"{name}-{threads}.json").exists():
-                continue
-            torch.set_num_threads(threads)
-            found = times(case, args.repeats if name != "large" else max(3, args.repeats // 7))
-            result: dict[str, Any] = {
-                "case": name,
-                "nodes": case.nodes,
-                "edges": case.edge_index.size(1),
-                "channels": case.channels,
-                "times": found,
-                "peak MiB": peaks(name, list(found)) if args.memory else {},
-                **measuring.about(threads),
-            }
-            files.keep(RESULTS / f"{name}-{threads}.json", result)
-            for computation, by_way in found.items():
-                row = ", ".join(f"{way} {t['both ms']:.2f} ms ({t['ratio']:.2f})" for way, t in by_way.items())
-                print(f"{name} {threads} threads, {computation}: {row}", flush=True)
+            measure(name, threads, args.repeats if name != "large" else max(3, args.repeats // 7), args.memory)
 
 
 if __name__ == "__main__":
