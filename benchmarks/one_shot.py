@@ -276,6 +276,13 @@ class Pool:
         return min(1.0, 2 * min(above, below))
 
 
+def compared(results: Path, data: str, space: str) -> bool:
+    """Whether there are searches, and random networks to compare them with."""
+    pool = results / f"pool-{data}-{space}.json"
+    trained = pool.exists() and all("test" in row for row in files.read(pool)["networks"])
+    return trained and bool(files.every(results, f"{data}-{space}-*-s*.json"))
+
+
 def summary(results: Path, data: str, space: str, way: str) -> list[dict[str, Any]]:
     """A row for each strategy over its searches, for one way to derive."""
     found = []
@@ -348,7 +355,9 @@ def picture(target: Path, results: Path, known: Sequence[tuple[str, str]]) -> No
 
     columns = min(3, len(known))
     shape = (-(-len(known) // columns), columns)
-    figure, axes = pyplot.subplots(*shape, figsize=(4.2 * columns, 3.4 * shape[0]), squeeze=False, layout="constrained")
+    figure, axes = pyplot.subplots(
+        *shape, figsize=(max(8.4, 4.2 * columns), 3.4 * shape[0]), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat[len(known) :]:
         axis.set_axis_off()
     for axis, (data, space) in zip(axes.flat, known, strict=False):
@@ -384,15 +393,17 @@ def claims(results: Path, spaces: Sequence[str], way: str) -> str:
     """What the rows say on the questions that were asked beforehand."""
     lines = []
     for space in spaces:
-        known = [data for data in DATA if (results / f"pool-{data}-{space}.json").exists()]
+        known = [data for data in DATA if compared(results, data, space)]
         rows = [(data, row) for data in known for row in summary(results, data, space, way)]
+        if not rows:
+            continue
         won = {which: [d for d, r in rows if r["strategy"] == which and _won(r)] for which in STRATEGIES}
         best = {which: own for which, own in won.items() if len(own) >= 3}
         told = ", ".join(f"{which} ({', '.join(own)})" for which, own in best.items()) or "none"
         lines.append(f"{space} by {way}, beats random search on three graphs or more, p < {SIGNIFICANT}: {told}.")
         for key, what in (("own_multiple", "the network that it found"), ("multiple", "a GCN")):
             costs = [f"{row[key]:.2f} on {data}" for data, row in rows if row["strategy"] == "nac"]
-            if costs:
+            if costs and way == "alpha":
                 lines.append(f"{space} by {way}, nac's search over one training of {what}: {', '.join(costs)}.")
     return "\n".join(lines)
 
@@ -421,7 +432,7 @@ def main() -> None:
         measure(args)
         return
     pairs = [(data, space) for space in args.spaces for data in args.data]
-    known = [(data, space) for data, space in pairs if files.every(args.results, f"{data}-{space}-*-s*.json")]
+    known = [pair for pair in pairs if compared(args.results, *pair)]
     if args.table:
         for data, space in known:
             print(table(args.results, data, space), end="\n\n")

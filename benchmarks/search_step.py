@@ -294,7 +294,7 @@ def picture(target: Path, results: Path) -> None:
         axis.plot(at, [r["ms"]["this"] for r in rows], "o-", color="black", label="search step, order 1")
         axis.plot(at, [r["ms"]["GCN 4"] for r in rows], "o:", color="C0", label="training step, PyG's GCN of 4")
         axis.set_xlabel(title)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.08 * max(max(r["ms"]["this"], r["ms"]["GCN 4"]) for r in rows))
         axis.spines[["top"]].set_visible(False)
         beside = axis.twinx()
         memory = [r["peak MiB"] for r in rows]
