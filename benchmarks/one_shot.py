@@ -32,6 +32,7 @@ Rows lie in ``benchmarks/results/one_shot``; what is there is not made again.
 from __future__ import annotations
 
 import argparse
+import functools
 import random
 import tempfile
 from collections.abc import Sequence
@@ -92,8 +93,6 @@ STRATEGIES: dict[str, Strategy[Any]] = {
 ALPHA = Derivation(listed=1, best_of=1, seeds=1, evidence=(), inherited=False)
 LEAN = Derivation(listed=128, steps=100, best_of=8, starts=False, rounds=2, seeds=1, inherited=False)
 WAYS = ("alpha", "lean")
-SETTLED = ("single-path", "random-sharing")
-"""Strategies that settle on a network themselves."""
 FIRST_SEED = 7_000_000
 SIGNIFICANT = 0.05
 DRAWS = 4000
@@ -247,9 +246,9 @@ class Pool:
     def __init__(self, results: Path, data: str, space: str, higher_is_better: bool) -> None:
         self.networks: list[dict[str, Any]] = files.read(results / f"pool-{data}-{space}.json")["networks"]
         self.tests = [test for row in self.networks for test in row["test"]]
-        sign, count = 1 if higher_is_better else -1, len(self.networks)
+        self.sign, count = 1 if higher_is_better else -1, len(self.networks)
         self.spent, self.found = np.empty((DRAWS, count)), np.empty((DRAWS, count))
-        merits = sign * np.array([row["architecture"] for row in self.networks])
+        merits = self.sign * np.array([row["architecture"] for row in self.networks])
         seconds = np.array([row["seconds"] for row in self.networks])
         means = np.array([fmean(row["test"]) for row in self.networks])
         generator = np.random.default_rng(0)
@@ -257,14 +256,19 @@ class Pool:
             order = generator.permutation(count)
             self.spent[draw] = seconds[order].cumsum()
             best = np.maximum.accumulate(merits[order])
-            # The first of those that are as good as the best so far.
-            leading = np.array([np.argmax(merits[order] == top) for top in best])
-            self.found[draw] = means[order][leading]
+            # Where the best so far is a new one; of those that are as good the first stays.
+            new = np.diff(best, prepend=-np.inf) > 0
+            self.found[draw] = means[order][np.maximum.accumulate(np.where(new, np.arange(count), 0))]
 
     def search(self, seconds: float) -> tuple[Array, Array]:
         """For each order what random search hands over after so many seconds, and how many networks it trained."""
         tried = np.maximum((self.spent <= seconds).sum(axis=1), 1)
         return self.found[np.arange(DRAWS), tried - 1], tried
+
+    def good(self, points: float = 0.03) -> float:
+        """Share of the networks whose mean test is so near to the best one's."""
+        means = np.array([self.sign * fmean(row["test"]) for row in self.networks])
+        return float((means >= means.max() - points).mean())
 
     def probability(self, tests: Sequence[float], seconds: Sequence[float]) -> float:
         """Of a mean as far out, to either side, if the searches were random searches of these costs."""
@@ -274,6 +278,13 @@ class Pool:
             float((1 + tail.sum()) / (1 + len(tail))) for tail in (drawn >= fmean(tests), drawn <= fmean(tests))
         )
         return min(1.0, 2 * min(above, below))
+
+
+@functools.cache
+def pool_of(results: Path, data: str, space: str) -> Pool:
+    """The random networks beside the searches that there are."""
+    searches = files.every(results, f"{data}-{space}-*-s*.json")
+    return Pool(results, data, space, searches[0]["higher_is_better"])
 
 
 def compared(results: Path, data: str, space: str) -> bool:
@@ -287,7 +298,7 @@ def summary(results: Path, data: str, space: str, way: str) -> list[dict[str, An
     """A row for each strategy over its searches, for one way to derive."""
     found = []
     searches = files.every(results, f"{data}-{space}-*-s*.json")
-    pool = Pool(results, data, space, searches[0]["higher_is_better"])
+    pool = pool_of(results, data, space)
     for which in STRATEGIES:
         rows = [{**row, **row["ways"][way]} for row in searches if row["strategy"] == which and way in row["ways"]]
         if not rows:
@@ -317,11 +328,12 @@ def summary(results: Path, data: str, space: str, way: str) -> list[dict[str, An
 def table(results: Path, data: str, space: str) -> str:
     """One graph and space as Markdown."""
     by_way = {way: {row["strategy"]: row for row in summary(results, data, space, way)} for way in WAYS}
-    tests = [test for row in files.read(results / f"pool-{data}-{space}.json")["networks"] for test in row["test"]]
+    pool = pool_of(results, data, space)
     lines = [
         f"### {data}, {space}",
         "",
-        f"Random networks: {_shown(tests)}.",
+        f"{len(pool.networks)} random networks: {_shown(pool.tests)}; "
+        f"{pool.good():.0%} are within three points of the best.",
         "",
         f"| strategy | searches | {' | '.join(_titles(way) for way in WAYS)} | memory |",
         "|---" * (3 + 6 * len(WAYS)) + "|",
@@ -362,23 +374,20 @@ def picture(target: Path, results: Path, known: Sequence[tuple[str, str]]) -> No
         axis.set_axis_off()
     for axis, (data, space) in zip(axes.flat, known, strict=False):
         rows = files.every(results, f"{data}-{space}-*-s*.json")
-        pool, one = (
-            Pool(results, data, space, rows[0]["higher_is_better"]),
-            median(second for row in rows for second in row["gcn"]["seconds"]),
-        )
+        pool, one = pool_of(results, data, space), median(s for row in rows for s in row["gcn"]["seconds"])
         costs = np.geomspace(pool.spent[:, 0].mean(), pool.spent[:, -1].mean(), 60)
         middle = [100 * pool.search(cost)[0].mean() for cost in costs]
         axis.plot(costs / one, middle, color="black", linewidth=1.2, label="random search")
+        alpha, lean = ({r["strategy"]: r for r in summary(results, data, space, way)} for way in WAYS)
         for i, which in enumerate(STRATEGIES):
             style = {"color": f"C{i % 10}", "marker": "os^"[i // 10], "linestyle": "", "markersize": 6}
-            for way, fill in zip(WAYS, ("none", "full"), strict=True):
-                row = next((r for r in summary(results, data, space, way) if r["strategy"] == which), None)
-                # What a strategy settles on by itself is no second way: it is drawn full.
-                alone = row is not None and which in SETTLED
+            # What a strategy settles on by itself is all that it has: it is drawn full.
+            last = lean.get(which, alpha.get(which))
+            for row in [alpha.get(which), last] if which in lean else [last]:
                 if row is not None:
-                    label = which if way == "lean" or alone else None
+                    fill, label = ("full", which) if row is last else ("none", None)
                     at = [row["multiple"]], [100 * fmean(row["test"])]
-                    axis.plot(*at, fillstyle="full" if alone else fill, label=label, **style)
+                    axis.plot(*at, fillstyle=fill, label=label, **style)
         axis.set_xscale("log")
         axis.set_title(f"{data}, {space}", fontsize=10)
         axis.set_xlabel("cost, trainings of a GCN")
