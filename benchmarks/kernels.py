@@ -170,6 +170,14 @@ def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
         "GATv2Conv": pair(ours_gatv2, lambda: gatv2(x, edge_index), gatv2.lin_l.weight, gatv2.att),
         "mixture of 7": pair(ours_mixture, naive_mixture, weights, gcn.lin.weight),
     }
+    for wide in (1, channels // HEADS):
+        # How much of attention is its sums, which are as wide as the channels, and how much its logits, which are not.
+        z, source, target = (torch.randn(case.nodes, HEADS, *own, requires_grad=True) for own in ((wide,), (), ()))
+        att = torch.randn(HEADS, wide, requires_grad=True)
+        each = f"{wide} channel{'s' * (wide > 1)} a head"
+        one, other = _attention(graph, z, source, target), _attention_v2(graph, z, att)
+        found[f"attention alone, {each}"] = {"compiled": (_with("compiled", one), [z, source, target])}
+        found[f"GATv2's attention alone, {each}"] = {"compiled": (_with("compiled", other), [z, att])}
     if case.words is not None:
         structure, values = kernels.structure_of(case.words), case.words.values()
         dense, first = case.words.to_dense(), nn.Linear(case.words.size(1), channels, bias=False).weight
@@ -178,6 +186,14 @@ def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
             "PyG": (lambda: dense @ first.t(), [first])
         }
     return found
+
+
+def _attention(graph: Graph, z: Tensor, source: Tensor, target: Tensor) -> Way:
+    return lambda: kernels.attention(graph.looped, source, target, z)
+
+
+def _attention_v2(graph: Graph, z: Tensor, att: Tensor) -> Way:
+    return lambda: kernels.attention_v2(graph.looped, att, z)
 
 
 def _with(backend: str, run: Way) -> Way:
@@ -242,7 +258,8 @@ def measure(name: str, threads: int, repeats: int, memory: bool) -> None:
             row = ", ".join(f"{way} {t['both ms']:.2f} ms ({t['ratio']:.2f})" for way, t in by_way.items())
             print(f"{name} {threads} threads, {computation}: {row}", flush=True)
         if memory and computation not in result["peak MiB"]:
-            result["peak MiB"][computation] = {way: elsewhere(name, computation, way) for way in ("compiled", "PyG")}
+            both = [way for way in ("compiled", "PyG") if way in running]
+            result["peak MiB"][computation] = {way: elsewhere(name, computation, way) for way in both}
             files.keep(target, result)
 
 
@@ -257,8 +274,8 @@ def table(results: Path) -> str:
     for r in found:
         for name, by_way in r["times"].items():
             ratios = [f"x {by_way[way]['ratio']:.1f}" if way in by_way else "" for way in WAYS]
-            peaks = r["peak MiB"].get(name)
-            memory = ["", ""] if peaks is None else [f"{peaks['compiled']:.0f}", f"{peaks['PyG']:.0f}"]
+            peaks = r["peak MiB"].get(name, {})
+            memory = [f"{peaks[way]:.0f}" if way in peaks else "" for way in ("compiled", "PyG")]
             cells = [r["case"], str(r["threads"]), name, f"{by_way['compiled']['both ms']:.2f}", *ratios, *memory]
             lines.append(f"| {' | '.join(cells)} |")
     about = sorted({f"{r['allocator']}; {r['versions']}" for r in found})

@@ -1,6 +1,7 @@
 """What a step of a search costs, in training steps of PyG's GCN, and a whole search in trainings.
 
     python -m benchmarks.search_step --threads 1 2
+    python -m benchmarks.search_step --device cuda
     python -m benchmarks.search_step --table --picture docs/step.svg
 
 A step of a search is what :class:`gnas.Darts` does in an epoch but for its measuring: an update of the architecture
@@ -14,7 +15,8 @@ candidates, the depth and the edges (it needs matplotlib).
 The supernet has up to four layers with a projection each, the kernels' seven aggregators to choose from in each
 (``gcn``, ``identity`` and the five ``conv_...``, in one pass over the neighbours), and the choice of depth. The naive
 supernet has the same alphas and projections, and runs PyG's layers one after another. The levers are measured in
-``layered(4)``, whose candidates keep more.
+``layered(4)``, whose candidates keep more. On a GPU it is steps of the first order on Cora alone, as they are and
+recorded as CUDA graphs, all taking turns.
 """
 
 from __future__ import annotations
@@ -36,10 +38,11 @@ from torch_geometric.data import Data
 from torch_geometric.nn.models import GCN
 
 import gnas
-from benchmarks import files, measuring
+from benchmarks import files, kernels_device, measuring
 from benchmarks.naive import NaiveSite
 from gnas import Darts, GraphModel, GraphSupernet, OnePath, Space, Task, TwoPaths, baselines, kernels, layered
 from gnas.sites import SharedSite
+from gnas.strategy import capture
 from gnas.strategy.base import Task as AnyTask
 
 RESULTS = Path(__file__).parent / "results" / "search_step"
@@ -189,6 +192,12 @@ TABLES: dict[str, list[Row]] = {
         for name, settings in LEVERS.items()
     ],
 }
+ON_GPU: dict[str, Start] = {
+    "order 1": searching(chain()),
+    "order 1, recorded": searching(chain(), capture=True),
+    "order 1, default space": searching(layered()),
+    "order 1, default space, recorded": searching(layered(), capture=True),
+}
 SEARCH = "search"
 """The table of whole searches."""
 
@@ -239,6 +248,34 @@ def search_row(epochs: int, budget: str | None) -> dict[str, Any]:
         "seconds": {**seconds, "genotype": found, "GCN 2": yardstick},
         "ratio": {"search": seconds["search"] / yardstick, "genotype": found / yardstick},
     }
+
+
+def on_gpu(repeats: int, results: Path) -> None:
+    """Measure, write and print search steps on Cora on the first GPU, beside training steps of PyG's GCN."""
+    if not torch.cuda.is_available():
+        raise SystemExit("got --device cuda, but PyTorch sees no GPU; expected one, try --device cpu")
+    device = torch.device("cuda", 0)
+    task = Task.from_data(cora()).to(device)
+    runs = {name: start(task) for name, start in (ON_GPU | YARDSTICKS).items()}
+    # Recorded steps run a few times before they are recorded.
+    warm = kernels_device.WARM + capture.WARM
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for i in range(warm + repeats):
+        for name, run in runs.items():
+            seconds, _ = kernels_device.clock(run, device)
+            if i >= warm:
+                taken[name].append(1e3 * seconds)
+    ms = {name: median(values) for name, values in taken.items()}
+    result = {
+        "ms": ms,
+        "ratio": {name: {yardstick: ms[name] / ms[yardstick] for yardstick in YARDSTICKS} for name in ON_GPU},
+        "repeats": repeats,
+        **measuring.about(torch.get_num_threads()),
+        "kernels": kernels.backend(device),
+        "machine": torch.cuda.get_device_name(device),
+    }
+    files.keep(results / "cuda.json", result)
+    print(f"{result['machine']}: {result['ms']}, {result['ratio']}", flush=True)
 
 
 def slug(text: str) -> str:
@@ -317,6 +354,7 @@ def main() -> None:
     parser = files.parser(__doc__, root=False)
     parser.add_argument("--tables", nargs="+", default=[*TABLES, SEARCH], choices=[*TABLES, SEARCH])
     parser.add_argument("--rows", nargs="+", help="names of rows; all if not given")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out peak memory")
@@ -338,6 +376,9 @@ def main() -> None:
     if args.picture:
         picture(args.picture, args.results)
     if args.table or args.picture:
+        return
+    if args.device == "cuda":
+        on_gpu(args.repeats, args.results)
         return
     kernels.retain()
     for threads in args.threads:

@@ -5,9 +5,9 @@
 
 A site mixes seven aggregators in one pass over the neighbours, or ten candidates with GAT, GATv2 and GIN among them,
 which share one projection (``share="site"``) or have each its own (``share="none"``). The naive way is the same
-candidates with the same sharing, each a PyG layer. Beside them: one GCN layer on our kernels, and PyG's. All take turns
-in one process; a row holds medians and their ratios. Peak memory (above that of the graph and the weights; Linux) is
-that of a process of its own. Each graph and number of threads is a file in ``benchmarks/results/sites``, and is not
+candidates with the same sharing, each a PyG layer. Beside them: one GCN layer on our kernels, PyG's, and what no site of
+these can do without, a ReLU and a projection. All take turns in one process; a row holds medians and their ratios. Peak
+memory (above that of the graph and the weights; Linux) is that of a process of its own. Each graph and number of threads is a file in ``benchmarks/results/sites``, and is not
 measured again where it is there.
 """
 
@@ -45,6 +45,7 @@ RATIOS = {
     "10 candidates, shared projection / PyG's GCNConv": ("ten", "GCNConv"),
     "10 candidates, own projections / naive": ("ten own", "ten own naive"),
     "one candidate, shared projection / PyG's GCNConv": ("one", "GCNConv"),
+    "ReLU and projection alone / one layer on our kernels": ("projection", "layer"),
 }
 
 
@@ -66,6 +67,10 @@ def ways(case: Case) -> dict[str, Callable[[], Forward]]:
         made = site_of(Node("conv", "gcn", ("x",), attrs={"transform": True}), hidden, "none")
         return lambda x: made({0: x}, {}, context)
 
+    def projection() -> Forward:
+        made = nn.Linear(hidden, hidden, bias=False)
+        return lambda x: made(x.relu())
+
     def pyg() -> Forward:
         made = GCNConv(hidden, hidden)
         return lambda x: made(x.relu(), case.edge_index)
@@ -79,6 +84,7 @@ def ways(case: Case) -> dict[str, Callable[[], Forward]]:
         "ten own naive": site(TEN, lambda node: NaiveOwnSite(node, hidden)),
         "one": site(("gcn",), lambda node: site_of(node, hidden, "site")),
         "layer": layer,
+        "projection": projection,
         "GCNConv": pyg,
     }
 
@@ -117,8 +123,9 @@ def peaks(case: str) -> dict[str, float]:
 
 
 def ratios(values: Mapping[str, float]) -> dict[str, float]:
-    """The table's ratios."""
-    return {title: values[one] / values[other] for title, (one, other) in RATIOS.items()}
+    """The table's ratios, of what is there."""
+    there = {title: pair for title, pair in RATIOS.items() if all(name in values for name in pair)}
+    return {title: values[one] / values[other] for title, (one, other) in there.items()}
 
 
 def table() -> str:
@@ -130,7 +137,7 @@ def table() -> str:
     for title, key in (("time", "ms"), ("peak memory", "peak MiB")):
         lines = [f"| {' | '.join([title, *names])} |", "| --- " * (len(names) + 1) + "|"]
         for name in RATIOS:
-            cells = (f"{ratios(r[key])[name]:.3g}" if r[key] else "" for r in found)
+            cells = (f"{ratios(r[key])[name]:.3g}" if name in ratios(r[key]) else "" for r in found)
             lines.append(f"| {' | '.join([name, *cells])} |")
         parts.append("\n".join(lines))
     about = sorted({f"{r['allocator']}; {r['kernels']} kernels; {json.dumps(r['versions'])}" for r in found})

@@ -3,14 +3,15 @@
 Pure functions as frozen values. Each is called with alpha [options] and the generator to draw from; without a
 generator it is deterministic, which is how a supernet is evaluated. Options whose weight is exactly zero are not
 computed at all, unless the relaxation has a method ``paths(alpha, generator)`` that gives the weights and the positions
-to compute: an option of weight zero that is computed has a gradient in its weight.
+to compute: an option of weight zero that is computed has a gradient in its weight. One that says ``dense = True`` gives
+every option a weight, so that nobody needs to look which are zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -39,6 +40,8 @@ def _gumbel(alpha: Tensor, generator: Generator) -> Tensor:
 @dataclass(frozen=True)
 class Softmax:
     """DARTS (arXiv 1806.09055): w = softmax(alpha / temperature)."""
+
+    dense: ClassVar[bool] = True
 
     temperature: float = 1.0
 
@@ -123,6 +126,8 @@ class TwoPaths:
 class Sigmoid:
     """Independent gates (Fair-DARTS, arXiv 1911.12126): w_k = sigmoid(alpha_k)."""
 
+    dense: ClassVar[bool] = True
+
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         return alpha.sigmoid()
 
@@ -190,6 +195,8 @@ class MaxW:
 
     The leader's weight is one however far it is ahead, so that it gains nothing from growing. The sum is not one.
     """
+
+    dense: ClassVar[bool] = True
 
     def __call__(self, alpha: Tensor, generator: Generator | None = None) -> Tensor:
         share = alpha.softmax(dim=0)

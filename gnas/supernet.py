@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -120,14 +120,14 @@ class GraphSupernet(Network):
             own: Callable[[Tensor], Tensor] | None = getattr(self.relaxation, "probabilities", None)
             found = {}
             for name in self.space.choices:
-                alpha, kept = self.alpha(name), self._kept[name]
-                part = own(alpha[kept]) if own else self.relaxation(alpha[kept], None)
-                found[name] = _placed(part, kept, alpha)
+                part = self._open_alpha(name)
+                part = own(part) if own else self.relaxation(part, None)
+                found[name] = _placed(part, self._kept[name], self.alpha(name))
             return found
 
     def open_alphas(self) -> dict[str, Tensor]:
         """The architecture parameters of the open options, [open options] for every choice."""
-        return {name: self.alpha(name)[kept] for name, kept in self._kept.items()}
+        return {name: self._open_alpha(name) for name in self.space.choices}
 
     def narrow(self, space: Space) -> None:
         """Close the options that a narrower space of the same program leaves out, and open those that it has.
@@ -223,25 +223,33 @@ class GraphSupernet(Network):
         for name in self.space.choices:
             alpha = self.alpha(name)
             if self._fixed is not None:
-                weights = torch.zeros_like(alpha)
-                weights[self._fixed[name]] = 1
-                mixes[name] = Mix.of(weights)
+                weights, fixed = torch.zeros_like(alpha), self._fixed[name]
+                weights[fixed] = 1
+                mixes[name] = Mix(weights, (fixed,))
                 continue
             kept = self._kept[name]
-            every = len(kept) == len(alpha)
-            paths = getattr(self.relaxation, "paths", None)
-            part = alpha if every else alpha[kept]
             if self._given is not None:
                 weights = self._given[name]
                 # Where a gradient is asked for, one that is zero has one, too.
-                active = tuple(range(len(kept))) if weights.requires_grad else None
+                active: Iterable[int] | None = range(len(kept)) if weights.requires_grad else None
             else:
-                weights, active = paths(part, generator) if paths else (self.relaxation(part, generator), None)
-            if not every:
-                weights = _placed(weights, kept, alpha)
-                active = None if active is None else tuple(kept[i] for i in active)
-            mixes[name] = Mix.of(weights) if active is None else Mix(weights, tuple(sorted(active)))
+                weights, active = self._relaxed(self._open_alpha(name), generator)
+            weights = _placed(weights, kept, alpha)
+            mixes[name] = Mix.of(weights) if active is None else Mix(weights, tuple(sorted(kept[i] for i in active)))
         return mixes
+
+    def _relaxed(self, alpha: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Iterable[int] | None]:
+        """Weights of open options and which of them have one, if that is known without looking: on a GPU to look is to
+        wait."""
+        paths = getattr(self.relaxation, "paths", None)
+        if paths:
+            return cast(tuple[Tensor, tuple[int, ...]], paths(alpha, generator))
+        weights = self.relaxation(alpha, generator)
+        return weights, (range(len(alpha)) if getattr(self.relaxation, "dense", False) else None)
+
+    def _open_alpha(self, choice: str) -> Tensor:
+        alpha, kept = self.alpha(choice), self._kept[choice]
+        return alpha if len(kept) == len(alpha) else alpha.index_select(0, kernels.positions(kept, alpha.device))
 
     @contextmanager
     def undecoded(self) -> Iterator[None]:
@@ -357,7 +365,9 @@ class GraphSupernet(Network):
 
 def _placed(part: Tensor, kept: Sequence[int], like: Tensor) -> Tensor:
     """Weights of the open options among zeros for the others."""
-    return torch.zeros_like(like).scatter(0, torch.tensor(kept, device=like.device), part)
+    if len(kept) == len(like):
+        return part
+    return torch.zeros_like(like).scatter(0, kernels.positions(kept, like.device), part)
 
 
 def _open(choice: str) -> str:
@@ -367,4 +377,8 @@ def _open(choice: str) -> str:
 @torch.compiler.disable
 def _chosen(mix: Mix, parts: Sequence[Tensor], context: Context) -> Tensor:
     """A chosen input: the mixture of the options that have a weight."""
-    return kernels.combine(mix.weights[list(mix.active)], parts) if parts else context.zeros
+    if not parts:
+        return context.zeros
+    every = len(parts) == len(mix.weights)
+    weights = mix.weights if every else mix.weights.index_select(0, kernels.positions(mix.active, mix.weights.device))
+    return kernels.combine(weights, parts)

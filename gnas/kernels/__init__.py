@@ -21,6 +21,7 @@ from gnas.kernels.blocks import Block, Blocks
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
 from gnas.kernels.memory import retain
 from gnas.kernels.mixing import AGGREGATIONS
+from gnas.kernels.positions import positions
 
 __all__ = [
     "AGGREGATIONS",
@@ -40,6 +41,7 @@ __all__ = [
     "inner_product",
     "mix_aggregate",
     "moments",
+    "positions",
     "reason",
     "retain",
     "statistics",
@@ -274,9 +276,9 @@ def mix_aggregate(
     kinds = sum(1 << place for place in set(places))
     if kinds.bit_count() == 1:
         part = aggregate(x, graph, aggrs[0])
-        out = weights.sum() * part
-        return (out, part.detach().square().sum().expand(len(aggrs))) if squares else out
-    index = torch.tensor(places, device=weights.device)
+        out = combine(weights.sum().view(1).to(x.dtype), [part])
+        return (out, torch.linalg.vector_norm(part.detach()).square().expand(len(aggrs))) if squares else out
+    index = positions(places, weights.device)
     vector = weights.new_zeros(len(AGGREGATIONS)).index_add(0, index, weights).to(x.dtype)
     propagation = graph.propagation(x.dtype, "gcn" in aggrs)
     backend = _backend(graph.plain, x)

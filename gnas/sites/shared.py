@@ -91,7 +91,7 @@ class SharedSite(nn.Module):
         if candidates:
             factors.append(scales[folded:])
             values += candidates
-        self._track([*positions, -1], squares, [*candidates, mixed.z()])
+        self._track([*positions, len(self.op.options)], squares, [*candidates, mixed.z()])
         sage = [n for n, op in enumerate(ops) if op.startswith("sage_")]
         if sage and project is not None:
             factors.append((_part(weights, sage).sum() * project).view(1))
@@ -101,7 +101,7 @@ class SharedSite(nn.Module):
         # What folded has its weights already.
         out = values[0] if folded and len(values) == 1 else kernels.combine(torch.cat(factors), values)
         biased = [n for n, op in enumerate(ops) if op in self.folding]
-        return out if project is None or not biased else out + (_part(weights, biased).sum() * project) * self.bias
+        return out if project is None or not biased else out.add_((_part(weights, biased).sum() * project) * self.bias)
 
     def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
         if not isinstance(self.transform, Choice):
@@ -125,10 +125,11 @@ class SharedSite(nn.Module):
         norms = torch.stack([torch.linalg.vector_norm(value) for value in values])
         now = (torch.cat([squares.sqrt(), norms]) / size**0.5).to(self.rms.dtype)
         # Identity is what is read: its entry stays zero, its scale one.
-        moving = [n for n, k in enumerate(positions) if k < 0 or self.op.options[k] != "identity"]
-        index, now = torch.tensor([positions[n] for n in moving], device=now.device), _part(now, moving)
-        before = self.rms[index]
-        self.rms[index] = torch.where(before == 0, now, before + self.momentum * (now - before))
+        options = self.op.options
+        moving = [n for n, k in enumerate(positions) if k == len(options) or options[k] != "identity"]
+        index = kernels.positions([positions[n] for n in moving], now.device)
+        before, now = self.rms.index_select(0, index), _part(now, moving)
+        self.rms.index_copy_(0, index, torch.where(before == 0, now, before + self.momentum * (now - before)))
 
     def _scales(self) -> Tensor:
         """What brings each candidate to the scale of what it reads, [options]; one where none is known yet."""
@@ -259,4 +260,6 @@ class _Mixed:
 
 def _part(x: Tensor, positions: Sequence[int]) -> Tensor:
     """The entries at these positions, the tensor itself where these are all in their order."""
-    return x if list(positions) == list(range(len(x))) else x[list(positions)]
+    if list(positions) == list(range(len(x))):
+        return x
+    return x.index_select(0, kernels.positions(positions, x.device))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -11,10 +11,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gnas.checks import check_count, check_number
+from gnas.checks import check_count, check_flag, check_number
 from gnas.relaxation import Relaxation, Sigmoid, Softmax
+from gnas.space import Space
 from gnas.space.transform import restrict
 from gnas.strategy.base import Batches, Event, Task
+from gnas.strategy.capture import Recorded, check_capture
 from gnas.strategy.differentiable import Differentiable
 from gnas.strategy.hypergradient import PRODUCTS, Noise, second_order
 from gnas.strategy.one_shot import ROLES, OneShotState
@@ -70,6 +72,9 @@ class Darts(Differentiable):
         beta: Largest factor of beta-DARTS' penalty, which rises linearly from 0 (50 on CNNs).
         zero_one: Factor of Fair-DARTS' penalty on gates (10).
         perturbation: SmoothDARTS' perturbed weights of the options, in the steps of the network's weights.
+        capture: Record each of the two updates as a CUDA graph and replay it: for one whole graph on a GPU, so small
+            that launches take longer than what they launch. First order with Adam, and without what changes from
+            epoch to epoch.
         arch_lr, arch_weight_decay: See :class:`~gnas.strategy.differentiable.Differentiable`.
         epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
             See :class:`~gnas.strategy.one_shot.OneShot`.
@@ -87,6 +92,7 @@ class Darts(Differentiable):
     beta: float = 0.0
     zero_one: float = 0.0
     perturbation: Perturbation | None = None
+    capture: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,9 +117,35 @@ class Darts(Differentiable):
         for key, kind in kinds.items():
             if getattr(self, key) is not None and not isinstance(getattr(self, key), kind):
                 raise TypeError(f"darts got {key}={getattr(self, key)!r}; expected None or {kind.__name__}()")
+        check_flag(self, "capture")
+        if self.capture:
+            unset = ("auxiliary", "beta", "selection", "perturbation", "cost", "checkpoint")
+            changing = {"order": self.order != 1, "optimizer": self.optimizer != "adam"}
+            changing["relaxation"] = not getattr(self.relaxation, "dense", False)
+            check_capture(self, changing | {key: bool(getattr(self, key)) for key in unset})
 
     def relaxation_at(self, epoch: int) -> Relaxation:
         return self.relaxation
+
+    def init(self, space: Space, task: Task, generator: torch.Generator) -> OneShotState:
+        if self.capture and task.device.type != "cuda":
+            raise ValueError(f"darts got capture=True and a task on {task.device}; expected a GPU, try capture=False")
+        state = super().init(space, task, generator)
+        for optimizer in (state.weight_optimizer, state.arch_optimizer):
+            for group in optimizer.param_groups if self.capture and optimizer is not None else ():
+                group["capturable"] = True
+        return state
+
+    def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
+        self._update(
+            state, "architecture", batches, lambda: super(Darts, self).update_architecture(task, state, batches)
+        )
+
+    def _update(self, state: OneShotState, role: str, batches: Batches, update: Callable[[], None]) -> None:
+        if self.capture:
+            state.recorded.setdefault(role, Recorded(update, batches[role])).run(batches[role])
+        else:
+            update()
 
     def arch_gradient(self, task: Task, state: OneShotState, batches: Batches) -> Sequence[Tensor]:
         if self.order == 1:
@@ -156,7 +188,7 @@ class Darts(Differentiable):
 
     def update_weights(self, task: Task, state: OneShotState, batches: Batches) -> None:
         if self.perturbation is None:
-            super().update_weights(task, state, batches)
+            self._update(state, "weights", batches, lambda: super(Darts, self).update_weights(task, state, batches))
             return
         net = state.supernet
 

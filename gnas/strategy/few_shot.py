@@ -17,6 +17,7 @@ from gnas.checks import check_count, check_tuple
 from gnas.space import Genotype, Space
 from gnas.space.transform import restrict
 from gnas.strategy.base import Event, Strategy, Task
+from gnas.strategy.capture import refuse_capture
 from gnas.strategy.checks import check_keys
 from gnas.strategy.darts import Darts
 from gnas.strategy.hypergradient import Noise
@@ -98,6 +99,7 @@ class FewShot(Strategy[FewShotState]):
         check_tuple(self, "spared", "('depth',)")
         if not isinstance(self.inner, OneShot):
             raise TypeError(f"few_shot got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
+        refuse_capture(self.name, self.inner)
         if self.epochs is not None:
             object.__setattr__(self, "inner", replace(self.inner, epochs=self.epochs))
         if self.room < self.splits:

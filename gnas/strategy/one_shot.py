@@ -18,6 +18,7 @@ from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Choice, Genotype, Space
 from gnas.space.discretise import discretise
 from gnas.strategy.base import Batches, Event, Strategy, Task
+from gnas.strategy.capture import Recorded
 from gnas.strategy.checks import check_keys
 from gnas.strategy.hypergradient import Noise
 from gnas.supernet import GraphSupernet
@@ -81,6 +82,7 @@ class OneShotState:
         arch_optimizer: Of its architecture parameters, where these follow a gradient.
         epoch: Epochs done.
         memory: What else a strategy keeps from one epoch to the next: tensors and plain values.
+        recorded: Steps that are replayed, by what they update; made anew where a run resumes.
     """
 
     supernet: Supernet
@@ -88,6 +90,7 @@ class OneShotState:
     arch_optimizer: torch.optim.Optimizer | None = None
     epoch: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
+    recorded: dict[str, Recorded] = field(default_factory=dict, repr=False)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -110,6 +113,8 @@ class OneShotState:
             self.arch_optimizer.load_state_dict(state["arch_optimizer"])
         self.epoch = int(state["epoch"])
         self.memory = copy.deepcopy(dict(state["memory"]))
+        # An optimizer that was loaded has other tensors than the recorded steps know.
+        self.recorded.clear()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from gnas.space import Genotype, Space
 from gnas.space.proliferation import Proliferate
 from gnas.space.transform import Decide, Keep, Reach, Transform
 from gnas.strategy.base import Event, Strategy, Task
+from gnas.strategy.capture import refuse_capture
 from gnas.strategy.darts import Darts
 from gnas.strategy.one_shot import OneShot, OneShotState
 from gnas.strategy.random_sharing import RandomSharing
@@ -68,6 +69,7 @@ class Progressive(Strategy[OneShotState]):
     def __post_init__(self) -> None:
         if not isinstance(self.inner, OneShot):
             raise TypeError(f"progressive got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
+        refuse_capture(self.name, self.inner)
         if self.epochs is not None:
             object.__setattr__(self, "inner", replace(self.inner, epochs=self.epochs))
         for key in ("start", "transforms"):
