@@ -289,7 +289,6 @@ def mix_aggregate(
     return (out, found[index]) if squares else out
 
 
-@torch.compiler.disable
 def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
     """``sum_k w_k v_k``: a tensor of the values' shape, from one pass over each of them.
 
@@ -306,7 +305,7 @@ def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
             f"got weights of shape {list(weights.shape)} for values of {[(list(v.shape), v.dtype) for v in values]}; "
             "expected one weight for each value, and values of one shape and type"
         )
-    transformed = torch._C._are_functorch_transforms_active()
-    if first.device.type != "cpu" or _wish == "reference" or transformed:
+    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if traced or first.device.type != "cpu" or _wish == "reference":
         return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
     return combining.combine(weights, values, _wish != "portable" and _available("compiled", first.dtype))

@@ -63,6 +63,8 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
 def test_the_front_compiles_without_a_graph_break() -> None:
     graph = graph_with(6, 14, 1)
     cases = calls(graph.plain, 3, (2, 3), torch.float64) | mixtures(graph, 3, torch.float64)
+    parts = [torch.rand(2, dtype=torch.float64), *torch.randn(2, 6, 3, dtype=torch.float64)]
+    cases["combine"] = lambda w, *v: kernels.combine(w, v), [part.requires_grad_() for part in parts]
     for name, (function, inputs) in cases.items():
         expected = function(*inputs)
         direction = torch.randn_like(expected)
