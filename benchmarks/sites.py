@@ -5,10 +5,10 @@
 
 A site mixes seven aggregators in one pass over the neighbours, or ten candidates with GAT, GATv2 and GIN among them,
 which share one projection (``share="site"``) or have each its own (``share="none"``). The naive way is the same
-candidates with the same sharing, each a PyG layer. Beside them: one GCN layer on our kernels, PyG's, and what no site of
-these can do without, a ReLU and a projection. All take turns in one process; a row holds medians and their ratios. Peak
-memory (above that of the graph and the weights; Linux) is that of a process of its own. Each graph and number of threads is a file in ``benchmarks/results/sites``, and is not
-measured again where it is there.
+candidates with the same sharing, each a PyG layer. Beside them: one GCN layer on our kernels, PyG's, and what no site
+of these can do without, a ReLU and a projection. All take turns in one process; a row holds medians and their ratios.
+Peak memory (above that of the graph and the weights; Linux) is that of a process of its own. Each graph and number of
+threads is a file in ``benchmarks/results/sites``, and is not measured again where it is there.
 """
 
 from __future__ import annotations
