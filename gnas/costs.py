@@ -1,8 +1,8 @@
 """What a network costs besides its errors: parameters, multiply-adds, latency, memory; limits and expectations.
 
     parameters   numbers that are trained
-    macs         multiply-adds of one forward pass of all batches: those of matrix products (sparse ones count as if
-                 dense) and, for each neighbour that is aggregated, one for each channel
+    macs         multiply-adds of one forward pass of all batches: those of matrix products (of sparse features, of
+                 their entries alone) and, for each neighbour that is aggregated, one for each channel
     latency      milliseconds of one forward pass of a batch, the median of ten, on the task's device as it is now
     memory       bytes that a training step on a batch holds: parameters, gradients and Adam's two moments, and what the
                  forward pass keeps for the backward pass; the data are not counted
@@ -83,22 +83,27 @@ def _latency(net: nn.Module, task: Task) -> float:
 
 def _memory(net: nn.Module, task: Task) -> float:
     batch = _batches(task)[0]
-    data = {value.untyped_storage().data_ptr() for value in vars(batch).values() if isinstance(value, Tensor)}
-    own = {value.untyped_storage().data_ptr() for value in net.parameters()}
-    kept: dict[int, int] = {}
+    # What two passes keep in one place belongs to the data, the graph or the network. Both are held on to, since what
+    # is let go could be given out again, and count as the same.
     alive: list[Tensor] = []
 
-    def keep(value: Tensor) -> Tensor:
-        if value.layout == torch.strided and (place := value.untyped_storage().data_ptr()) not in data | own:
-            kept[place] = value.untyped_storage().nbytes()
-            # What is let go could be given out again, and count as the same.
-            alive.append(value)
-        return value
+    def passed() -> dict[int, int]:
+        kept: dict[int, int] = {}
 
-    with saved_tensors_hooks(keep, lambda value: value):
-        task.loss(task.forward(net.train(), batch), batch, "weights")
+        def keep(value: Tensor) -> Tensor:
+            if value.layout == torch.strided:
+                kept[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+                alive.append(value)
+            return value
+
+        with saved_tensors_hooks(keep, lambda value: value):
+            alive.append(task.loss(task.forward(net.train(), batch), batch, "weights"))
+        return kept
+
+    before = passed()
+    kept = sum(size for place, size in passed().items() if place not in before)
     trained = sum(value.numel() * value.element_size() for value in net.parameters() if value.requires_grad)
-    return float(4 * trained + sum(kept.values()))
+    return float(4 * trained + kept)
 
 
 COSTS: dict[str, Callable[[nn.Module, Task], float]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 import gnas
 from gnas.costs import COSTS, CostTerm, Limit, additive, cost
@@ -88,6 +89,23 @@ def test_costs_are_of_the_network_that_is_handed_over(task: Task, space: Space) 
         cost("size", space, large, task)
     with pytest.raises(ValueError, match="holds no data; expected a gnas.Task"):
         cost("macs", space, large, "cora")  # type: ignore[arg-type]
+
+
+def test_sparse_features_are_counted_by_their_entries_and_are_no_memory_of_a_network(space: Space) -> None:
+    generator = torch.Generator().manual_seed(0)
+    nodes, words, entries = 50, 400, 150
+    x = torch.zeros(nodes, words)
+    x.view(-1)[torch.randperm(nodes * words, generator=generator)[:entries]] = 1
+    edges = torch.randint(nodes, (2, 120), generator=generator)
+    y = torch.randint(2, (nodes,), generator=generator)
+    sparse = Task.from_data(Data(x=x, edge_index=edges, y=y), features="none")
+    assert sparse.x.layout == torch.sparse_csr
+    found = genotype(space, aggregate="identity", transform=False)
+    assert cost("macs", space, found, sparse, NARROW) == (entries + nodes * sparse.out_channels) * WIDTH
+    # Three times the edges are three times the data, and no more to keep.
+    more = Task.from_data(Data(x=x, edge_index=edges.repeat(1, 3), y=y), features="none")
+    small, large = (cost("memory", space, genotype(space), task, NARROW) for task in (sparse, more))
+    assert small == large
 
 
 @pytest.mark.parametrize(
