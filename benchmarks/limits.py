@@ -61,7 +61,7 @@ def measure(way: str, seed: int, root: str | None, runs: Path) -> None:
             name: {cost: gnas.costs.cost(cost, space, each, task) for cost in gnas.costs.COSTS}
             for name, each in networks.items()
         },
-        "test": [train(builder(space.bind(run.genotype)), task, s, test=True).metric_test for s in TRAININGS],
+        "test": [train(builder(space.bind(run.genotype)), task, s, test=True).test for s in TRAININGS],
         "seconds": run.journal.run()["seconds"],
         **measuring.about(1),
     }
