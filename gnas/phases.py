@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import random
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ from gnas.task import Task
 RESERVED = 0.5
 # Snapshots may take one part in so many of the time.
 SNAPSHOT_SHARE = 20
+# Networks that are drawn to see whether conditions leave any.
+DRAWN = 30
 
 
 @dataclass
@@ -99,6 +102,7 @@ class Job:
         for note in (*self.task.notes, *unread(self.space, **features)):
             self.display.note(note)
         if self.phase == "search":
+            self.foresee()
             self.explore(interrupt)
         events = self.journal.events()
         weights: dict[str, list[float]] = next(
@@ -108,6 +112,16 @@ class Job:
         # What comes now is short and is not cut short: the status tells whether something was left out before.
         status = "interrupted" if interrupt.requested else "done"
         return self.train(genotype, weights, status)
+
+    def foresee(self) -> None:
+        """Say before the search, and not only after it, that hardly a network fulfils the derivation's conditions."""
+        generator = random.Random(self.seed)
+        networks = (self.space.sample(generator) for _ in range(DRAWN))
+        if self.admits is not anything and not self.steps and not any(map(self.admits, networks)):
+            self.display.note(
+                f"none of {DRAWN} networks drawn from the space fulfils {said(self.derivation.conditions)}; a search "
+                "may end with none, which a wider limit or cost=CostTerm(...) prevents"
+            )
 
     def explore(self, interrupt: Interrupt) -> None:
         """Step until the strategy is done or the budget is spent."""

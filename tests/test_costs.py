@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,19 @@ def test_a_search_hands_over_what_fulfils_its_conditions(
             [],
             admits=lambda g: False,
         )
+
+
+@pytest.mark.parametrize("most, told", [(1, True), (250, False)])
+def test_conditions_that_hardly_a_network_fulfils_are_said_before_the_search(
+    most: int, told: bool, task: Task, space: Space, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"evaluator": TrainFromScratch(NARROW, epochs=1), "conditions": [Limit("parameters", most, NARROW)]}
+    with nullcontext() if most > 1 else pytest.raises(ValueError, match="expected one that does, try a wider limit"):
+        gnas.search(task, space, Darts(epochs=2, warmup=0), SHORT, folder=tmp_path / "run", progress=None, **settings)
+    lines = capsys.readouterr().err.splitlines()
+    notes = [i for i, line in enumerate(lines) if "none of 30 networks drawn from the space fulfils" in line]
+    searched = [i for i, line in enumerate(lines) if line.startswith("search: ")]
+    assert (len(notes) == 1 and notes[0] < searched[0]) if told else (not notes and searched)
 
 
 def test_a_derivation_finds_what_is_admitted_where_alpha_speaks_against_it() -> None:
