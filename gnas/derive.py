@@ -30,7 +30,7 @@ from gnas.scale import Scale
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space
 from gnas.space.discretise import Weights, confidence, discretise, drawn, most_probable
-from gnas.space.program import Value
+from gnas.space.node import Value
 from gnas.supernet import GraphSupernet
 from gnas.task import Task
 

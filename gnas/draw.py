@@ -23,7 +23,9 @@ from dataclasses import dataclass, field, replace
 from markupsafe import Markup
 
 from gnas.charts import clean, svg, write
-from gnas.space.program import Choice, Genotype, Node, Space, simplify
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Node
+from gnas.space.program import Space, simplify
 from gnas.space.reading import picked
 
 ROW = 25.0

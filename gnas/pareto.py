@@ -11,7 +11,7 @@ from typing import Any
 from gnas import charts
 from gnas.charts import Frame, Markup, Series, number
 from gnas.record import Run, metric
-from gnas.space.program import Value
+from gnas.space.node import Value
 
 UNITS = {"parameters": "", "macs": "", "latency": " ms", "memory": " B"}
 USUAL = "parameters"

@@ -17,7 +17,8 @@ from markupsafe import Markup, escape
 from gnas import charts
 from gnas.charts import clean, number
 from gnas.scale import ACCURACY, Scale
-from gnas.space.program import Choice, Space
+from gnas.space.node import Choice
+from gnas.space.program import Space
 
 CLOSE = 0.01
 """Shares nearer than this are called equal, and other metrics nearer than this part of one of them."""

@@ -13,7 +13,9 @@ from typing import Any
 from gnas import prose
 from gnas.journal import Folder, Journal
 from gnas.scale import Scale
-from gnas.space.program import Choice, Genotype, Space, Value
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Value
+from gnas.space.program import Space
 from gnas.space.reading import read_choices
 
 Event = Mapping[str, Any]

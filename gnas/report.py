@@ -23,7 +23,7 @@ from gnas import charts, checkup, draw, pareto, prose
 from gnas.charts import Series, clean, number
 from gnas.journal import Folder, Journal
 from gnas.record import Event, Run, load, metric
-from gnas.space.program import Genotype
+from gnas.space.genotype import Genotype
 from gnas.space.reading import read_choices
 
 

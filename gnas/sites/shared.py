@@ -14,7 +14,7 @@ from gnas.ops.base import Settings
 from gnas.ops.convolution import HEADS, Convolution, gat, gatv2
 from gnas.sites.own import FOLDED, Inputs, Mixes, State, layers_of, states_of
 from gnas.space import Choice, Node
-from gnas.space.program import Value
+from gnas.space.node import Value
 
 FOLDING = (*FOLDED, "sage_max", "gat", "gatv2", "gin")
 """Candidates that can read the shared projection."""

@@ -27,7 +27,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from gnas.space.program import Choice, Genotype, Node, Space
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Node
+from gnas.space.program import Space
 
 WIRINGS = ("0000", "0001", "0011", "0012", "0013", "0111", "0112", "0122", "0123")
 """What the four nodes read, by number: 0 is the raw input, 1 the first node."""

@@ -8,7 +8,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, product
 
-from gnas.space.program import Choice, Genotype, Node, Space, Value
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Node, Value
+from gnas.space.program import Space
 from gnas.space.reading import read_choices
 
 Weights = Mapping[str, Sequence[float]]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gnas.space.program import Choice, Node, Space, Value
+from gnas.space.node import Choice, Node, Value
+from gnas.space.program import Space
 
 FILTERS = ("zero", "identity", "sparse", "dense")
 AGGREGATORS = ("identity", "mean_pool", "sum_pool", "max_pool")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gnas.space.program import Choice, Node, Space
+from gnas.space.node import Choice, Node
+from gnas.space.program import Space
 
 LEVELS = {"node": "node", "edge": "pair", "link": "pair", "graph": "graph"}
 """What a task asks about, and the kind of the states that answer."""

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from gnas.space.program import Choice, Node, Space, Value
+from gnas.space.node import Choice, Node, Value
+from gnas.space.program import Space
 
 AGGREGATORS = ("gcn", "sage_mean", "sage_max", "gat", "gin", "identity")
 EXTENDED = ("gcn", "sage_mean", "sage_sum", "sage_max", "gat", "gatv2", "gin", "identity")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gnas.space.program import Choice, Node, Space
+from gnas.space.node import Choice, Node
+from gnas.space.program import Space
 
 AGGREGATORS = ("kept_gcn", "kept_mean", "kept_max", "kept_gat", "kept_gin", "identity")
 POOLS = ("keep", "keep_topk", "keep_sag")

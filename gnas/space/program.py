@@ -18,36 +18,18 @@ Only the standard library is used.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import keyword
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol
 
-Value: TypeAlias = str | int | float | bool | None
-"""What an option or an attribute may be: a plain value that JSON can hold."""
+from gnas.space.digest import digest
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Node, Value, check_name, same
+from gnas.space.stored import VERSION, built, listed, read_json
 
-VERSION = 1
-KINDS = ("node", "edge", "graph", "pair")
 SHARING = ("site", "none")
-ARITY = {"identity": 1, "lerp": 2}
-RESERVED = frozenset(
-    {
-        "self",
-        "edge_index",
-        "edge_weight",
-        "edge_attr",
-        "edge_label_index",
-        "edge_label_attr",
-        "batch",
-        "torch",
-        "nn",
-        "F",
-        "Tensor",
-    }
-)
 INPUTS = {"x": "node", "edge_attr": "edge"}
 """Inputs that networks give, and their kinds: the encoded features of the nodes and of the edges."""
 
@@ -56,225 +38,6 @@ class RandomGenerator(Protocol):
     """What :meth:`Space.sample` draws from: :class:`random.Random` or anything with its ``randrange``."""
 
     def randrange(self, stop: int, /) -> int: ...
-
-
-def _same(a: Value, b: Value) -> bool:
-    # 1 == True == 1.0 in Python, but they are three different options.
-    return type(a) is type(b) and a == b
-
-
-def _exact(values: tuple[object, ...]) -> tuple[object, ...]:
-    return tuple((type(value), _exact(value) if isinstance(value, tuple) else value) for value in values)
-
-
-def _check_value(value: object, where: str) -> None:
-    if value is not None and not isinstance(value, (str, int, float, bool)):
-        raise TypeError(
-            f"{where} got {value!r} of type {type(value).__name__}; expected a str, int, float, bool or None, "
-            "because a space is stored as JSON"
-        )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} got {value!r}; expected a finite number, because JSON has no other")
-
-
-def _check_name(name: object, what: str) -> None:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
-        raise ValueError(
-            f"{what} got the name {name!r}; expected a Python identifier that is neither a keyword nor one of "
-            f"{sorted(RESERVED)}, because it becomes a variable of the exported source (try 'conv1')"
-        )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An open place of a program: one of ``options`` is to be picked.
-
-    Two places with the same choice (the same name and options) are picked together.
-
-    Args:
-        name: The field's name for the place, such as ``"aggregate.1"`` or ``"depth"``.
-        options: At least one value, no two alike. For an input they are names of earlier nodes.
-    """
-
-    name: str
-    options: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"a choice got the name {self.name!r}; expected a non-empty string such as 'depth'")
-        if isinstance(self.options, str) or not isinstance(self.options, (tuple, list)):
-            raise TypeError(f"choice {self.name!r} got options {self.options!r}; expected a tuple of values")
-        object.__setattr__(self, "options", tuple(self.options))
-        if not self.options:
-            raise ValueError(f"choice {self.name!r} got no options; expected at least one")
-        for i, option in enumerate(self.options):
-            _check_value(option, f"choice {self.name!r}, option {i},")
-            if any(_same(option, other) for other in self.options[:i]):
-                raise ValueError(f"choice {self.name!r} lists the option {option!r} twice; expected distinct options")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Choice):
-            return NotImplemented
-        return self.name == other.name and _exact(self.options) == _exact(other.options)
-
-    def index(self, option: Value) -> int:
-        """Position of an option; raises :class:`ValueError` with the options that there are."""
-        for i, other in enumerate(self.options):
-            if _same(option, other):
-                return i
-        raise ValueError(f"choice {self.name!r} has no option {option!r}; expected one of {list(self.options)}")
-
-
-@dataclass(frozen=True)
-class Node:
-    """One assignment: ``name = op(*inputs, **attrs)``.
-
-    Args:
-        name: A Python identifier, since it becomes a variable of the exported source.
-        op: Name of the operation, or a choice of names.
-        inputs: Names of inputs or earlier nodes; each may be a choice of names.
-        kind: What the value lives on: ``"node"``, ``"edge"`` (of the graph), ``"graph"``, or ``"pair"`` (of nodes that
-            are asked about).
-        attrs: Settings of the operation; each may be a choice. Given as a mapping, kept as sorted pairs.
-    """
-
-    name: str
-    op: str | Choice
-    inputs: tuple[str | Choice, ...] = ()
-    kind: str = "node"
-    attrs: tuple[tuple[str, Value | Choice], ...] | Mapping[str, Value | Choice] = ()
-
-    def __post_init__(self) -> None:
-        _check_name(self.name, "a node")
-        if isinstance(self.op, Choice):
-            if not all(isinstance(option, str) for option in self.op.options):
-                raise TypeError(
-                    f"node {self.name!r} chooses its op among {list(self.op.options)}; expected names (strings)"
-                )
-        elif not isinstance(self.op, str) or not self.op:
-            raise TypeError(
-                f"node {self.name!r} got the op {self.op!r}; expected the name of one, or a Choice of names"
-            )
-        if isinstance(self.inputs, str):
-            raise TypeError(f"node {self.name!r} got inputs {self.inputs!r}; expected a tuple, try ({self.inputs!r},)")
-        object.__setattr__(self, "inputs", tuple(self.inputs))
-        for read in self.inputs:
-            if not isinstance(read, (str, Choice)):
-                raise TypeError(f"node {self.name!r} reads {read!r}; expected the name of a node, or a Choice of names")
-        for op in self.op.options if isinstance(self.op, Choice) else (self.op,):
-            least = ARITY.get(str(op), 0)
-            if len(self.inputs) < least:
-                raise ValueError(
-                    f"node {self.name!r} got {len(self.inputs)} inputs for {op!r}; expected at least {least}, "
-                    f"try Node({self.name!r}, {op!r}, {('x', 'h1')[:least]!r})"
-                )
-        if self.kind not in KINDS:
-            raise ValueError(f"node {self.name!r} got the kind {self.kind!r}; expected one of {list(KINDS)}")
-        pairs = self.attrs.items() if isinstance(self.attrs, Mapping) else self.attrs
-        object.__setattr__(self, "attrs", tuple(sorted(((str(k), v) for k, v in pairs), key=lambda pair: pair[0])))
-        for key, value in self.settings.items():
-            if not isinstance(value, Choice):
-                _check_value(value, f"node {self.name!r}, attribute {key!r},")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Node):
-            return NotImplemented
-        return _exact(self._fields) == _exact(other._fields)
-
-    @property
-    def _fields(self) -> tuple[object, ...]:
-        return self.name, self.op, self.inputs, self.kind, self.attrs
-
-    @property
-    def settings(self) -> dict[str, Value | Choice]:
-        """The attributes as a dictionary."""
-        return dict(self.attrs)
-
-    @property
-    def choices(self) -> tuple[Choice, ...]:
-        """Open choices of this node: its op's, then its inputs', then its attributes'."""
-        places = (self.op, *self.inputs, *self.settings.values())
-        return tuple(place for place in places if isinstance(place, Choice))
-
-    def reads(self) -> tuple[str, ...]:
-        """Names that this node may read, over all options, without repetition."""
-        names: dict[str, None] = {}
-        for read in self._read():
-            for name in read.options if isinstance(read, Choice) else (read,):
-                names[str(name)] = None
-        return tuple(names)
-
-    def _read(self) -> tuple[str | Choice, ...]:
-        ops = self.op.options if isinstance(self.op, Choice) else (self.op,)
-        if all(op == "zero" for op in ops):
-            return ()
-        return self.inputs[:1] if all(op in ("identity", "zero") for op in ops) else self.inputs
-
-    def __repr__(self) -> str:
-        inside = [_show(read) for read in self.inputs]
-        inside += [f"{key}={_show(value, quote=True)}" for key, value in self.settings.items()]
-        return f"{self.name} = {_show(self.op)}({', '.join(inside)})"
-
-
-def _show(place: Value | Choice, quote: bool = False) -> str:
-    if isinstance(place, Choice):
-        return f"<{place.name}: {' | '.join(_show(option) for option in place.options)}>"
-    return repr(place) if quote and isinstance(place, str) else str(place)
-
-
-@dataclass(frozen=True)
-class Genotype:
-    """One bound point of a space: an option for every choice.
-
-    Args:
-        space: Name of the space.
-        digest: Digest of the space (:meth:`Space.digest`), by which a genotype of another space is refused.
-        choices: Option by name of choice. Given as a mapping, kept as sorted pairs.
-    """
-
-    space: str
-    digest: str
-    choices: tuple[tuple[str, Value], ...] | Mapping[str, Value]
-
-    def __post_init__(self) -> None:
-        pairs = self.choices.items() if isinstance(self.choices, Mapping) else self.choices
-        object.__setattr__(self, "choices", tuple(sorted(((str(k), v) for k, v in pairs), key=lambda pair: pair[0])))
-        for name, option in dict(self.choices).items():
-            _check_value(option, f"genotype of space {self.space!r}, choice {name!r},")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Genotype):
-            return NotImplemented
-        return _exact((self.space, self.digest, self.choices)) == _exact((other.space, other.digest, other.choices))
-
-    def __getitem__(self, name: str) -> Value:
-        choices = dict(self.choices)
-        if name not in choices:
-            raise KeyError(f"genotype of space {self.space!r} has no choice {name!r}; it has {list(choices)}")
-        return choices[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict(self.choices))
-
-    def replace(self, **options: Value) -> Genotype:
-        """A copy with other options; names with dots go through ``replace(**{"aggregate.1": "gcn"})``."""
-        for name in options:
-            self[name]
-        return replace(self, choices={**dict(self.choices), **options})
-
-    def __repr__(self) -> str:
-        return f"Genotype({self.space}: {', '.join(f'{k}={_show(v)}' for k, v in dict(self.choices).items())})"
-
-    def to_json(self) -> str:
-        """The genotype as JSON text with a version field."""
-        content = {"space": self.space, "digest": self.digest, "choices": dict(self.choices)}
-        return json.dumps({"format": "gnas.genotype", "version": VERSION, **content}, indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> Genotype:
-        """Read what :meth:`to_json` wrote; anything else is refused with a :class:`ValueError`."""
-        content = _load(text, "genotype", {"space": str, "digest": str, "choices": dict})
-        return _built("genotype", lambda: cls(content["space"], content["digest"], content["choices"]))
 
 
 @dataclass(frozen=True)
@@ -312,7 +75,7 @@ class Space:
         if self.share not in SHARING:
             raise ValueError(f"space {self.name!r} got share={self.share!r}; expected one of {list(SHARING)}")
         for name in set(self.inputs) - set(INPUTS):
-            _check_name(name, f"space {self.name!r}, an input,")
+            check_name(name, f"space {self.name!r}, an input,")
         defined = dict.fromkeys(self.inputs)
         choices: dict[str, Choice] = {}
         for node in self.nodes:
@@ -391,7 +154,7 @@ class Space:
         self.check(genotype)
         for choice in self.choices.values():
             for option in choice.options:
-                if not _same(option, genotype[choice.name]):
+                if not same(option, genotype[choice.name]):
                     yield genotype.replace(**{choice.name: option})
 
     def check(self, genotype: Genotype) -> None:
@@ -450,7 +213,7 @@ class Space:
         """
         cached: str | None = self.__dict__.get("_digest")
         if cached is None:
-            cached = _digest(self)
+            cached = digest(self)
             object.__setattr__(self, "_digest", cached)
         return cached
 
@@ -480,11 +243,11 @@ class Space:
     def from_json(cls, text: str) -> Space:
         """Read what :meth:`to_json` wrote; anything else is refused with a :class:`ValueError`."""
         shape = {"name": str, "inputs": list, "output": str, "share": str, "nodes": list}
-        content = _load(text, "space", shape)
+        content = read_json(text, "space", shape)
 
         def place(value: Any) -> Any:
             if isinstance(value, dict):
-                return Choice(value["choice"], _list(value["options"]))
+                return Choice(value["choice"], listed(value["options"]))
             return value
 
         def build() -> Space:
@@ -492,18 +255,18 @@ class Space:
                 Node(
                     node["name"],
                     place(node["op"]),
-                    tuple(place(read) for read in _list(node["inputs"])),
+                    tuple(place(read) for read in listed(node["inputs"])),
                     node["kind"],
                     {key: place(value) for key, value in node["attrs"].items()},
                 )
                 for node in content["nodes"]
             )
-            starts = _list(content.get("starts", []))
+            starts = listed(content.get("starts", []))
             kinds = {kind.rule: kind for kind in (cls, *cls.__subclasses__())}
             kind = kinds[content.get("rule", cls.rule)]
             return kind(content["name"], nodes, content["output"], tuple(content["inputs"]), content["share"], starts)
 
-        return _built("space", build)
+        return built("space", build)
 
 
 def prune(space: Space) -> Space:
@@ -513,7 +276,7 @@ def prune(space: Space) -> Space:
     for node in reversed(space.nodes):
         if node.name in read:
             read.update(node.reads())
-            kept.append(replace(node, inputs=node._read()))
+            kept.append(replace(node, inputs=node.needed()))
     return _narrowed(space, kept[::-1], space.output)
 
 
@@ -554,77 +317,3 @@ def simplify(space: Space) -> Space:
             inputs = ()
         nodes.append(replace(node, op=op, inputs=inputs))
     return prune(_narrowed(space, nodes, alias.get(space.output, space.output)))
-
-
-def _hash(*parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(space: Space) -> str:
-    commutative = ("sum", "max", "mean")
-
-    def label(place: Value | Choice, colours: Mapping[str, str] | None = None) -> object:
-        if isinstance(place, Choice):
-            options = [label(option, colours) for option in place.options]
-            return ["choice", place.name, options]
-        return colours[str(place)] if colours is not None else [type(place).__name__, place]
-
-    def reads(node: Node, colours: Mapping[str, str]) -> list[object]:
-        read = [label(read, colours) for read in node.inputs]
-        return sorted(read, key=str) if node.op in commutative else read
-
-    down: dict[str, str] = {name: _hash("input", i) for i, name in enumerate(space.inputs)}
-    for node in space.nodes:
-        attrs = [[key, label(value)] for key, value in node.settings.items()]
-        down[node.name] = _hash(label(node.op), node.kind, attrs, reads(node, down))
-
-    # Where no two nodes are alike, the first colours say it all.
-    colours, settled = down, len(set(down.values())) == len(down)
-    while not settled:
-        readers: dict[str, list[str]] = {name: [] for name in colours}
-        for node in space.nodes:
-            for position, read in enumerate(node.inputs):
-                for name in read.options if isinstance(read, Choice) else (read,):
-                    place = -1 if node.op in commutative else position
-                    readers[str(name)].append(_hash(colours[node.name], place))
-        refined = {name: _hash(colour, sorted(readers[name]), name == space.output) for name, colour in colours.items()}
-        for node in space.nodes:
-            refined[node.name] = _hash(refined[node.name], *reads(node, colours))
-        settled = len(set(refined.values())) == len(set(colours.values()))
-        colours = refined
-    # How candidates share weights is part of a search, not of the network that is found.
-    return _hash(space.share if space.choices else "", sorted(colours.values()), colours[space.output])
-
-
-def _load(text: str, what: str, shape: Mapping[str, type]) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"the {what} is not JSON ({error}); expected what to_json() writes") from None
-    if not isinstance(content, dict) or content.get("format") != f"gnas.{what}":
-        got = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"the JSON is no {what}: got format {got!r}, expected 'gnas.{what}', as to_json() writes it")
-    if content.get("version") != VERSION:
-        raise ValueError(
-            f"the {what} has version {content.get('version')!r}; this gnas reads version {VERSION}: "
-            "install the gnas that wrote it, or search again"
-        )
-    for key, kind in shape.items():
-        if not isinstance(content.get(key), kind):
-            raise ValueError(
-                f"the {what}'s field {key!r} is {content.get(key)!r}; expected a {kind.__name__}: the file is damaged"
-            )
-    return content
-
-
-def _list(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"got {value!r} where a list was expected")
-    return tuple(value)
-
-
-def _built(what: str, build: Any) -> Any:
-    try:
-        return build()
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the {what} is malformed: {error}") from None

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from gnas.checks import check_count
 from gnas.space.discretise import edges
-from gnas.space.program import Choice, Space, Value
+from gnas.space.node import Choice, Value
+from gnas.space.program import Space
 from gnas.space.transform import Weights, ranked, restrict
 
 ZERO = "zero"

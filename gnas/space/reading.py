@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gnas.space.program import Choice, Genotype, Node, Space, Value
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Node, Value
+from gnas.space.program import Space
 
 
 def picked(node: Node, genotype: Genotype) -> Node:

@@ -10,7 +10,8 @@ features, or as zeros where there are none.
 
 from __future__ import annotations
 
-from gnas.space.program import Choice, Node, Space, prune
+from gnas.space.node import Choice, Node
+from gnas.space.program import Space, prune
 
 NODE_OPS = ("zero", "identity", "relate_sum", "relate_mean", "relate_max")
 EXTENDED = (*NODE_OPS, "relate_std")

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gnas.space.program import Choice, Genotype, Node, Space, Value
+from gnas.space.genotype import Genotype
+from gnas.space.node import Choice, Node, Value
+from gnas.space.program import Space
 
 Step: TypeAlias = tuple[str, tuple[int, ...]]
 """What a node computes, and the positions of what it reads."""

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gnas.checks import check_count, check_number, check_tuple
-from gnas.space.program import Choice, Node, Space, Value
+from gnas.space.node import Choice, Node, Value
+from gnas.space.program import Space
 
 Weights = Mapping[str, Sequence[float]]
 

@@ -15,7 +15,7 @@ from statistics import fmean
 from gnas.checks import check_count, check_number, check_type, whole
 from gnas.evaluate import RECIPE, Recipe
 from gnas.space import Genotype, Space
-from gnas.space.program import Value
+from gnas.space.node import Value
 from gnas.space.reading import read_choices
 from gnas.space.transform import Keep
 from gnas.task import Task

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from space_examples import meaning, spaces
 
 from gnas.space import Choice, Genotype, Node, Space, prune, simplify
-from gnas.space.program import Value
+from gnas.space.node import Value
 
 FEW = settings(max_examples=40)
 seeds = st.integers(0, 10_000).map(random.Random)
