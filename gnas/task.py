@@ -209,6 +209,11 @@ class Task:
         """
         return scales_of(self.y[self.roles["weights"]]) if self.kind == REGRESSION else None
 
+    @cached_property
+    def _deviation(self) -> Tensor:
+        assert self.scales is not None
+        return self.y.new_tensor(self.scales[1])
+
     @property
     def num_nodes(self) -> int:
         """Number of nodes, of all graphs together."""
@@ -306,8 +311,7 @@ class Task:
 
     def _loss(self, output: Tensor, y: Tensor) -> Tensor:
         if self.scales is not None:
-            deviation = output.new_tensor(self.scales[1])
-            output, y = output / deviation, y / deviation
+            output, y = output / self._deviation, y / self._deviation
         return loss_of(self.kind, self.metric)(output, y)
 
     def _open(self, role: str) -> str:
@@ -391,7 +395,7 @@ class Task:
             value = getattr(self, key)
             setattr(self, key, None if value is None else value.to(device))
         self.roles = {role: index.to(device) for role, index in self.roles.items()}
-        for key in ("_source", "_by_layers"):
+        for key in ("_source", "_by_layers", "_deviation"):
             self.__dict__.pop(key, None)
         return self
 

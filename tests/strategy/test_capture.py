@@ -28,11 +28,14 @@ WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "bin
 """Operators whose result a host waits for, or whose argument it sends."""
 
 
-def small_task() -> Task:
+def small_task(kind: str = "classification") -> Task:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 6, generator=generator)
     edge_index = torch.randint(40, (2, 120), generator=generator)
-    return Task.from_data(Data(x=x, edge_index=edge_index, y=(x[:, 0] > 0).long()))
+    y = {"classification": (x[:, 0] > 0).long(), "multilabel": (x[:, :3] > 0).float(), "regression": x[:, :2] + 1}[kind]
+    if kind != "classification":
+        y[::7, 0] = torch.nan
+    return Task.from_data(Data(x=x, edge_index=edge_index, y=y), kind=kind)
 
 
 class Waiting(TorchDispatchMode):
@@ -66,9 +69,15 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("space", [layered(max_depth=3), gap(max_depth=1)], ids=["layered", "gap"])
-@pytest.mark.parametrize("relaxation", [Softmax(), Sigmoid(), MaxW()], ids=["softmax", "sigmoid", "maxw"])
-def test_a_step_asks_nothing_of_the_device(space: Any, relaxation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, strategy = small_task(), Darts(epochs=5, hidden_channels=8, relaxation=relaxation)
+@pytest.mark.parametrize(
+    "relaxation, kind",
+    [(Softmax(), "classification"), (Sigmoid(), "multilabel"), (MaxW(), "regression")],
+    ids=["softmax, classes", "sigmoid, labels", "maxw, numbers"],
+)
+def test_a_step_asks_nothing_of_the_device(
+    space: Any, relaxation: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, strategy = small_task(kind), Darts(epochs=5, hidden_channels=8, relaxation=relaxation)
     torch.manual_seed(0)
     state = strategy.init(space, task, torch.default_generator)
     state.supernet.train()
