@@ -32,7 +32,7 @@ def fits(structure: Structure, x: Tensor, heads: int) -> bool:
     return x.device.type == "cpu" and x.dtype in build.TYPES and structure.compact and heads <= HEADS
 
 
-@op("gnas::weighted_sum", mutates_args=(), device_types="cpu")
+@op("gnas::weighted_sum", device_types="cpu")
 def _weighted_sum(
     pattern: Tensor, rows: int, columns: int, values: Tensor | None, x: Tensor, transposed: bool
 ) -> Tensor:
@@ -71,7 +71,7 @@ def _sum_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _weighted_sum.register_autograd(_sum_back, setup_context=_keep_sum)
 
 
-@op("gnas::inner_product", mutates_args=(), device_types="cpu")
+@op("gnas::inner_product", device_types="cpu")
 def _inner_product(pattern: Tensor, rows: int, columns: int, left: Tensor, right: Tensor) -> Tensor:
     entries, channels = entries_of(pattern, rows, columns), left.size(1)
     left = full("left", left, (rows, channels), left.dtype)
@@ -110,7 +110,7 @@ _inner_product.register_autograd(_product_back, setup_context=_keep_product)
 # Statistics of order and moment ----------------------------------------------------------------------------------
 
 
-@op("gnas::statistics", mutates_args=(), device_types="cpu")
+@op("gnas::statistics", device_types="cpu")
 def _statistics(
     pattern: Tensor, rows: int, columns: int, x: Tensor, high: bool, low: bool, moments: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -157,7 +157,7 @@ def _statistics_back(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ..
 _statistics.register_autograd(_statistics_back, setup_context=_keep_statistics)
 
 
-@op("gnas::statistics_back", mutates_args=(), device_types="cpu")
+@op("gnas::statistics_back", device_types="cpu")
 def _to_statistics(
     pattern: Tensor, rows: int, columns: int, x: Tensor, outs: list[Tensor], grads: list[Tensor | None]
 ) -> Tensor:

@@ -13,7 +13,7 @@ from gnas.kernels.graph import Structure
 from gnas.kernels.operators import PARTIAL, again, alike, entries_of, full, op
 
 
-@op("gnas::edge_softmax", mutates_args=(), device_types="cpu")
+@op("gnas::edge_softmax", device_types="cpu")
 def _edge_softmax(pattern: Tensor, rows: int, columns: int, logits: Tensor) -> Tensor:
     heads = logits.size(1)
     logits = full("logits", logits, (entries_of(pattern, rows, columns), heads), logits.dtype)
@@ -29,7 +29,7 @@ def _(pattern: Tensor, rows: int, columns: int, logits: Tensor) -> Tensor:
     return alike(logits)[0]
 
 
-@op("gnas::edge_softmax_back", mutates_args=(), device_types="cpu")
+@op("gnas::edge_softmax_back", device_types="cpu")
 def _to_logits(pattern: Tensor, rows: int, columns: int, weight: Tensor, grad: Tensor) -> Tensor:
     weight = full("weight", weight, (entries_of(pattern, rows, columns), weight.size(1)), weight.dtype)
     grad = full("grad", grad, tuple(weight.shape), weight.dtype)
@@ -63,7 +63,7 @@ def _softmax_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _edge_softmax.register_autograd(_softmax_back, setup_context=_keep_softmax)
 
 
-@op("gnas::attention", mutates_args=(), device_types="cpu")
+@op("gnas::attention", device_types="cpu")
 def _attention(
     pattern: Tensor, rows: int, columns: int, source: Tensor, target: Tensor, z: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,7 +87,7 @@ def _(
     return z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
 
 
-@op("gnas::attention_back", mutates_args=(), device_types="cpu")
+@op("gnas::attention_back", device_types="cpu")
 def _to_attention(
     pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,7 +132,7 @@ def _attention_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, 
 _attention.register_autograd(_attention_back, setup_context=_keep_attention)
 
 
-@op("gnas::attention_v2", mutates_args=(), device_types="cpu")
+@op("gnas::attention_v2", device_types="cpu")
 def _attention_v2(pattern: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float) -> tuple[Tensor, Tensor, Tensor]:
     entries, (heads, width) = entries_of(pattern, nodes, nodes), z.shape[1:]
     att = full("att", att, (1,) * (att.dim() - 2) + (heads, width), z.dtype)
@@ -150,7 +150,7 @@ def _(pattern: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float) -> tupl
     return alike(z)[0], z.new_empty(nodes, z.size(1)), z.new_empty(nodes, z.size(1))
 
 
-@op("gnas::attention_v2_back", mutates_args=(), device_types="cpu")
+@op("gnas::attention_v2_back", device_types="cpu")
 def _to_attention_v2(
     pattern: Tensor, nodes: int, kept: list[Tensor], grad: Tensor, slope: float
 ) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ def _ranges(work: int) -> int:
     return PARTIAL if work >= threads.LARGE else 1
 
 
-@op("gnas::mix", mutates_args=(), device_types="cpu")
+@op("gnas::mix", device_types="cpu")
 def _mix(
     pattern: Tensor,
     kinds: int,
@@ -72,7 +72,7 @@ def _(
     return alike(x)[0], x.new_empty(KINDS if squares else 0)
 
 
-@op("gnas::mix_back", mutates_args=(), device_types="cpu")
+@op("gnas::mix_back", device_types="cpu")
 def _to_mix(
     pattern: Tensor,
     kinds: int,

@@ -130,7 +130,7 @@ def _inner(grad: Tensor, out: Tensor) -> Tensor:
 # Softmax ---------------------------------------------------------------------------------------------------------
 
 
-@op("gnas::triton_edge_softmax", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_edge_softmax", device_types=DEVICES)
 def _edge_softmax(pattern: Tensor, hubs: Tensor, hubs_t: Tensor, rows: int, columns: int, logits: Tensor) -> Tensor:
     from gnas.kernels.programs import attention
 
@@ -149,7 +149,7 @@ def _(pattern: Tensor, hubs: Tensor, hubs_t: Tensor, rows: int, columns: int, lo
     return alike(logits)[0]
 
 
-@op("gnas::triton_edge_softmax_back", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_edge_softmax_back", device_types=DEVICES)
 def _to_logits(
     pattern: Tensor, hubs: Tensor, hubs_t: Tensor, rows: int, columns: int, weight: Tensor, grad: Tensor
 ) -> Tensor:
@@ -197,7 +197,7 @@ _edge_softmax.register_autograd(_softmax_back, setup_context=_keep_softmax)
 # Attention of GAT ------------------------------------------------------------------------------------------------
 
 
-@op("gnas::triton_attention", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_attention", device_types=DEVICES)
 def _attention(
     pattern: Tensor,
     hubs: Tensor,
@@ -233,7 +233,7 @@ def _(
     return z.new_empty(rows, heads, width), peak, torch.empty_like(peak)
 
 
-@op("gnas::triton_attention_back", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_attention_back", device_types=DEVICES)
 def _to_attention(
     pattern: Tensor,
     hubs: Tensor,
@@ -291,7 +291,7 @@ _attention.register_autograd(_attention_back, setup_context=_keep_attention)
 # Attention of GATv2 ----------------------------------------------------------------------------------------------
 
 
-@op("gnas::triton_attention_v2", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_attention_v2", device_types=DEVICES)
 def _attention_v2(
     pattern: Tensor, hubs: Tensor, hubs_t: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -309,7 +309,7 @@ def _(
     return alike(z)[0], peak, torch.empty_like(peak)
 
 
-@op("gnas::triton_attention_v2_back", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_attention_v2_back", device_types=DEVICES)
 def _to_attention_v2(
     pattern: Tensor, hubs: Tensor, hubs_t: Tensor, nodes: int, kept: list[Tensor], grad: Tensor, slope: float
 ) -> tuple[Tensor, Tensor]:

@@ -113,7 +113,7 @@ def _kept(kinds: int, x: Tensor, rows: int) -> list[Tensor]:
 # Statistics ------------------------------------------------------------------------------------------------------
 
 
-@op("gnas::triton_statistics", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_statistics", device_types=DEVICES)
 def _statistics(
     pattern: Tensor,
     hubs: Tensor,
@@ -171,7 +171,7 @@ def _statistics_back(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ..
 _statistics.register_autograd(_statistics_back, setup_context=_keep_statistics)
 
 
-@op("gnas::triton_statistics_back", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_statistics_back", device_types=DEVICES)
 def _to_statistics(
     pattern: Tensor, hubs: Tensor, hubs_t: Tensor, rows: int, columns: int, x: Tensor, grads: list[Tensor | None]
 ) -> Tensor:
@@ -211,7 +211,7 @@ def _checked(
     return full("x", x, (nodes, x.size(1)), x.dtype), weighing
 
 
-@op("gnas::triton_mix", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_mix", device_types=DEVICES)
 def _mix(
     pattern: Tensor,
     hubs: Tensor,
@@ -246,7 +246,7 @@ def _(
     return alike(x)[0], x.new_empty(KINDS if squares else 0)
 
 
-@op("gnas::triton_mix_back", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_mix_back", device_types=DEVICES)
 def _to_mix(
     pattern: Tensor,
     hubs: Tensor,

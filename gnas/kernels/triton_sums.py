@@ -14,7 +14,7 @@ from gnas.kernels.operators import entries_of, full, op
 from gnas.kernels.triton_plan import DEVICES, fold, partial, plan, share_out, side, tile
 
 
-@op("gnas::triton_weighted_sum", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_weighted_sum", device_types=DEVICES)
 def _weighted_sum(
     pattern: Tensor,
     hubs: Tensor,
@@ -82,7 +82,7 @@ def _sum_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _weighted_sum.register_autograd(_sum_back, setup_context=_keep_sum)
 
 
-@op("gnas::triton_inner_product", mutates_args=(), device_types=DEVICES)
+@op("gnas::triton_inner_product", device_types=DEVICES)
 def _inner_product(
     pattern: Tensor, hubs: Tensor, hubs_t: Tensor, rows: int, columns: int, left: Tensor, right: Tensor
 ) -> Tensor:
