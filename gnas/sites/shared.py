@@ -84,8 +84,9 @@ class SharedSite(nn.Module):
         squares = scales[:0]
         if folded:
             aggrs = [FOLDED[op] for op in ops[:folded]]
-            value, squares = kernels.mix_aggregate(mixed.z(), context.graph, scales[:folded], aggrs, squares=True)
-            factors.append(scales.new_ones(1))
+            value, squares = kernels.mix_aggregate(
+                mixed.z(), context.graph, _part(scales, range(folded)), aggrs, squares=True
+            )
             values.append(value)
         candidates = [mixed.candidate(op) for op in ops[folded:]]
         if candidates:
@@ -94,14 +95,24 @@ class SharedSite(nn.Module):
         self._track([*positions, len(self.op.options)], squares, [*candidates, mixed.z()])
         sage = [n for n, op in enumerate(ops) if op.startswith("sage_")]
         if sage and project is not None:
-            factors.append((_part(weights, sage).sum() * project).view(1))
+            factors.append(self._projected(_part(weights, sage).sum(), project).view(1))
             values.append(cast(nn.Linear, self.root)(active))
         if not values:
             return context.zeros
-        # What folded has its weights already.
-        out = values[0] if folded and len(values) == 1 else kernels.combine(torch.cat(factors), values)
+        if folded and len(values) == 1:
+            out = values[0]
+        else:
+            # What folded has its weights already.
+            ones = [scales.new_ones(1)] if folded else []
+            out = kernels.combine(torch.cat([*ones, *factors]), values)
         biased = [n for n, op in enumerate(ops) if op in self.folding]
-        return out if project is None or not biased else out.add_((_part(weights, biased).sum() * project) * self.bias)
+        if project is None or not biased:
+            return out
+        return out.add_(self._projected(_part(weights, biased).sum(), project) * self.bias)
+
+    def _projected(self, weight: Tensor, project: Tensor) -> Tensor:
+        """A weight times that of the transform, where that is a choice."""
+        return weight * project if isinstance(self.transform, Choice) else weight
 
     def _transforms(self, mixes: Mixes) -> tuple[Tensor | None, Tensor | None]:
         if not isinstance(self.transform, Choice):
