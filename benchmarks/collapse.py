@@ -24,7 +24,8 @@ import torch
 import gnas
 from benchmarks import files, measuring
 from gnas import kernels
-from gnas.evaluate import Recipe, TrainFromScratch, builder
+from gnas.evaluate import TrainFromScratch, builder
+from gnas.recipe import Recipe
 from gnas.relaxation import MaxW, Sigmoid
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.strategy import Darts, EigenvalueStop, Perturbation, Selection

@@ -28,7 +28,8 @@ def measure(data: str, root: str | None) -> None:
 
     import gnas
     from gnas import kernels
-    from gnas.evaluate import Recipe, TrainFromScratch
+    from gnas.evaluate import TrainFromScratch
+    from gnas.recipe import Recipe
     from gnas.space import layered
 
     torch.set_num_threads(1)

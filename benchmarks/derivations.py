@@ -47,7 +47,8 @@ def measure(data: str, root: str | None) -> None:
 
     import gnas
     from gnas import kernels
-    from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
+    from gnas.evaluate import TrainFromScratch, builder, seeded
+    from gnas.recipe import Recipe
     from gnas.space import layered
 
     torch.set_num_threads(1)
@@ -66,7 +67,7 @@ def measure(data: str, root: str | None) -> None:
                 continue
             genotype = space.genotype({**dict(zip(CHOICES, network, strict=True)), "transform": False})
             with seeded(FIRST_SEED + seed):
-                model = builder(space.bind(genotype))(task, train.recipe)
+                model = builder(space.bind(genotype))(task, train.recipe_for(task))
                 result = train.train(model, task)
             (whole,) = task.batches("architecture")
             with torch.no_grad():

@@ -30,6 +30,16 @@ def every(folder: Path, pattern: str = "*.json") -> list[Row]:
     return [read(path) for path in sorted(folder.glob(pattern))]
 
 
+def versions() -> dict[str, str]:
+    """Versions of what measures."""
+    import torch
+    import torch_geometric
+
+    import gnas
+
+    return {"gnas": gnas.__version__, "torch": torch.__version__, "torch_geometric": torch_geometric.__version__}
+
+
 def parser(description: str | None, root: bool = True) -> argparse.ArgumentParser:
     """A command line that can print what was kept instead of measuring, and by ``root`` finds raw data."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -3,7 +3,7 @@
     python -m benchmarks.one_shot --data cora citeseer pubmed computers minesweeper --spaces layered gap --seeds 0 1 2
     python -m benchmarks.one_shot --table --picture docs/one-shot.svg
 
-For each graph the recipe of trainings is the one of ``gnas.evaluate.RECIPES`` with which a GCN does best on the
+For each graph the recipe of trainings is the one of ``gnas.recipe.recipes_of`` it with which a GCN does best on the
 architecture split; all networks of that graph are trained by it, to be compared on five seeds. For each graph and space
 there is a pool of random networks (``--pool``). Then for each search, all in one process:
 
@@ -48,8 +48,9 @@ import gnas
 from benchmarks import files, measuring
 from gnas import kernels
 from gnas.derive import Derivation
-from gnas.evaluate import RECIPES, Recipe, TrainFromScratch, builder
+from gnas.evaluate import TrainFromScratch, builder
 from gnas.headed import hand_made
+from gnas.recipe import Recipe, recipes_of
 from gnas.space import SPACES as BUILDERS
 from gnas.space import Genotype, Space
 from gnas.strategy import (
@@ -124,12 +125,13 @@ class Bench:
         if not path.exists():
             tuning = replace(TrainFromScratch(), epochs=self.args.training_epochs)
             build, scores = hand_made(self.task)["GCN"], []
-            for recipe in RECIPES:
+            recipes = recipes_of(self.task)
+            for recipe in recipes:
                 results = [replace(tuning, recipe=recipe)(build, self.task, FIRST_SEED - 1 - i) for i in range(2)]
                 scores.append(fmean(self.task.metric.merit(result.metric_architecture) for result in results))
             files.keep(
                 path,
-                {"recipe": asdict(RECIPES[max(range(len(scores)), key=scores.__getitem__)]), "scores": scores},
+                {"recipe": asdict(recipes[max(range(len(scores)), key=scores.__getitem__)]), "scores": scores},
                 indent=None,
             )
         return Recipe(**files.read(path)["recipe"])

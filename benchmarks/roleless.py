@@ -43,7 +43,8 @@ def measure(data: str, root: str | None) -> None:
 
     import gnas
     from gnas.baselines import BASELINES
-    from gnas.evaluate import Builder, Recipe, TrainFromScratch, builder
+    from gnas.evaluate import Builder, TrainFromScratch, builder
+    from gnas.recipe import Recipe
     from gnas.space import SPACES
 
     torch.set_num_threads(1)

@@ -52,7 +52,7 @@ def once(name: str, compute: Callable[..., dict[str, Any]], *arguments: Any) -> 
     target = RESULTS / f"{name}.json"
     if not target.exists():
         result = compute(*arguments)
-        files.keep(target, {**result, "versions": _versions()})
+        files.keep(target, {**result, "versions": files.versions()})
         print(f"{name}: {result}"[:160], flush=True)
     return files.read(target)
 
@@ -72,7 +72,7 @@ def agreement(task: Task, genotypes: list[Genotype], known: list[float], share: 
     from scipy.stats import kendalltau
 
     from gnas import Darts
-    from gnas.evaluate import Recipe
+    from gnas.recipe import Recipe
     from gnas.shortlist import shortlist
     from gnas.space import layered
 
@@ -132,15 +132,6 @@ def measure(data: str, args: argparse.Namespace) -> None:
             once(f"{data}-tau-{share}-s{seed}", agreement, task, genotypes, known, share, seed)
             folder = args.runs / f"{data}-{share}-s{seed}"
             once(f"{data}-derived-{share}-s{seed}", derived, task, folder, share, seed)
-
-
-def _versions() -> dict[str, str]:
-    import torch
-    import torch_geometric
-
-    import gnas
-
-    return {"gnas": gnas.__version__, "torch": torch.__version__, "torch_geometric": torch_geometric.__version__}
 
 
 def table() -> str:

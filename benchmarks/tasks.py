@@ -78,17 +78,17 @@ def measure(name: str, split: int, args: argparse.Namespace) -> None:
 
     import gnas
     from gnas import compare
-    from gnas.evaluate import RECIPES
-    from gnas.space import SPACES
+    from gnas.recipe import recipes_of
+    from gnas.usual import usual_space
 
     torch.set_num_threads(args.threads)
     data = gnas.load(entry.source or name, args.root, split if entry.splits > 1 else None)
     task = gnas.Task.from_data(data, name=name, level=entry.level, metric=entry.metric)
     folder = args.runs / target.stem
-    recipes = [replace(recipe, hidden_channels=entry.width or recipe.hidden_channels) for recipe in RECIPES]
+    recipes = [replace(recipe, hidden_channels=entry.width or recipe.hidden_channels) for recipe in recipes_of(task)]
     run = gnas.search(
         task,
-        SPACES[args.space](),
+        usual_space(task, args.space),
         gnas.Darts(hidden_channels=recipes[0].hidden_channels),
         evaluator=gnas.TrainFromScratch(recipes[0]),
         seed=split,

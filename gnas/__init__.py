@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from gnas.costs import CostTerm, Limit
     from gnas.data import load
     from gnas.derive import Derivation
-    from gnas.evaluate import Recipe, TrainFromScratch
+    from gnas.evaluate import TrainFromScratch
     from gnas.graphs import GraphSet
     from gnas.model import GraphModel
+    from gnas.recipe import Recipe
     from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
     from gnas.run import Run
     from gnas.search import search
@@ -117,9 +118,10 @@ _HOMES = {
     "citation": ("citation",),
     "data": ("load",),
     "derive": ("Derivation",),
-    "evaluate": ("Recipe", "TrainFromScratch"),
+    "evaluate": ("TrainFromScratch",),
     "graphs": ("GraphSet",),
     "model": ("GraphModel",),
+    "recipe": ("Recipe",),
     "relaxation": ("Gumbel", "OnePath", "Sigmoid", "Softmax", "TwoPaths"),
     "run": ("Run",),
     "search": ("search",),

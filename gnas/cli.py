@@ -20,6 +20,7 @@ import typer
 if TYPE_CHECKING:
     from gnas.space import Space
     from gnas.strategy.base import Strategy
+    from gnas.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -96,15 +97,16 @@ def _nearest(what: str, name: str, known: Iterable[str]) -> str:
     raise ValueError(f"got the {what} {name!r}; expected one of {names}{hint}")
 
 
-def _space(name: str, max_depth: int | None) -> Space:
+def _space(name: str, max_depth: int | None, task: Task) -> Space:
     from gnas.space import SPACES
+    from gnas.usual import usual_space
 
     known = _nearest("space", name, SPACES)
     if max_depth is None:
-        return SPACES[known]()
+        return usual_space(task, known)
     if "max_depth" not in inspect.signature(SPACES[known]).parameters:
         raise ValueError(f"got --max-depth {max_depth} with the space {known!r}, whose depth is fixed; leave it out")
-    return SPACES[known](max_depth=max_depth)
+    return usual_space(task, known, max_depth=max_depth)
 
 
 def _strategy(label: str, order: int | None, objectives: tuple[str, ...]) -> Strategy[Any]:
@@ -271,7 +273,7 @@ def search(
     )
     run = run_search(
         task,
-        _space(space, max_depth),
+        _space(space, max_depth, task),
         chosen,
         budget=budget,
         seed=seed,

@@ -33,9 +33,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from gnas import kernels
 from gnas.batch import Batch
 from gnas.checks import check_count, check_number, check_type
-from gnas.evaluate import RECIPE, Recipe, builder, seeded
+from gnas.evaluate import builder, seeded
 from gnas.evaluate import parameters as count_parameters
 from gnas.pareto import UNITS
+from gnas.recipe import RECIPE, Recipe
 from gnas.space import Genotype, Space
 from gnas.task import Task
 

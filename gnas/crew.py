@@ -50,7 +50,7 @@ class Training:
             result = self.evaluator(build, task, self.seed, test=self.test)
         else:
             with seeded(self.seed):
-                model = build(task, self.evaluator.recipe)
+                model = build(task, self.evaluator.recipe_for(task))
             model.load_state_dict(self.state)
             with seeded(self.seed):
                 result = self.evaluator.train(model, task, test=self.test)

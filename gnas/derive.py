@@ -25,7 +25,8 @@ from typing import Any, NoReturn
 from gnas.checks import check_count, check_flag, check_tuple
 from gnas.conditions import Admits, Condition, anything, check_conditions, said
 from gnas.crew import Training
-from gnas.evaluate import Recipe, Result, TrainFromScratch, seeded
+from gnas.evaluate import Result, TrainFromScratch, seeded
+from gnas.recipe import Recipe
 from gnas.scale import Scale
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space

@@ -5,52 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from gnas.checks import check_count, check_number, check_type
+from gnas.checks import check_count, check_type
 from gnas.model import GraphModel
+from gnas.recipe import RECIPE, Labelled, Recipe, recipes_of
 from gnas.space import Genotype, Space
 from gnas.task import Task
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings of a training that are tuned for every network alike.
-
-    Args:
-        hidden_channels: Channels of every state.
-        dropout: Probability of dropping an entry before each projection.
-        lr: Step size of Adam.
-        weight_decay: L2 penalty of Adam.
-    """
-
-    hidden_channels: int = 64
-    dropout: float = 0.8
-    lr: float = 0.02
-    weight_decay: float = 1e-3
-
-    def __post_init__(self) -> None:
-        check_count(self, "hidden_channels", 1)
-        check_number(self, "dropout", below=1)
-        check_number(self, "lr", positive=True)
-        check_number(self, "weight_decay")
-
-
-RECIPES: tuple[Recipe, ...] = (
-    Recipe(),
-    Recipe(weight_decay=5e-3),
-    Recipe(dropout=0.5),
-    Recipe(dropout=0.5, weight_decay=5e-3),
-)
-"""The tuning grid, two strengths of each regularizer: every network of a comparison is tried with each, and keeps the
-best by the architecture split."""
-
-RECIPE = "Recipe(lr=0.01)"
-"""What an error about a recipe shows."""
 
 Builder: TypeAlias = Callable[[Task, Recipe], nn.Module]
 """Makes an untrained network for a task."""
@@ -87,24 +52,33 @@ class TrainFromScratch:
     role is read once, after training, and only if asked for.
 
     Args:
-        recipe: Sizes and optimizer settings.
+        recipe: Sizes and optimizer settings; the first of :func:`gnas.recipe.recipes_of` the task if not given.
         epochs: At most so many epochs.
         patience: Stop after so many epochs without a better one.
     """
 
-    recipe: Recipe = Recipe()
+    recipe: Recipe | None = None
     epochs: int = 300
     patience: int = 60
 
     def __post_init__(self) -> None:
-        check_type(self, "recipe", Recipe, RECIPE)
+        if self.recipe is not None:
+            check_type(self, "recipe", Recipe, RECIPE)
         check_count(self, "epochs", 1)
         check_count(self, "patience", 1)
 
     def __call__(self, build: Builder, task: Task, seed: int, *, test: bool = False) -> Result:
         """Train one network. The seed decides everything; the global generator is left as it was."""
         with seeded(seed):
-            return self.train(build(task, self.recipe), task, test=test)
+            return self.train(build(task, self.recipe_for(task)), task, test=test)
+
+    def recipe_for(self, task: Labelled) -> Recipe:
+        """The recipe that a task's networks are trained with."""
+        return self.recipe or recipes_of(task)[0]
+
+    def settled(self, task: Labelled) -> TrainFromScratch:
+        """The same with that recipe."""
+        return replace(self, recipe=self.recipe_for(task))
 
     def evaluate(self, space: Space, genotype: Genotype, task: Task, seed: int) -> Result:
         """Train the network of a genotype."""
@@ -113,7 +87,7 @@ class TrainFromScratch:
     def train(self, model: nn.Module, task: Task, *, test: bool = False) -> Result:
         """Train a network that already has weights."""
         start = time.perf_counter()
-        recipe = self.recipe
+        recipe = self.recipe_for(task)
         model.to(task.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         best, epoch, since = (-float("inf"), -float("inf")), 0, 0

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from gnas.budget import fit_epochs
-from gnas.evaluate import Recipe, TrainFromScratch, builder, seeded
+from gnas.evaluate import TrainFromScratch, builder, seeded
+from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
 from gnas.strategy import OneShot
 from gnas.strategy.base import Strategy

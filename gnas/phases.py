@@ -166,7 +166,7 @@ class Job:
         derivation = self.fitted_derivation(weights) if self.timed else self.derivation
         if derivation.lists(listed):
             self.display.start("shortlist")
-            recipe = self.evaluator.recipe
+            recipe = self.evaluator.recipe_for(self.task)
             event = derivation.shorten(
                 self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested, self.admits
             )
@@ -189,7 +189,8 @@ class Job:
             if late or interrupt.requested:
                 break
             left = len(jobs)
-            trainings = [derivation.training(job, supernet, self.evaluator.recipe, self.seed) for job in due]
+            recipe = self.evaluator.recipe_for(self.task)
+            trainings = [derivation.training(job, supernet, recipe, self.seed) for job in due]
             with closing(self.crew.each(trainings)) as results:
                 for job, result in zip(due, results, strict=True):
                     event = derivation.event(job, result)
@@ -266,7 +267,7 @@ class Job:
         return self.task.measure(network, ("architecture",))["architecture"][1]
 
     def trained(self, genotype: Genotype, state: dict[str, Any]) -> GraphModel:
-        model = builder(self.space.bind(genotype))(self.task, self.evaluator.recipe)
+        model = builder(self.space.bind(genotype))(self.task, self.evaluator.recipe_for(self.task))
         model.load_state_dict(state)
         assert isinstance(model, GraphModel)
         return model.to(self.task.device).eval()
@@ -293,7 +294,7 @@ class Job:
             },
             "strategy": self.strategy.describe(),
             "derivation": dataclasses.asdict(self.derivation),
-            "recipe": dataclasses.asdict(self.evaluator.recipe),
+            "recipe": dataclasses.asdict(self.evaluator.recipe_for(self.task)),
             "evaluator": dataclasses.asdict(self.evaluator),
             "task": {**self.task.describe(), "digest": self.task.digest()},
             "data": self.source,
@@ -377,7 +378,7 @@ class Job:
     def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
         """The derivation that the time left allows, by the pace of a trial."""
         genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
-        self.epoch = seconds_of_epoch(self.space, genotype, self.task, self.evaluator.recipe)
+        self.epoch = seconds_of_epoch(self.space, genotype, self.task, self.evaluator.recipe_for(self.task))
         room = self.left() - self.evaluator.epochs * EARLY * self.epoch
         return fit_derivation(self.derivation, self.space, room, self.epoch)  # type: ignore[no-any-return]
 

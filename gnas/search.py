@@ -15,7 +15,7 @@ from gnas.budget import Budget
 from gnas.conditions import Condition, at, check_conditions
 from gnas.crew import Crew
 from gnas.derive import Derivation
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.journal import Folder, Journal
 from gnas.layerwise import check_local
@@ -23,12 +23,14 @@ from gnas.making import Wish
 from gnas.model import check_width
 from gnas.phases import Job, unit_of
 from gnas.progress import Interrupt, display
+from gnas.recipe import Recipe
 from gnas.run import Run
-from gnas.space import Space, layered
+from gnas.space import Space
 from gnas.space.heads import for_level
 from gnas.strategy import Darts
 from gnas.strategy.base import Strategy
 from gnas.task import Task
+from gnas.usual import usual_space
 
 
 def search(
@@ -69,8 +71,8 @@ def search(
     Args:
         data: One graph or several with labels ``y``, see :meth:`gnas.Task.from_data`; or the task that it makes, which
             has more settings (batches, the seed of the split, a metric of your own).
-        space: What to search; ``gnas.space.layered()`` if not given. What it lacks for the task's level, such as a
-            readout, is added by :func:`gnas.space.heads.for_level`.
+        space: What to search; ``layered`` as :func:`gnas.usual.usual_space` has it if not given. What it lacks for the
+            task's level, such as a readout, is added by :func:`gnas.space.heads.for_level`.
         strategy: How to search; ``gnas.Darts()`` if not given.
         derivation: How a genotype is made of architecture weights. Black-box strategies need none: they have
             trained their candidates.
@@ -119,15 +121,16 @@ def search(
             f"search got a task and {', '.join(given)} besides, which a task already knows; expected one or the other, "
             f"try gnas.Task.from_data(data, {', '.join(f'{key}=...' for key in given)})"
         )
-    space = for_level(layered() if space is None else space, task.level, edges=task.edge_of_pair is not None)
+    space = for_level(usual_space(task) if space is None else space, task.level, edges=task.edge_of_pair is not None)
     if task.loading.measure == "layers":
         check_local(space)
     derivation = Derivation() if derivation is None else derivation
-    evaluator = TrainFromScratch() if evaluator is None else evaluator
+    strategy = strategy.for_task(task)
+    evaluator = (TrainFromScratch() if evaluator is None else evaluator).settled(task)
     for trainer in (evaluator, getattr(strategy, "evaluator", None)):
         if isinstance(trainer, TrainFromScratch):
-            check_width(space, trainer.recipe.hidden_channels)
-    strategy, derivation = _under(strategy, derivation, tuple(conditions), evaluator.recipe)
+            check_width(space, trainer.recipe_for(task).hidden_channels)
+    strategy, derivation = _under(strategy, derivation, tuple(conditions), evaluator.recipe_for(task))
     if folder is None:
         folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
     job = Job(

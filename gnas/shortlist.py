@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from gnas.batch import Batch
-from gnas.evaluate import Recipe, seeded
+from gnas.evaluate import seeded
+from gnas.recipe import Recipe
 from gnas.space import Genotype
 from gnas.supernet import GraphSupernet
 from gnas.task import Task

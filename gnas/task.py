@@ -54,6 +54,8 @@ from gnas.units import Scales, scales_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
+FEW = 1000
+"""With fewer labelled nodes than this, networks are regularised hard."""
 
 
 @dataclass(eq=False, repr=False)
@@ -223,6 +225,11 @@ class Task:
     def num_graphs(self) -> int:
         """Number of graphs."""
         return 1 if self.pointers is None else self.pointers.size(1) - 1
+
+    @property
+    def few_labels(self) -> bool:
+        """Whether labels are so few that hard regularisation pays: of nodes, fewer than :data:`FEW` to train on."""
+        return self.level == NODE and self.roles["weights"].numel() < FEW
 
     @property
     def higher_is_better(self) -> bool:

@@ -15,8 +15,9 @@ from gnas import checks
 from gnas.budget import Budget
 from gnas.costs import CostTerm, Limit
 from gnas.derive import Derivation
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
 from gnas.loading import Loading
+from gnas.recipe import Recipe
 from gnas.relaxation import Gumbel, Softmax
 from gnas.space.proliferation import Proliferate
 from gnas.space.transform import Decide, Keep, Reach

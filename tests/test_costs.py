@@ -14,7 +14,8 @@ from torch_geometric.data import Data
 
 import gnas
 from gnas.costs import COSTS, CostTerm, Limit, additive, cost
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
+from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
 from gnas.space.transform import Keep
 from gnas.strategy import (

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from gnas.derive import Derivation, Job
-from gnas.evaluate import Recipe
+from gnas.recipe import Recipe
 from gnas.space import Choice, Genotype, Node, Space, gap, layered
 from gnas.space.discretise import discretise, most_probable
 from gnas.supernet import GraphSupernet

@@ -14,8 +14,9 @@ from graph_examples import example
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch, builder, parameters, seeded
+from gnas.evaluate import Result, TrainFromScratch, builder, parameters, seeded
 from gnas.model import GraphModel
+from gnas.recipe import HARD, MILD, Recipe
 from gnas.space import layered
 from gnas.task import Task
 
@@ -203,4 +204,4 @@ def test_a_training_takes_at_least_one_epoch() -> None:
 
 def test_settings_are_plain_values_and_the_grid_has_the_default_first() -> None:
     assert TrainFromScratch(Recipe(32), 10, 5).settings() == {"recipe": asdict(Recipe(32)), "epochs": 10, "patience": 5}
-    assert RECIPES[0] == Recipe() and len(set(RECIPES)) == len(RECIPES)
+    assert HARD[0] == Recipe() and all(len(set(grid)) == len(grid) for grid in (HARD, MILD))

@@ -9,9 +9,10 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 from gnas.baselines import BASELINES
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.headed import NAMES, hand_made
+from gnas.recipe import Recipe
 from gnas.task import Task
 
 RECIPE = Recipe(hidden_channels=10, dropout=0.0, lr=0.01, weight_decay=0.0)

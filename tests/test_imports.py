@@ -56,6 +56,7 @@ LAYERS = (
     "budget",
     "journal",
     "conditions",
+    "usual",
     "ops",
     "kernels",
     "space",
@@ -76,6 +77,7 @@ LAYERS = (
     "settling",
     "units",
     "scale",
+    "recipe",
     "checks",
 )
 LEVEL = {name: level for level, name in enumerate(LAYERS)}

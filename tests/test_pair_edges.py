@@ -12,10 +12,11 @@ from torch_geometric.data import Data
 
 import gnas
 from gnas import GraphModel, Task
-from gnas.evaluate import Recipe, TrainFromScratch, builder
+from gnas.evaluate import TrainFromScratch, builder
 from gnas.export import source
 from gnas.headed import hand_made
 from gnas.links import edge_of_pair
+from gnas.recipe import Recipe
 from gnas.space import Space
 from gnas.space.heads import EDGES, PAIRS, for_level
 

@@ -22,9 +22,10 @@ from torch_geometric.data import Data
 from gnas import compare, kernels, report
 from gnas.costs import Limit
 from gnas.derive import KINDS, LISTED, Derivation
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
 from gnas.journal import EVENTS, Journal
 from gnas.model import GraphModel
+from gnas.recipe import Recipe
 from gnas.run import Run
 from gnas.search import search
 from gnas.space import layered

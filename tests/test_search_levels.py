@@ -15,9 +15,10 @@ from torch_geometric.utils import to_undirected
 
 from gnas.compare import evaluate, markdown
 from gnas.derive import Derivation
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.model import GraphModel
+from gnas.recipe import Recipe
 from gnas.run import Run
 from gnas.search import search
 from gnas.space import layered

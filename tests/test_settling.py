@@ -10,7 +10,8 @@ from torch import nn
 from torch_geometric.data import Data
 
 from gnas import GraphSupernet
-from gnas.evaluate import Recipe, TrainFromScratch, builder
+from gnas.evaluate import TrainFromScratch, builder
+from gnas.recipe import Recipe
 from gnas.settling import settled
 from gnas.space import gap, layered
 from gnas.strategy import Nac, nac

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch_geometric.data import Data
 
-from gnas.evaluate import Recipe
+from gnas.recipe import Recipe
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space, layered
 from gnas.supernet import GraphSupernet

@@ -14,9 +14,10 @@ from torch_geometric.data import Data
 import gnas
 from gnas import GraphModel, Task
 from gnas.baselines import BASELINES
-from gnas.evaluate import Recipe, TrainFromScratch, builder
+from gnas.evaluate import TrainFromScratch, builder
 from gnas.export import source
 from gnas.headed import hand_made
+from gnas.recipe import Recipe
 from gnas.units import Units, answering, scales_of
 
 SPACE = gnas.layered(2)

@@ -1,9 +1,9 @@
 """The last evaluation: the found network, random search and hand-made networks in one table, under one protocol.
 
-Every network is treated alike. Its recipe is chosen among :data:`gnas.evaluate.RECIPES` by the mean accuracy on the
-architecture split over the tuning seeds; then it is trained from scratch on the reporting seeds, which are others,
-and the test nodes are read once at the end of each of those trainings. Random search draws from the same space for
-as many seconds as the search and its derivation took, and its best network goes the same way.
+Every network is treated alike. Its recipe is chosen among those of :func:`gnas.recipe.recipes_of` by the mean metric
+on the architecture split over the tuning seeds; then it is trained from scratch on the reporting seeds, which are
+others, and the test nodes are read once at the end of each of those trainings. Random search draws from the same space
+for as many seconds as the search and its derivation took, and its best network goes the same way.
 
 Differences are tested by the paired t-test over the reporting seeds, and the p-values of the hand-made networks are
 corrected for their number by Holm's method. The t-test and not Wilcoxon's signed ranks, because accuracies on a fixed

@@ -25,12 +25,13 @@ from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, co
 from gnas.costs import Limit
 from gnas.crew import Crew, Network, Training
 from gnas.data import load, split_of
-from gnas.evaluate import RECIPES, Recipe, Result, TrainFromScratch
+from gnas.evaluate import Result, TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.headed import hand_made
 from gnas.journal import Folder, Journal
 from gnas.metrics import KINDS
 from gnas.progress import Display, display
+from gnas.recipe import Recipe, recipes_of
 from gnas.space import Genotype, Space
 from gnas.strategy import Random
 from gnas.task import Task
@@ -47,7 +48,7 @@ def evaluate(
     tuning_seeds: int = 2,
     baselines: Sequence[str] | None = None,
     random: bool = True,
-    recipes: Sequence[Recipe] = RECIPES,
+    recipes: Sequence[Recipe] | None = None,
     evaluator: TrainFromScratch | None = None,
     root: str | Path | None = None,
     reuse: Sequence[Folder] = (),
@@ -65,7 +66,7 @@ def evaluate(
         tuning_seeds: Number of trainings of each network under each recipe.
         baselines: Names of hand-made networks (:func:`gnas.headed.hand_made`); all if not given, none if empty.
         random: Whether to add random search.
-        recipes: What the recipe of each network is chosen from.
+        recipes: What the recipe of each network is chosen from; :func:`gnas.recipe.recipes_of` the task if not given.
         evaluator: How long and with what patience networks are trained; its recipe is not read.
         root: Folder of raw data files, if it is another than the search's.
         reuse: Folders of runs on the same data whose rows are taken over where the same was measured there: the
@@ -84,10 +85,13 @@ def evaluate(
     journal = Journal(folder)
     run = journal.run()
     task = _task(journal, run, getattr(folder, "task", None) if data is None else data, root)
+    recipes = recipes_of(task) if recipes is None else recipes
     if not isinstance(recipes, (list, tuple)) or not all(isinstance(recipe, Recipe) for recipe in recipes):
-        raise TypeError(f"evaluate got recipes={recipes!r}; expected a tuple, such as gnas.evaluate.RECIPES")
+        raise TypeError(
+            f"evaluate got recipes={recipes!r}; expected a tuple, such as (gnas.Recipe(lr=0.01), gnas.Recipe(lr=0.02))"
+        )
     if not recipes:
-        raise ValueError("evaluate got no recipes; expected at least one, try gnas.evaluate.RECIPES")
+        raise ValueError("evaluate got no recipes; expected at least one, try recipes=None for the usual ones")
     tuning_seeds = whole("evaluate", "tuning_seeds", tuning_seeds, 1)
     plan = _Plan(
         task=task,

@@ -33,6 +33,17 @@ KNOWN: tuple[tuple[dict[str, Value], int], ...] = (
 )
 """Starts for each of :data:`STARTING`, with their depth: APPNP, SGC, and two projecting layers as in GCN and GAT."""
 
+NORMED = ("gcn", "sage_mean", "gat", "gin")
+STACKED: dict[str, Value] = {
+    "transforms": "x",
+    "transform": True,
+    "initial": 0.0,
+    "previous": 0.5,
+    "norm": "batch_norm",
+}
+"""A start for each of :data:`NORMED` where normalisation is a choice: four layers with residuals, as in the benchmark
+of Dwivedi and others (arXiv 2003.00982)."""
+
 SANE_AGGREGATORS = (
     "sage_sum",
     "sage_mean",
@@ -131,17 +142,19 @@ def layered(
 
 def _starts(space: Space) -> tuple[dict[str, Value], ...]:
     """What people would try first, as far as the space has it: see :data:`KNOWN`."""
+    tried = [(aggregate, known, depth) for known, depth in KNOWN for aggregate in STARTING]
+    if "norm" in space.choices:
+        tried += [(aggregate, STACKED, 4) for aggregate in NORMED]
     found: list[dict[str, Value]] = []
-    for known, depth in KNOWN:
-        for aggregate in STARTING:
-            start: dict[str, Value] = {}
-            for choice in space.choices.values():
-                # The last depth that there is, where there are fewer.
-                deep = choice.options[min(depth, len(choice.options)) - 1]
-                wanted: dict[str, Value] = {"aggregate": aggregate, "depth": deep, **known}
-                start[choice.name] = wanted.get(choice.name.split(".")[0], choice.options[0])
-            if all(option in space.choices[name].options for name, option in start.items()) and start not in found:
-                found.append(start)
+    for aggregate, known, depth in tried:
+        start: dict[str, Value] = {}
+        for choice in space.choices.values():
+            # The last depth that there is, where there are fewer.
+            deep = choice.options[min(depth, len(choice.options)) - 1]
+            wanted: dict[str, Value] = {"aggregate": aggregate, "depth": deep, **known}
+            start[choice.name] = wanted.get(choice.name.split(".")[0], choice.options[0])
+        if all(option in space.choices[name].options for name, option in start.items()) and start not in found:
+            found.append(start)
     return tuple(found)
 
 

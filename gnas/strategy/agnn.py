@@ -127,7 +127,7 @@ class Agnn(Controlled):
         bound = state.space.bind(genotype)
         kept = state.memory.get("weights")
         with seeded(seed):
-            model = builder(bound)(task, self.evaluator.recipe)  # type: ignore[arg-type]
+            model = builder(bound)(task, self.evaluator.recipe_for(task))  # type: ignore[arg-type]
             model.to(task.device)
             if kept is not None:
                 parent = state.space.bind(state.space.genotype(kept["genotype"]))

@@ -15,7 +15,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ class Task(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Any]: ...
+
+    @property
+    def few_labels(self) -> bool: ...
 
     @property
     def higher_is_better(self) -> bool: ...
@@ -86,6 +89,14 @@ class Strategy(ABC, Generic[S]):
     @abstractmethod
     def done(self, state: S) -> bool:
         """Whether the strategy has come to its own end; a budget may stop it earlier."""
+
+    def for_task(self, task: Task) -> Self:
+        """The same with a value for each setting that follows from the task where none is given.
+
+        A strategy asks the task itself where such a setting is open; :func:`gnas.search` calls this first, so that a
+        run's folder tells what was used.
+        """
+        return self
 
     def describe(self) -> dict[str, Any]:
         """Name and settings as plain values that JSON can hold."""

@@ -9,14 +9,15 @@ import random
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 
 from gnas.checks import check_count, check_tuple
 from gnas.conditions import Admits, Condition, anything, at, check_conditions, gate, said
 from gnas.costs import USUAL, check_cost, cost
-from gnas.evaluate import Recipe, Result, TrainFromScratch
+from gnas.evaluate import Result, TrainFromScratch
+from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.checks import check_keys
@@ -234,6 +235,11 @@ class BlackBox(Strategy[BlackBoxState]):
         if not callable(getattr(self.evaluator, "evaluate", None)):
             raise TypeError(f"{self.name} got evaluator={self.evaluator!r}; expected one such as TrainFromScratch()")
 
+    def for_task(self, task: Task) -> Self:
+        if not isinstance(self.evaluator, TrainFromScratch):
+            return self
+        return dataclasses.replace(self, evaluator=self.evaluator.settled(task))
+
     @abstractmethod
     def propose(self, state: BlackBoxState) -> Genotype | None:
         """The next candidate, or ``None`` if there is no other; may draw from ``state.random``."""
@@ -241,7 +247,7 @@ class BlackBox(Strategy[BlackBoxState]):
     def init(self, space: Space, task: Task, generator: torch.Generator) -> BlackBoxState:
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         state = BlackBoxState(space, task.higher_is_better, seed, random.Random(seed))
-        state.admits = gate(at(self.conditions, self._recipe), space, task)
+        state.admits = gate(at(self.conditions, self._recipe(task)), space, task)
         state.pending = self.propose(state)
         return state
 
@@ -296,13 +302,11 @@ class BlackBox(Strategy[BlackBoxState]):
         }
 
     def _costs(self, task: Any, state: BlackBoxState, genotype: Genotype) -> dict[str, float]:
-        return {name: cost(name, state.space, genotype, task, self._recipe) for name in self.objectives}
+        return {name: cost(name, state.space, genotype, task, self._recipe(task)) for name in self.objectives}
 
-    @property
-    def _recipe(self) -> Recipe:
+    def _recipe(self, task: Task) -> Recipe:
         """What the evaluator trains with."""
-        recipe = getattr(self.evaluator, "recipe", None)
-        return recipe if isinstance(recipe, Recipe) else USUAL
+        return self.evaluator.recipe_for(task) if isinstance(self.evaluator, TrainFromScratch) else USUAL
 
     def best(self, state: BlackBoxState) -> Trial:
         """The best trial by the architecture split; ties go to the lower loss, then to the earlier trial."""

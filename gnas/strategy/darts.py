@@ -161,7 +161,7 @@ class Darts(Differentiable):
             lambda: self.arch_loss(task, state, batches),
             lr=self.weight_lr(state.epoch),
             momentum=self.momentum if sgd else 0.0,
-            weight_decay=self.weight_decay,
+            weight_decay=self.regularisation(task).weight_decay,
             buffers=[optimizer.state.get(w, {}).get("momentum_buffer") for w in weights] if sgd else None,
             hvp=self.hvp,
         )

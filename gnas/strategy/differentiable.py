@@ -12,7 +12,7 @@ from torch import Tensor
 import gnas.task
 from gnas.checks import check_number
 from gnas.costs import CostTerm
-from gnas.evaluate import Recipe
+from gnas.recipe import Recipe
 from gnas.strategy.base import Batches, Task
 from gnas.strategy.hypergradient import first_order
 from gnas.strategy.one_shot import OneShot, OneShotState, Supernet, apply

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -112,6 +112,9 @@ class FewShot(Strategy[FewShotState]):
     def room(self) -> int:
         """The epochs that splits are made in."""
         return self.inner.warming or self.inner.epochs // 2
+
+    def for_task(self, task: Task) -> Self:
+        return replace(self, inner=self.inner.for_task(task))
 
     def init(self, space: Space, task: Task, generator: torch.Generator) -> FewShotState:
         first = self.inner.init(space, task, generator)

@@ -7,13 +7,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from gnas.checks import check_count, check_flag, check_number
+from gnas.recipe import Regularisation, regularisation_of
 from gnas.relaxation import Relaxation, Softmax
 from gnas.space import Choice, Genotype, Space
 from gnas.space.discretise import discretise
@@ -133,12 +134,12 @@ class OneShot(Strategy[OneShotState]):
         epochs: After how many the search is done.
         warmup: Epochs before the architecture is touched; ``None`` means a fifth of ``epochs``.
         hidden_channels: Width of the supernet.
-        dropout: In the supernet.
+        dropout: In the supernet; if not given, what :func:`gnas.recipe.regularisation_of` says of the task.
         checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
             rest again: less memory, more time, the same search.
         optimizer: Of the weights: ``"adam"``, or ``"sgd"`` with momentum and a schedule down to zero.
         lr: Its learning rate.
-        weight_decay: Its weight decay.
+        weight_decay: Its weight decay; likewise.
         momentum: Of ``"sgd"``.
         power: Of the schedule of ``"sgd"``: 1 is a cosine, more is sharpDARTS' cosine power annealing (arXiv
             1903.09900), which falls as a cosine at first and as an exponential later; 10 in that paper.
@@ -148,11 +149,11 @@ class OneShot(Strategy[OneShotState]):
     epochs: int = 60
     warmup: int | None = None
     hidden_channels: int = 64
-    dropout: float = 0.6
+    dropout: float | None = None
     checkpoint: bool = False
     optimizer: str = "adam"
     lr: float = 0.01
-    weight_decay: float = 1e-3
+    weight_decay: float | None = None
     momentum: float = 0.9
     power: float = 1.0
     grad_clip: float | None = 5.0
@@ -169,12 +170,13 @@ class OneShot(Strategy[OneShotState]):
         check_count(self, "hidden_channels", 1)
         check_number(self, "lr", positive=True)
         for key in ("weight_decay", "momentum", "power", "dropout"):
-            check_number(self, key)
+            if getattr(self, key) is not None:
+                check_number(self, key)
         if self.momentum >= 1:
             raise ValueError(f"{self.name} got momentum={self.momentum!r}; expected less than 1, try 0.9")
         if self.power < 1:
             raise ValueError(f"{self.name} got power={self.power!r}; expected 1 (a cosine) or more, such as 10")
-        if self.dropout >= 1:
+        if self.dropout is not None and self.dropout >= 1:
             raise ValueError(
                 f"{self.name} got dropout={self.dropout!r}; expected less than 1, which would drop everything"
             )
@@ -183,6 +185,17 @@ class OneShot(Strategy[OneShotState]):
             check_number(self, "grad_clip", positive=True)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"{self.name} got optimizer={self.optimizer!r}; expected one of {list(OPTIMIZERS)}")
+
+    def regularisation(self, task: Task) -> Regularisation:
+        """What keeps the weights from fitting their split by heart."""
+        usual = regularisation_of(task)
+        return Regularisation(
+            usual.dropout if self.dropout is None else self.dropout,
+            usual.weight_decay if self.weight_decay is None else self.weight_decay,
+        )
+
+    def for_task(self, task: Task) -> Self:
+        return replace(self, **asdict(self.regularisation(task)))
 
     @abstractmethod
     def update_architecture(self, task: Task, state: OneShotState, batches: Batches) -> None:
@@ -195,7 +208,7 @@ class OneShot(Strategy[OneShotState]):
             task.in_channels,
             self.hidden_channels,
             task.out_channels,
-            dropout=self.dropout,
+            dropout=self.regularisation(task).dropout,
             relaxation=self.relaxation_at(0),
             checkpoint=self.checkpoint,
             **task.inputs,
@@ -223,13 +236,12 @@ class OneShot(Strategy[OneShotState]):
         supernet = self.build(space, task)
         supernet.to(task.device)
         weights = supernet.weight_parameters()
+        decay = self.regularisation(task).weight_decay
         weight_optimizer: torch.optim.Optimizer
         if self.optimizer == "sgd":
-            weight_optimizer = torch.optim.SGD(
-                weights, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-            )
+            weight_optimizer = torch.optim.SGD(weights, lr=self.lr, momentum=self.momentum, weight_decay=decay)
         else:
-            weight_optimizer = torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay)
+            weight_optimizer = torch.optim.Adam(weights, lr=self.lr, weight_decay=decay)
         return OneShotState(supernet, weight_optimizer, self.arch_optimizer(supernet))
 
     def step(self, task: Task, state: OneShotState) -> Event:

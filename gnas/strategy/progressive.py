@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 
@@ -92,6 +92,9 @@ class Progressive(Strategy[OneShotState]):
                 f"progressive got {len(self.transforms)} transforms for {searching} epochs after the warm-up; expected "
                 "fewer, or more epochs of the inner strategy"
             )
+
+    def for_task(self, task: Task) -> Self:
+        return replace(self, inner=self.inner.for_task(task))
 
     def describe(self) -> dict[str, Any]:
         stages = [one if isinstance(one, tuple) else (one,) for one in self.transforms]

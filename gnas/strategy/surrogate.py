@@ -40,7 +40,8 @@ from numpy.typing import NDArray
 
 import gnas.task
 from gnas.checks import check_count, check_number, check_tuple
-from gnas.evaluate import Recipe, Result
+from gnas.evaluate import Result
+from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
 from gnas.space.trace import Trace
 from gnas.strategy.base import Event, Task

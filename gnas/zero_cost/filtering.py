@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from gnas.checks import check_count, check_number, check_type, whole
-from gnas.evaluate import RECIPE, Recipe
+from gnas.recipe import RECIPE, Recipe
 from gnas.space import Genotype, Space
 from gnas.space.node import Value
 from gnas.space.reading import read_choices

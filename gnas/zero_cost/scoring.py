@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from gnas.checks import check_count
-from gnas.evaluate import Recipe, Result, builder, parameters, seeded
+from gnas.evaluate import Result, builder, parameters, seeded
+from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
 from gnas.task import Task
 from gnas.zero_cost.base import Score

@@ -97,7 +97,10 @@ def test_wrong_settings_are_refused(arguments: dict[str, object], says: str) -> 
 def test_a_normalisation_is_one_choice_for_all_layers() -> None:
     space = layered(16, norms=NORMS)
     assert space.choices["norm"].options == NORMS and space.size == len(NORMS) * layered(16).size
-    assert {start["norm"] for start in space.starts} == {"identity"}
+    stacked = [start for start in space.starts if start["norm"] == "batch_norm"]
+    assert {start["aggregate"] for start in stacked} == {"gcn", "sage_mean", "gat", "gin"}
+    assert all(start["depth"] == "layer4" and start["previous"] == 0.5 for start in stacked)
+    assert {start["norm"] for start in space.starts} == {"identity", "batch_norm"}
     settled = layered(2, norms=("pair_norm",))
     assert "norm" not in settled.choices and [n.name for n in settled.nodes if n.op == "pair_norm"] == [
         "norm1",

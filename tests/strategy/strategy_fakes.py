@@ -32,7 +32,7 @@ def tiny_space() -> Space:
 class TinyTask:
     """Thirty rows in two classes; notes which role was read for what, and holds the test role shut."""
 
-    in_channels, out_channels, higher_is_better = 5, 2, True
+    in_channels, out_channels, higher_is_better, few_labels = 5, 2, True, True
     device = torch.device("cpu")
     inputs: ClassVar[dict[str, Any]] = {}
 
@@ -202,7 +202,7 @@ def tiny(kind: type[OneShot]) -> type[Any]:
     """A one-shot strategy on the tiny supernet."""
 
     def build(self: Any, space: Space, task: TinyTask) -> TinySupernet:
-        return TinySupernet(space, task, self.dropout, self.relaxation_at(0))
+        return TinySupernet(space, task, self.regularisation(task).dropout, self.relaxation_at(0))
 
     return type(f"Tiny{kind.__name__}", (kind,), {"build": build})
 
@@ -211,7 +211,7 @@ class TinyDarts(Darts):
     """DARTS on the tiny supernet."""
 
     def build(self, space: Space, task: TinyTask) -> TinySupernet:  # type: ignore[override]
-        return TinySupernet(space, task, self.dropout, self.relaxation)
+        return TinySupernet(space, task, self.regularisation(task).dropout, self.relaxation)
 
 
 def batches_of(task: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from landscapes import Scored, begin, finish, slope
 
-from gnas.evaluate import Recipe, TrainFromScratch, builder
+from gnas.evaluate import TrainFromScratch, builder
+from gnas.recipe import Recipe
 from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.strategy import Agnn
 from gnas.strategy.agnn import classes_of, inherit

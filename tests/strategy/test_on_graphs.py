@@ -11,7 +11,8 @@ import torch
 from strategy_fakes import batches_of
 from torch_geometric.data import Data
 
-from gnas.evaluate import Recipe, TrainFromScratch
+from gnas.evaluate import TrainFromScratch
+from gnas.recipe import Recipe
 from gnas.relaxation import Gumbel, OnePath, Sigmoid, Softmax, TwoPaths
 from gnas.space import Space, gap, layered
 from gnas.strategy import Darts, Random

@@ -17,7 +17,8 @@ import scipy.stats
 import torch
 from strategy_fakes import TinyTask, tiny_space
 
-from gnas.evaluate import Recipe, Result
+from gnas.evaluate import Result
+from gnas.recipe import Recipe
 from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.space.trace import Trace
 from gnas.strategy import STRATEGIES, BlackBoxState, Random, Surrogate

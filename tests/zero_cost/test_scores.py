@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from gnas.data import quiet_sparse
-from gnas.evaluate import Recipe, builder, seeded
+from gnas.evaluate import builder, seeded
 from gnas.model import GraphModel
+from gnas.recipe import Recipe
 from gnas.space import for_level, layered
 from gnas.tabular import TableTask
 from gnas.task import Task

@@ -14,7 +14,8 @@ from torch_geometric.data import Data
 
 import gnas
 from gnas.batch import Batch
-from gnas.evaluate import Recipe, builder, parameters
+from gnas.evaluate import builder, parameters
+from gnas.recipe import Recipe
 from gnas.scale import Scale
 from gnas.space import Choice, Node, Space, layered
 from gnas.strategy import Local, Random

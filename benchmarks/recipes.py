@@ -1,0 +1,111 @@
+"""Hard and mild regularisation on few labels and on many: what :func:`gnas.recipe.recipes_of` rests on.
+
+    python -m benchmarks.recipes
+    python -m benchmarks.recipes --table
+
+A GCN by hand and two points of ``layered``, plain and with batch normalisation and residuals, are trained once under
+each recipe of both grids, on data sets of every level (the first of several splits). Of each grid the best by the
+architecture split is told; no test label is read. What was measured is kept in ``benchmarks/results/recipes``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import files
+from benchmarks.tasks import ENTRIES, Entry
+
+if TYPE_CHECKING:
+    from gnas.evaluate import Builder
+    from gnas.task import Task
+
+RESULTS = Path(__file__).parent / "results" / "recipes"
+DATA = ("cora", "chameleon_filtered", "actor", "minesweeper", "mutag", "ogbg-molesol", "cora-links")
+POINTS: dict[str, dict[str, Any]] = {
+    "gcn, two layers": {"aggregate": "gcn", "depth": "layer2", "previous": 0.0, "norm": "identity"},
+    "sage_mean, four layers, normalised": {
+        "aggregate": "sage_mean",
+        "depth": "layer4",
+        "previous": 0.5,
+        "norm": "batch_norm",
+    },
+}
+
+
+def networks(task: Task) -> dict[str, Builder]:
+    """What is trained."""
+    from gnas.evaluate import builder
+    from gnas.headed import hand_made
+    from gnas.space import for_level, layered
+    from gnas.usual import NORMS
+
+    space = for_level(layered(norms=NORMS), task.level)
+    first = {name: choice.options[0] for name, choice in space.choices.items()}
+    found: dict[str, Builder] = {"GCN": hand_made(task)["GCN"]}
+    for name, point in POINTS.items():
+        found[name] = builder(space.bind(space.genotype({**first, "transform": True, **point})))
+    return found
+
+
+def measure(name: str, root: str | None) -> None:
+    """Train every network of a data set under every recipe."""
+    target = RESULTS / f"{name}.json"
+    if target.exists():
+        return
+    from dataclasses import asdict
+
+    import torch
+
+    import gnas
+    from gnas.evaluate import TrainFromScratch
+    from gnas.recipe import HARD, MILD
+
+    torch.set_num_threads(1)
+    gnas.kernels.retain()
+    entry = ENTRIES.get(name, Entry())
+    data = gnas.load(entry.source or name, root)
+    task = gnas.Task.from_data(data, name=name, level=entry.level, metric=entry.metric)
+    rows = []
+    for network, build in networks(task).items():
+        for grid, recipes in (("hard", HARD), ("mild", MILD)):
+            for recipe in recipes:
+                metric = TrainFromScratch(recipe)(build, task, 0).metric_architecture
+                rows.append({"network": network, "grid": grid, "recipe": asdict(recipe), "metric": metric})
+    result = {"data": name, "task": task.describe(), "labels": task.index("weights").numel(), "rows": rows}
+    files.keep(target, {**result, "versions": files.versions()})
+    print(f"{name}: done", flush=True)
+
+
+def table() -> str:
+    """The best of each grid on the architecture split, as Markdown."""
+    from gnas.scale import Scale
+
+    lines = ["| data | labels to train on | network | metric | hard | mild |", "| --- " * 6 + "|"]
+    results = {result["data"]: result for result in files.every(RESULTS)}
+    for result in (results[name] for name in DATA if name in results):
+        scale = Scale.of(result["task"])
+        for network in dict.fromkeys(row["network"] for row in result["rows"]):
+            own = [row for row in result["rows"] if row["network"] == network]
+            best = [
+                max((row["metric"] for row in own if row["grid"] == grid), key=scale.merit) for grid in ("hard", "mild")
+            ]
+            shown = [result["data"], f"{result['labels']:,}", network, scale.titled, *map(scale.number, best)]
+            lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    parser = files.parser(__doc__)
+    parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
+    args = parser.parse_args()
+    if args.table:
+        print(table())
+        return
+    for name in args.data:
+        measure(name, args.root)
+
+
+if __name__ == "__main__":
+    main()
