@@ -22,7 +22,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -127,8 +127,15 @@ def check_cost(name: str, where: str) -> None:
         raise ValueError(f"{where} got the cost {name!r}; expected one of {list(COSTS)}")
 
 
+@runtime_checkable
+class Priced(Protocol):
+    """A task whose networks' costs are known beforehand, such as a :class:`gnas.tabular.TableTask`."""
+
+    def price(self, cost: str, space: Space, genotype: Genotype) -> float: ...
+
+
 def cost(name: str, space: Space, genotype: Genotype, task: Task, recipe: Recipe = USUAL) -> float:
-    """A cost of a genotype's network, lower is better.
+    """A cost of a genotype's network, lower is better: measured, or looked up where the task knows it.
 
     Args:
         name: One of :data:`COSTS`.
@@ -138,9 +145,11 @@ def cost(name: str, space: Space, genotype: Genotype, task: Task, recipe: Recipe
         recipe: The network's width.
 
     Raises:
-        ValueError: There is no such cost, or the task holds no data.
+        ValueError: There is no such cost, or the task neither holds data nor knows it.
     """
     check_cost(name, "cost")
+    if isinstance(task, Priced):
+        return task.price(name, space, genotype)
     if not hasattr(task, "steps"):
         raise ValueError(
             f"cost got {task!r}, which holds no data; expected a gnas.Task, since networks are built and run for real"

@@ -37,6 +37,8 @@ COLUMNS = ("valid_perf", "perf", "latency", "para")
 FOLDERS = ("nas-bench-graph", "nas-bench-graph/light", "nas_bench_graph", "light", ".")
 """Where a table may lie below a data folder."""
 PACKAGE = "nas_bench_graph"
+PRICES = {"parameters": ("parameters", 1e6), "latency": ("latency", 1e3)}
+"""Costs that a table has: the column, and what makes single parameters and milliseconds of it."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,31 @@ class Table:
             )
         return self.rows.get(number)
 
+    def price(self, cost: str, space: Space, genotype: Genotype) -> float:
+        """A cost of a genotype's network in the units of :data:`gnas.costs.COSTS`; the dearest where it has no row."""
+        if cost not in PRICES:
+            raise ValueError(
+                f"the table {self.name!r} got the cost {cost!r}; expected one of {list(PRICES)}, which it has"
+            )
+        column, unit = PRICES[cost]
+        values: NDArray[np.float64] = getattr(self, column)
+        row = self.row(space, genotype)
+        return unit * float(values.max() if row is None else values[row])
+
 
 @dataclass(frozen=True)
 class TableTask:
-    """What a strategy may know of a table: its name, and that a higher metric is a better one."""
+    """What a strategy may know of a table: its name, what networks cost, and that a higher metric is a better one."""
 
     name: str
     higher_is_better: bool = True
+    table: Table | None = field(default=None, repr=False, compare=False)
+
+    def price(self, cost: str, space: Space, genotype: Genotype) -> float:
+        """A cost of a genotype's network, see :meth:`Table.price`."""
+        if self.table is None:
+            raise ValueError(f"the task {self.name!r} has no table to look costs up; try Tabular({self.name!r}).task()")
+        return self.table.price(cost, space, genotype)
 
 
 @dataclass(frozen=True)
@@ -124,7 +144,7 @@ class Tabular:
 
     def task(self) -> TableTask:
         """What a strategy searches on."""
-        return TableTask(self.table().name)
+        return TableTask(self.table().name, table=self.table())
 
     def evaluate(self, space: Space, genotype: Genotype, task: Any, seed: int) -> Result:
         """The row of a genotype's network, whatever the seed."""
@@ -135,7 +155,7 @@ class Tabular:
             loss_architecture=math.nan,
             epochs=0,
             seconds=0.0,
-            parameters=0 if row is None else round(1e6 * float(table.parameters[row])),
+            parameters=round(table.price("parameters", space, genotype)),
         )
 
     def rank(self, space: Space, genotype: Genotype) -> int:

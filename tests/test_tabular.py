@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import pickle
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from gnas.costs import Limit, cost
 from gnas.space import gap
-from gnas.space.bench import OPS, key
+from gnas.space.bench import OPS, WIRINGS, key
+from gnas.strategy import Evolution, Nsga2
 from gnas.tabular import TABLES, Tabular
 
 RANKED = {"0123": 0.9, "0122": 0.8, "0001": 0.8, "0012": 0.7}
@@ -143,3 +147,35 @@ def test_the_published_tables(data_root: Path) -> None:
             table = Tabular(name, str(data_root))
             assert table.space().size == (9 * 5**4 if name == "proteins" else 59_049)
             assert int(table.table().ranks.min()) == 0 and table.table().valid.max() <= 1
+
+
+def test_what_a_network_costs_is_looked_up(tmp_path: Path) -> None:
+    table = Tabular(str(write(tmp_path)))
+    space, task = table.space(), table.task()
+    best = space.genotype(choices("0123"))
+    assert cost("parameters", space, best, task) == 900_000  # type: ignore[arg-type]
+    assert cost("latency", space, best, task) == 900  # type: ignore[arg-type]
+    nothing = space.genotype(choices("0000", *["skip"] * 4))
+    assert cost("parameters", space, nothing, task) == 900_000, "the dearest"  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"got the cost 'macs'; expected one of \['parameters', 'latency'\]"):
+        cost("macs", space, best, task)  # type: ignore[arg-type]
+
+
+def test_limits_and_objectives_hold_on_a_table(tmp_path: Path) -> None:
+    keys = sorted({key(wiring, ops) for wiring in WIRINGS for ops in product(range(len(OPS)), repeat=4)} - {8888})
+    drawn = np.random.default_rng(0).random((4, len(keys)))
+    columns = dict(zip(("valid_perf", "perf", "latency", "para"), drawn, strict=True))
+    table = Tabular(str(write(tmp_path, key=np.array(keys), **{**columns, "para": columns["para"] / 10})))
+    space, task = table.space(), table.task()
+    limit = Limit("parameters", 60_000)
+    for strategy in (
+        Nsga2(evaluations=20, population=5, evaluator=table, objectives=("parameters", "latency"), conditions=(limit,)),
+        Evolution(evaluations=20, population=5, evaluator=table, conditions=(limit,)),
+    ):
+        state = strategy.init(space, task, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+        events = []
+        while not strategy.done(state):
+            events.append(strategy.step(task, state))  # type: ignore[arg-type]
+        assert len(state.trials) == 20 and all(trial.parameters <= 60_000 for trial in state.trials)
+        for event in events if strategy.objectives else ():
+            assert round(event["costs"]["parameters"]) == event["parameters"]
