@@ -1,4 +1,4 @@
-"""Hand-made networks for graphs and for pairs of nodes: layers of a paper, a readout or a pair, a linear map.
+"""Hand-made networks of several normalised layers: of a paper's layers, a readout or a pair, a linear map.
 
 The design of Dwivedi and others, "Benchmarking Graph Neural Networks" (arXiv 2003.00982): an encoder, four layers with
 batch normalisation, ReLU and a residual each, the mean over a graph's nodes (Hamilton and others' and the benchmark's
@@ -6,6 +6,9 @@ readout; for GIN the sum, as in its paper), and a linear map to the scores. For 
 is the Hadamard product of its ends, whose weighted sum is the inner product of the graph autoencoder (Kipf and Welling,
 arXiv 1611.07308); encoded features of an edge that is asked about are added to it. Edge features are read by GIN (as
 GINE, Hu and others, arXiv 1905.12265) and GAT.
+
+Nodes with many labels have them besides those of :mod:`gnas.baselines`, whose two layers are made for few: there depth
+and normalisation are what a search may gain by, and no hand-made network should lack them for want of trying.
 """
 
 from __future__ import annotations
@@ -105,7 +108,14 @@ def _build(name: str, task: Task, recipe: Settings) -> nn.Module:
 
 
 def hand_made(task: Task) -> dict[str, Builder]:
-    """Name to builder of the hand-made networks: for nodes without codes :data:`gnas.baselines.BASELINES`."""
-    if task.level == NODE and not task.categories:
-        return BASELINES
-    return {name: partial(_build, name) for name in NAMES}
+    """Name to builder of the hand-made networks.
+
+    They are those of this file, or for nodes without codes :data:`gnas.baselines.BASELINES`; if such nodes have many
+    labels, ``"GCN-4"``, ``"GIN-4"``, ``"SAGE-4"`` and ``"GAT-4"`` are those of this file besides.
+    """
+    own: dict[str, Builder] = {name: partial(_build, name) for name in NAMES}
+    if task.level != NODE or task.categories:
+        return own
+    layers = LAYERS[NODE]
+    deep = {f"{name}-{layers}": build for name, build in own.items() if name != "MLP" and not task.few_labels}
+    return {**BASELINES, **deep}
