@@ -15,12 +15,15 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from gnas.space import Genotype, Space
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Event = dict[str, Any]
 Batches = Mapping[str, Any]

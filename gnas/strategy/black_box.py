@@ -9,7 +9,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 
@@ -21,6 +21,9 @@ from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.checks import check_keys
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ATTEMPTS = 1000
 """Draws that bring nothing new before a space counts as searched."""

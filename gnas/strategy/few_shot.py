@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ from gnas.strategy.checks import check_keys
 from gnas.strategy.darts import Darts
 from gnas.strategy.hypergradient import Noise
 from gnas.strategy.one_shot import OneShot, OneShotState, Supernet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from gnas.strategy.capture import Recorded
 from gnas.strategy.checks import check_keys
 from gnas.strategy.hypergradient import Noise
 from gnas.supernet import GraphSupernet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ROLES = ("weights", "architecture")
 OPTIMIZERS = ("adam", "sgd")

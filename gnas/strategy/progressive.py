@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -22,6 +22,9 @@ from gnas.strategy.capture import refuse_capture
 from gnas.strategy.darts import Darts
 from gnas.strategy.one_shot import OneShot, OneShotState
 from gnas.strategy.random_sharing import RandomSharing
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 WEIGHING = (Keep, Decide, Proliferate)
 """Transforms that go by architecture weights."""
