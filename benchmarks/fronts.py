@@ -6,7 +6,8 @@
 Strategies that search for several objectives, and random search, look up 300 networks of each table with one cost
 beside the validation metric: the number of parameters, or the latency that the tables' authors measured. What the found
 front covers is its hypervolume over that of the true one, both between the true front's ends (its cheapest and its best
-network): 1 is the true front. Results are kept in ``benchmarks/results/fronts``, a file for each table.
+network): 1 is the true front. Results are kept in ``benchmarks/results/fronts``, a file for each table and
+strategy.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from benchmarks import files
 RESULTS = Path(__file__).parent / "results" / "fronts"
 DATA = ("cora", "citeseer", "pubmed", "physics", "computers", "arxiv", "proteins")
 COSTS = ("parameters", "latency")
-STRATEGIES = ("random", "tpe", "nsga2", "nsga2:population=20")
+STRATEGIES = ("random", "nsga2", "nsga2:population=20", "tpe")
 AT = (100, 300)
 
 
@@ -47,9 +48,9 @@ def covered(points: NDArray[np.float64], true: NDArray[np.float64]) -> float:
     return area(front(points)) / area(true)
 
 
-def measure(data: str, args: Any) -> None:
-    """All strategies on one table."""
-    target = RESULTS / f"{data}.json"
+def measure(data: str, label: str, args: Any) -> None:
+    """One strategy on one table, for each cost."""
+    target = RESULTS / f"{data}-{label.replace(':', '-').replace('=', '-')}.json"
     if target.exists():
         return
     import torch
@@ -64,34 +65,38 @@ def measure(data: str, args: Any) -> None:
     for cost in COSTS:
         prices = {"parameters": 1e6 * table.parameters, "latency": 1e3 * table.latency}[cost]
         true = front(np.stack([prices, -table.valid], axis=1))
-        for label in STRATEGIES:
-            name, settings = labels.split(label)
-            fixed = {"evaluations": max(AT), "evaluator": tabular, "objectives": (cost,)}
-            strategy = labels.make(KINDS[name], settings, fixed)
-            assert isinstance(strategy, BlackBox)
-            found: dict[int, list[float]] = {count: [] for count in AT}
-            for seed in range(args.seeds):
-                state = strategy.init(space, task, torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
-                while not strategy.done(state):
-                    strategy.step(task, state)  # type: ignore[arg-type]
-                seen = np.array([(trial.costs[cost], -trial.metric) for trial in state.trials])
-                for count in AT:
-                    found[count].append(covered(seen[:count], true))
-            rows.append({"cost": cost, "strategy": label, "networks": len(true), "covered": found})
-    files.keep(target, {"data": data, "rows": rows, "versions": files.versions()})
-    print(f"{data}: done", flush=True)
+        name, settings = labels.split(label)
+        fixed = {"evaluations": max(AT), "evaluator": tabular, "objectives": (cost,)}
+        strategy = labels.make(KINDS[name], settings, fixed)
+        assert isinstance(strategy, BlackBox)
+        found: dict[int, list[float]] = {count: [] for count in AT}
+        for seed in range(args.seeds):
+            state = strategy.init(space, task, torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
+            while not strategy.done(state):
+                strategy.step(task, state)  # type: ignore[arg-type]
+            seen = np.array([(trial.costs[cost], -trial.metric) for trial in state.trials])
+            for count in AT:
+                found[count].append(covered(seen[:count], true))
+        rows.append({"cost": cost, "networks": len(true), "covered": found})
+    files.keep(target, {"data": data, "strategy": label, "rows": rows, "versions": files.versions()})
+    print(f"{data}, {label}: done", flush=True)
 
 
 def table() -> str:
     """Medians and quartiles as Markdown."""
     head = [f"covered after {count}" for count in AT]
     lines = [f"| table | cost | true front | strategy | seeds | {' | '.join(head)} |", "| --- " * (5 + len(AT)) + "|"]
-    for result in sorted(files.every(RESULTS), key=lambda result: DATA.index(result["data"])):
-        for row in result["rows"]:
-            cells = [_spread(row["covered"][str(count)]) for count in AT]
-            seeds = len(row["covered"][str(AT[0])])
-            start = [result["data"], row["cost"], f"{row['networks']} networks", row["strategy"], str(seeds)]
-            lines.append(f"| {' | '.join([*start, *cells])} |")
+    found = [
+        (result["data"], row["cost"], result["strategy"], row)
+        for result in files.every(RESULTS)
+        for row in result["rows"]
+    ]
+    for data, cost, label, row in sorted(
+        found, key=lambda each: (DATA.index(each[0]), each[1], STRATEGIES.index(each[2]))
+    ):
+        cells = [_spread(row["covered"][str(count)]) for count in AT]
+        start = [data, cost, f"{row['networks']} networks", label, str(len(row["covered"][str(AT[0])]))]
+        lines.append(f"| {' | '.join([*start, *cells])} |")
     return "\n".join(lines)
 
 
@@ -104,13 +109,15 @@ def main() -> None:
     """The command line."""
     parser = files.parser(__doc__)
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     parser.add_argument("--seeds", type=int, default=20)
     args = parser.parse_args()
     if args.table:
         print(table())
         return
-    for data in args.data:
-        measure(data, args)
+    for label in args.strategies:
+        for data in args.data:
+            measure(data, label, args)
 
 
 if __name__ == "__main__":
