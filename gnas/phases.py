@@ -258,10 +258,9 @@ class Job:
         supernet = getattr(self.state, "supernet", None)
         if supernet is None:
             return {"supernet_metric": None, "inherited_metric": None}
-        return {
-            "supernet_metric": self.measure(supernet),
-            "inherited_metric": self.measure(supernet.model(genotype)),
-        }
+        before, inherited = self.measure(supernet), supernet.model(genotype)
+        self.task.settle(inherited)
+        return {"supernet_metric": before, "inherited_metric": self.measure(inherited)}
 
     def measure(self, network: nn.Module) -> float:
         return self.task.measure(network, ("architecture",))["architecture"][1]

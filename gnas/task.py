@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -47,13 +48,15 @@ from gnas.loaders import (
 from gnas.loading import Loading
 from gnas.making import Wish, fields_of
 from gnas.metrics import CLASSIFICATION, METRICS, REGRESSION, Metric
-from gnas.settling import settled
+from gnas.settling import averaged, normalises, settled
 from gnas.split import ROLES
 from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
 from gnas.units import Scales, scales_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
+SETTLING = 10
+"""Batches that statistics of batch normalisations are the mean of."""
 FEW = 1000
 """With fewer labelled nodes than this, networks are regularised hard."""
 
@@ -286,14 +289,30 @@ class Task:
         """Loss and metric of each role, over all its items at once, without gradients; the network then evaluates.
 
         A network runs once on a batch that serves several roles. On one whole graph its batch normalisations take the
-        graph's statistics, see :mod:`gnas.settling`.
+        graph's statistics; over batches those of a supernet are settled first, see :meth:`settle`.
         """
         for role in roles:
             self._open(role)
         model.eval()
+        if hasattr(model, "arch_parameters"):
+            self.settle(model)
         with settled(model) if isinstance(self._source, Whole) else nullcontext():
             found = self._collected(model, roles)
         return {role: (float(self._loss(*found[role])), self.metric(*found[role])) for role in roles}
+
+    @torch.no_grad()
+    def settle(self, model: nn.Module) -> None:
+        """Replace the running averages of batch normalisations by statistics of the network as it is now.
+
+        They are means over :data:`SETTLING` batches of the weights role, always the same; see :mod:`gnas.settling`. On
+        one whole graph there is nothing to do, since :meth:`measure` takes the graph's own.
+        """
+        if isinstance(self._source, Whole) or not normalises(model):
+            return
+        model.eval()
+        with averaged(model):
+            for step in islice(self.steps(torch.Generator().manual_seed(0), ("weights",)), SETTLING):
+                self.forward(model, step["weights"])
 
     def test(self, model: nn.Module) -> float:
         """Metric on the test role. The only way to it; :attr:`test_reads` counts how often it was gone."""

@@ -28,8 +28,6 @@ class SinglePath(RandomSharing):
 
     Where it departs from the paper, and why:
 
-    * The paper computes a batch normalisation's statistics again for each path that is measured. So it is here on one
-      whole graph (:mod:`gnas.settling`); over batches they are those of all paths together.
     * The paper trains for 120 epochs of 1200 steps; a full graph makes one step an epoch, so there are 300 by default,
       about as many as one training from scratch has.
     * The paper limits candidates by their FLOPs; here ``conditions`` do, none by default.
