@@ -35,16 +35,28 @@ Network: TypeAlias = str | Space
 
 @dataclass(frozen=True)
 class Training:
-    """One training, from scratch or from a state that is handed over."""
+    """One training, from scratch or from a state that is handed over.
+
+    Args:
+        network: What is trained.
+        evaluator: How.
+        seed: Of everything that is drawn in it.
+        test: Whether the test role is read in the end.
+        state: What to start from.
+        redraw: Seed of another draw of the roles to train on and to judge by, see :meth:`gnas.Task.redrawn`.
+    """
 
     network: Network
     evaluator: TrainFromScratch
     seed: int
     test: bool = False
     state: Mapping[str, Tensor] | None = None
+    redraw: int | None = None
 
     def run(self, task: Task) -> Result:
         """Train on the task."""
+        if self.redraw is not None:
+            return replace(self, redraw=None).run(task.redrawn(self.redraw))
         build = hand_made(task)[self.network] if isinstance(self.network, str) else builder(self.network)
         if self.state is None:
             result = self.evaluator(build, task, self.seed, test=self.test)

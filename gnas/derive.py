@@ -11,6 +11,11 @@ after another:
 3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
    with all other choices as they stand; the best mean wins, and what stood stands in a tie. Depth is the most
    important of them, and by default the only one; its options are also trained on from the supernet's weights.
+
+An accuracy on twenty items moves in steps of five points, and the best of a hundred networks on them is the luckiest.
+Where the architecture split is as small as that, each seed of a short training draws the items that it trains on and
+is judged by anew, from both roles, the same for all networks: a mean over seeds is then a cross-validation by random
+splits (Kohavi, IJCAI 1995), over as many items as both roles have.
 """
 
 from __future__ import annotations
@@ -92,6 +97,8 @@ class Derivation:
         inherited: Whether every depth is also trained on from the supernet's weights.
         epochs: Length of a short training.
         patience: Epochs without a better one after which it stops.
+        redraw: With fewer items than this in the architecture split, each seed of a short training draws both roles
+            anew; 0 never does. What inherits weights keeps the split that these were trained on.
         conditions: What a network must fulfil to be considered at all, such as :class:`gnas.costs.Limit`.
     """
 
@@ -106,6 +113,7 @@ class Derivation:
     inherited: bool = True
     epochs: int = 200
     patience: int = 40
+    redraw: int = 50
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
@@ -118,8 +126,13 @@ class Derivation:
             check_count(self, key, 1)
         if self.inputs is not None:
             check_count(self, "inputs", 1)
+        check_count(self, "redraw", 0)
         for key in ("starts", "inherited"):
             check_flag(self, key)
+
+    def redraws(self, task: Task) -> bool:
+        """Whether the short trainings draw what they train on and are judged by."""
+        return task.roles["architecture"].numel() < self.redraw
 
     def lists(self, done: Sequence[Event]) -> bool:
         """Whether a shortlist is the next thing to make."""
@@ -172,7 +185,7 @@ class Derivation:
                 return left
         return []
 
-    def training(self, job: Job, supernet: GraphSupernet, recipe: Recipe, seed: int = 0) -> Training:
+    def training(self, job: Job, task: Task, supernet: GraphSupernet, recipe: Recipe, seed: int = 0) -> Training:
         """The training that a job asks for.
 
         The search's ``seed`` decides on that of the training: two searches must not agree because they were lucky
@@ -180,7 +193,8 @@ class Derivation:
         """
         evaluator, own = TrainFromScratch(recipe, self.epochs, self.patience), FIRST_SEED + 1000 * seed + job.seed
         if not job.inherit:
-            return Training(supernet.space.bind(job.genotype), evaluator, own)
+            redraw = own if self.redraws(task) else None
+            return Training(supernet.space.bind(job.genotype), evaluator, own, redraw=redraw)
         with seeded(own):
             model = supernet.model(job.genotype)
         sizes = replace(recipe, hidden_channels=model.hidden_channels, dropout=model.dropout)

@@ -175,6 +175,12 @@ class Job:
             self.journal.append(event)
             listed.append(event)
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
+        if derivation.redraws(self.task):
+            items = self.task.index("architecture").numel()
+            self.display.note(
+                f"the architecture split has {items} {self.task.level}s: short trainings draw it and the weights split "
+                "anew for each of their seeds, the same for all networks"
+            )
         self.display.start("derivation", done=len(done), unit="trainings")
         whole = list(done)
         while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits):
@@ -190,7 +196,7 @@ class Job:
                 break
             left = len(jobs)
             recipe = self.evaluator.recipe_for(self.task)
-            trainings = [derivation.training(job, supernet, recipe, self.seed) for job in due]
+            trainings = [derivation.training(job, self.task, supernet, recipe, self.seed) for job in due]
             with closing(self.crew.each(trainings)) as results:
                 for job, result in zip(due, results, strict=True):
                     event = derivation.event(job, result)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -249,6 +249,23 @@ class Task:
         if role not in ROLES:
             raise ValueError(f"got the role {role!r}; expected one of {list(ROLES)}")
         return self.roles[role]
+
+    def redrawn(self, seed: int) -> Task:
+        """The same task with other items in the roles weights and architecture, as many of each class in each.
+
+        Trainings on several of these are a cross-validation by random splits. The test role stays what it is.
+        """
+        both = torch.cat([self.roles[role] for role in OPEN])
+        size = self.roles["weights"].numel()
+        classes = self.y[both] if self.kind == CLASSIFICATION else torch.zeros_like(both)
+        order = torch.randperm(both.numel(), generator=torch.Generator().manual_seed(seed)).to(both.device)
+        drawn: list[list[Tensor]] = [[], []]
+        for label in classes.unique():
+            count = int((classes[:size] == label).sum())
+            for role, part in enumerate(both[order[classes[order] == label]].tensor_split([count])):
+                drawn[role].append(part)
+        roles = {role: torch.cat(parts).sort().values for role, parts in zip(OPEN, drawn, strict=True)}
+        return replace(self, roles=self.roles | roles)
 
     # batches
 

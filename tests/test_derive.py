@@ -274,7 +274,7 @@ def small_task() -> Task:
 def trained(
     derivation: Derivation, job: Job, task: Task, net: GraphSupernet, recipe: Recipe, seed: int = 0
 ) -> dict[str, Any]:
-    return derivation.event(job, derivation.training(job, net, recipe, seed).run(task))
+    return derivation.event(job, derivation.training(job, task, net, recipe, seed).run(task))
 
 
 def test_a_job_is_trained_as_it_says() -> None:
@@ -296,6 +296,31 @@ def test_a_job_is_trained_as_it_says() -> None:
     assert one["loss_architecture"] != other["loss_architecture"], "searches with different seeds train differently"
     assert torch.equal(torch.get_rng_state(), before)
     assert task.test_reads == 0
+
+
+def test_a_small_architecture_split_is_drawn_anew_for_each_seed_and_alike_for_all_networks() -> None:
+    space, task = layered(2, ("gcn", "sage_mean")), small_task()
+    net, recipe = GraphSupernet(space, 6, 16, 3), Recipe(hidden_channels=8)
+    size = task.roles["architecture"].numel()
+    one, other = (net.derive().replace(aggregate=op) for op in ("gcn", "sage_mean"))
+
+    def redraw(derivation: Derivation, genotype: Genotype, number: int, inherit: bool = False) -> int | None:
+        job = Job("best_of", genotype, number, inherit, 2)
+        return derivation.training(job, task, net, recipe).redraw
+
+    always = Derivation(redraw=size + 1)
+    seeds = [redraw(always, one, number) for number in range(3)]
+    assert None not in seeds and len(set(seeds)) == 3
+    assert seeds == [redraw(always, other, number) for number in range(3)]
+    # Its weights have learnt the items that another draw might judge it by.
+    assert redraw(always, one, 0, inherit=True) is None
+    for derivation in (Derivation(redraw=size), Derivation(redraw=0)):
+        assert not derivation.redraws(task) and redraw(derivation, one, 0) is None
+    own, drawn = (
+        derivation.training(Job("best_of", one, 0, False, 2), task, net, recipe).run(task)
+        for derivation in (Derivation(redraw=0, epochs=3), dataclasses.replace(always, epochs=3))
+    )
+    assert own.loss_architecture != drawn.loss_architecture
 
 
 def test_a_shortlist_is_what_the_best_of_n_is_taken_from() -> None:

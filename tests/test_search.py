@@ -618,7 +618,8 @@ def test_where_there_is_no_terminal_a_few_lines_are_shown(tmp_path, capfd):
     starts = [line.partition(":")[0] for line in shown.err.splitlines()]
     todo = [f"{finding.title} {finding.shown}" for finding in run.diagnostics if finding.action]
     assert todo, "alpha is undecided after eight epochs"
-    assert starts[-4 - len(todo) :] == ["search", "shortlist", "derivation", "training", *todo]
+    drawn = "the architecture split has 20 nodes"
+    assert starts[-5 - len(todo) :] == ["search", "shortlist", drawn, "derivation", "training", *todo]
     assert "\x1b" not in shown.err
     found(tmp_path / "silent", progress=False)
     assert capfd.readouterr() == ("", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 from unittest import mock
 
+import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Data
@@ -13,7 +14,7 @@ from gnas import GraphSupernet
 from gnas.evaluate import TrainFromScratch, builder
 from gnas.recipe import Recipe
 from gnas.settling import settled
-from gnas.space import gap, layered
+from gnas.space import for_level, gap, layered
 from gnas.strategy import Nac, nac
 from gnas.task import Task
 
@@ -98,6 +99,34 @@ def test_batches_of_graphs_go_by_running_averages() -> None:
     task.measure(model)
     for a, b in zip(before, statistics(model), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"graphs": 6, "batch_size": 2}, {"loader": "random", "parts": 3}, {"level": "link"}]
+)
+def test_over_batches_a_supernet_is_measured_by_what_it_is_now(settings: dict[str, Any]) -> None:
+    task = example(**settings)
+    torch.manual_seed(0)
+    net = GraphSupernet(for_level(layered(2, norms=("identity", "batch_norm")), task.level), 5, 8, task.out_channels)
+    # Running averages of some network that it no longer is.
+    for norm in norms(net):
+        norm.running_mean.fill_(5.0)  # type: ignore[union-attr]
+        norm.running_var.fill_(1e-4)  # type: ignore[union-attr]
+    drawn = torch.get_rng_state()
+    first = task.measure(net)
+    assert torch.equal(torch.get_rng_state(), drawn) and norms(net)
+    assert not any(module.training for module in net.modules()) and {norm.momentum for norm in norms(net)} == {0.1}
+    kept = statistics(net)
+    seen: dict[nn.Module, list[torch.Tensor]] = {norm: [] for norm in norms(net)}
+    hooks = [norm.register_forward_pre_hook(lambda module, args: seen[module].append(args[0])) for norm in seen]
+    task.settle(net)
+    for hook in hooks:
+        hook.remove()
+    for norm, states in seen.items():
+        assert states
+        torch.testing.assert_close(norm.running_mean, torch.stack([state.mean(0) for state in states]).mean(0))
+        torch.testing.assert_close(norm.running_var, torch.stack([state.var(0) for state in states]).mean(0))
+    assert all(torch.equal(a, b) for a, b in zip(kept, statistics(net), strict=True)) and task.measure(net) == first
 
 
 def test_the_last_evaluation_reads_what_was_kept() -> None:

@@ -96,6 +96,33 @@ def test_roles_are_the_masks() -> None:
     assert task.edge_weight is None and task.edge_attr is None
 
 
+@pytest.mark.parametrize("labels", ["classes", "numbers", "several"])
+def test_another_draw_of_the_roles_keeps_their_sizes_their_classes_and_the_test_role(labels: str) -> None:
+    y = {
+        "classes": (torch.arange(NODES) ** 2) % CLASSES,
+        "numbers": torch.arange(NODES).float() / 7,
+        "several": (torch.arange(2 * NODES).view(NODES, 2) % 3 == 0).float(),
+    }[labels]
+    task = Task.from_data(graph(y=y))
+    before = {role: index.clone() for role, index in task.roles.items()}
+    first, again, second = task.redrawn(1), task.redrawn(1), task.redrawn(2)
+    for role in ROLES:
+        assert torch.equal(task.roles[role], before[role]) and torch.equal(first.roles[role], again.roles[role])
+    for drawn in (first, second):
+        assert torch.equal(drawn.index("test"), before["test"])
+        both = torch.cat([drawn.index("weights"), drawn.index("architecture")])
+        assert torch.equal(both.sort().values, torch.cat([before["weights"], before["architecture"]]).sort().values)
+        for role in ROLES:
+            index = drawn.index(role)
+            assert torch.equal(index, index.sort().values) and len(index) == len(before[role])
+            if labels == "classes":
+                assert torch.equal(y[index].bincount(minlength=CLASSES), y[before[role]].bincount(minlength=CLASSES))
+    assert len({tuple(each.index("weights").tolist()) for each in (task, first, second)}) == 3
+    # What is derived from the roles is derived anew.
+    (batch,) = first.batches("architecture")
+    assert torch.equal(batch.index["architecture"], first.index("architecture"))
+
+
 def test_forward_hands_over_what_the_graph_has() -> None:
     data = graph(edge_weight=torch.rand(120).double(), edge_attr=torch.arange(120))
     task = Task.from_data(data)
