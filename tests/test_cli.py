@@ -370,7 +370,8 @@ def test_a_whole_run_from_the_shell(saved, tmp_path):
     assert "\x1b" not in err, "no display where there is no terminal"
     phases = [line.partition(":")[0] for line in err.splitlines()]
     first = phases.index("search")
-    assert phases[first : first + 4] == ["search", "shortlist", "derivation", "training"]
+    drawn = "the architecture split has 20 nodes"
+    assert phases[first : first + 5] == ["search", "shortlist", drawn, "derivation", "training"]
     assert Journal(tmp_path / "run").run()["data"]["path"] == str(saved)
 
     assert "holds a finished run" in refused("search", saved, *settings)
