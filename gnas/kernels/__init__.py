@@ -9,9 +9,9 @@ than its own, goes to the next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType, TracebackType
-from typing import Literal, overload
+from typing import Literal, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -20,11 +20,12 @@ from gnas.kernels import combining, compiled, portable, reference, scatter, trit
 from gnas.kernels.blocks import Block, Blocks
 from gnas.kernels.graph import Graph, Structure, graph_of, structure_of
 from gnas.kernels.memory import retain
-from gnas.kernels.mixing import AGGREGATIONS
+from gnas.kernels.mixing import AGGREGATIONS, ALL, ATTENTIONS, IDENTITY, Attention, with_attention
 from gnas.kernels.positions import positions
 
 __all__ = [
     "AGGREGATIONS",
+    "ATTENTIONS",
     "BACKENDS",
     "Block",
     "Blocks",
@@ -235,77 +236,132 @@ def aggregate(x: Tensor, graph: Graph, aggr: str) -> Tensor:
     return weighted_sum(structure, graph.averaging(x.dtype) if aggr == "mean" else None, x)
 
 
+Vectors: TypeAlias = Mapping[str, Sequence[Tensor]]
+
+
 @overload
 def mix_aggregate(
-    x: Tensor, graph: Graph, weights: Tensor, aggrs: Sequence[str] = AGGREGATIONS, squares: Literal[False] = False
+    x: Tensor,
+    graph: Graph,
+    weights: Tensor,
+    aggrs: Sequence[str] = AGGREGATIONS,
+    squares: Literal[False] = False,
+    *,
+    attention: Vectors | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor: ...
 
 
 @overload
 def mix_aggregate(
-    x: Tensor, graph: Graph, weights: Tensor, aggrs: Sequence[str], squares: Literal[True]
+    x: Tensor,
+    graph: Graph,
+    weights: Tensor,
+    aggrs: Sequence[str],
+    squares: Literal[True],
+    *,
+    attention: Vectors | None = None,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]: ...
 
 
 def mix_aggregate(
-    x: Tensor, graph: Graph, weights: Tensor, aggrs: Sequence[str] = AGGREGATIONS, squares: bool = False
+    x: Tensor,
+    graph: Graph,
+    weights: Tensor,
+    aggrs: Sequence[str] = AGGREGATIONS,
+    squares: bool = False,
+    *,
+    attention: Vectors | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The weighted mixture of aggregations, ``sum_k w_k aggregate_k(x)``, with only the sum of them in memory.
+    """The weighted mixture of aggregations, ``sum_k w_k aggregate_k(x) + bias``, with only the sum of them in memory.
 
     ``sum``, ``mean``, ``max``, ``min`` and ``std`` read the neighbours, ``gcn`` is Kipf and Welling's propagation with
-    one self-loop a node, ``identity`` the node's own state. What is a sum has one coefficient an edge,
-    ``sum_k w_k c_k(e)``; the others come from the same read of the neighbours.
+    one self-loop a node, ``identity`` the node's own state, ``gat`` and ``gatv2`` attention over the neighbours and the
+    node itself. What is a sum has one coefficient an edge (and head), ``sum_k w_k c_k(e)``; the others come from the
+    same read of the neighbours.
 
     Args:
         x: [nodes, channels].
         graph: The graph; its edge weights are those of ``gcn`` alone.
         weights: [aggregations].
-        aggrs: Name of each, of :data:`AGGREGATIONS`; one that comes twice has the sum of its weights.
-        squares: Return the sum of squares of each aggregate too, detached: [aggregations].
+        aggrs: Name of each, of :data:`AGGREGATIONS` and :data:`ATTENTIONS`; one that comes twice has the sum of its
+            weights.
+        squares: Return the sums of squares too, detached, of each aggregate and, last, of ``x``: [aggregations + 1].
+        attention: The vectors of ``gat`` (sender's and receiver's) and of ``gatv2`` (one), each [heads, channels of a
+            head] or [1, heads, channels of a head], with a negative slope of 0.2.
+        bias: What each row is moved by, [channels].
 
     Raises:
-        ValueError: A name is unknown, or there are not as many weights as names.
+        ValueError: A name is unknown, there are not as many weights as names, or vectors of attention are missing or
+            don't fit the channels.
     """
-    unknown = sorted(set(aggrs) - set(AGGREGATIONS))
+    known = (*AGGREGATIONS, *ATTENTIONS)
+    unknown = sorted(set(aggrs) - set(known))
     if unknown or not aggrs or weights.shape != (len(aggrs),):
         raise ValueError(
             f"got the aggregations {list(aggrs)} with weights of shape {list(weights.shape)}; expected some of "
-            f"{list(AGGREGATIONS)}, and a weight for each"
+            f"{list(known)}, and a weight for each"
         )
-    places = [AGGREGATIONS.index(name) for name in aggrs]
+    places = [known.index(name) for name in aggrs]
     kinds = sum(1 << place for place in set(places))
-    if kinds.bit_count() == 1:
-        part = aggregate(x, graph, aggrs[0])
-        out = combine(weights.sum().view(1).to(x.dtype), [part])
-        return (out, torch.linalg.vector_norm(part.detach()).square().expand(len(aggrs))) if squares else out
     index = positions(places, weights.device)
-    vector = weights.new_zeros(len(AGGREGATIONS)).index_add(0, index, weights).to(x.dtype)
+    vector = weights.new_zeros(ALL, dtype=x.dtype).index_add(0, index, weights.to(x.dtype))
     propagation = graph.propagation(x.dtype, "gcn" in aggrs)
-    backend = _backend(graph.plain, x)
+    attending = [name for name in ATTENTIONS if name in aggrs]
+    given = Attention(graph.looped, _vectors(x, attention or {}, attending), SLOPE) if attending else None
+    backend = _backend(graph.plain, x, 1 if given is None else given.att.size(1))
     # Coefficients that are learned get their gradient where the mixture is made up of products.
     if propagation.values is not None and propagation.values.requires_grad and backend is compiled:
         backend = _without_compiler(graph.plain, x)
-    out, found = backend.mix(graph.plain, kinds, x, vector, propagation, squares)
-    return (out, found[index]) if squares else out
+    if backend is compiled:
+        out, found = compiled.mix(graph.plain, kinds, x, vector, propagation, given, bias, squares)
+    else:
+        out, found = with_attention(backend, graph.plain, kinds, x, vector, propagation, given, squares)
+        out = out if bias is None else out + bias
+    return (out, found.index_select(0, positions([*places, IDENTITY], x.device))) if squares else out
 
 
-def combine(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
-    """``sum_k w_k v_k``: a tensor of the values' shape, from one pass over each of them.
+SLOPE = 0.2
+"""Negative slope of the leaky ReLU in a mixture's attentions, as in PyG's layers by default."""
+
+
+def _vectors(x: Tensor, given: Vectors, names: Sequence[str]) -> Tensor:
+    # [3, heads, channels of a head]: GAT's two vectors and GATv2's, zeros where they aren't mixed.
+    counts = {"gat": 2, "gatv2": 1}
+    got = {name: [tuple(v.shape) for v in given.get(name, ())] for name in names}
+    heads = {shape[-2:] for shapes in got.values() for shape in shapes}
+    fits = len(heads) == 1 and all(h * w == x.size(1) for h, w in heads)
+    if not fits or any(len(got[name]) != counts[name] for name in names):
+        raise ValueError(
+            f"got vectors of attention of shapes {got} for {x.size(1)} channels; expected two for gat and one for gatv2, "
+            "each [heads, channels of a head], that together have as many channels"
+        )
+    shape = next(iter(heads))
+    pairs = [(name, k) for name in ATTENTIONS for k in range(counts[name])]
+    return torch.stack([given[n][k].reshape(shape) if n in names else x.new_zeros(shape) for n, k in pairs])
+
+
+def combine(weights: Tensor, values: Sequence[Tensor], base: Tensor | None = None) -> Tensor:
+    """``base + sum_k w_k v_k``: a tensor of the values' shape, from one pass over each of them.
 
     Args:
         weights: [options].
         values: A tensor for each option, all of one shape.
+        base: What they are added to, of the same shape; nothing if not given.
 
     Raises:
         ValueError: The values differ in shape or type, or there are not as many as weights.
     """
-    first = values[0]
-    if weights.shape != (len(values),) or any(v.shape != first.shape or v.dtype != first.dtype for v in values):
+    first, every = values[0], [*values, *([] if base is None else [base])]
+    if weights.shape != (len(values),) or any(v.shape != first.shape or v.dtype != first.dtype for v in every):
         raise ValueError(
-            f"got weights of shape {list(weights.shape)} for values of {[(list(v.shape), v.dtype) for v in values]}; "
+            f"got weights of shape {list(weights.shape)} for values of {[(list(v.shape), v.dtype) for v in every]}; "
             "expected one weight for each value, and values of one shape and type"
         )
     traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if traced or first.device.type != "cpu" or _wish == "reference":
-        return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
-    return combining.combine(weights, values, _wish != "portable" and _available("compiled", first.dtype))
+        out = torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(dim=0)
+        return out if base is None else base + out
+    return combining.combine(weights, values, base, _wish != "portable" and _available("compiled", first.dtype))

@@ -42,10 +42,10 @@ void attention(const int32_t *pattern, int64_t rows, int64_t columns, int64_t en
             EACH_CHUNK(begin, end) {
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(heads, 0)
-                    b->lower(column, count, heads, own + f, source + f, slope, top + f, 0, logit + f);
+                    b->lower(column, count, heads, own + f, source + f, heads, slope, top + f, 0, logit + f);
                 exponential(logit, count * heads);
                 EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
-                EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, z + f, to + f, e > begin);
+                EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, e > begin);
             }
             divide(heads, width, total, to);
         }
@@ -57,7 +57,7 @@ static void own_products(int64_t first, int64_t last, int64_t heads, int64_t wid
     const int32_t here[1 + AHEAD] = {0};
     for (int64_t i = first; i < last; i++) {
         const T *left = grad + i * heads * width, *right = out + i * heads * width;
-        EACH_BLOCK(width, 0) b->match(here, 1, left + f, heads, width, right + f, inner + i * heads, f > 0);
+        EACH_BLOCK(width, 0) b->match(here, 1, left + f, heads, width, 0, right + f, inner + i * heads, f > 0);
     }
 }
 
@@ -81,29 +81,53 @@ void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64
             EACH_CHUNK(s.pointer[i], s.pointer[i + 1]) {
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(heads, 0)
-                    b->lower(column, count, heads, own + mine + f, other + f, slope, peak + row + f, step, weight + f);
+                    b->lower(column, count, heads, own + mine + f, other + f, heads, slope, peak + row + f, step,
+                             weight + f);
                 exponential(weight, count * heads);
                 EACH_BLOCK(width, 0)
-                    b->match(column, count, left + i * all + f, heads, width, right + f, d, f > 0);
+                    b->match(column, count, left + i * all + f, heads, width, all, right + f, d, f > 0);
                 EACH_BLOCK(heads, 0)
                     b->settle(column, count, heads, own + mine + f, other + f, slope, scale + row + f,
                               inner + row + f, step, weight + f, d + f, to_own + mine + f);
                 if (by_columns)
                     EACH_BLOCK(width, 0)
-                        b->weigh(column, count, weight, heads, width, grad + f, to_z + i * all + f, 1);
+                        b->weigh(column, count, weight, heads, width, all, grad + f, to_z + i * all + f, 1);
             }
         }
     }
 }
 
-/* Logits att . leaky_relu(z_i + z_j). The largest isn't known beforehand, so what was summed is scaled down whenever
- * a chunk has a larger one. */
+/* From logits to exponentials, whose sums are in total. The largest isn't known beforehand, so what was summed is scaled
+ * down whenever a chunk has a larger one. */
+static void soften(const int32_t *column, int64_t count, int64_t heads, int64_t width, T *logit, int more, T *top,
+                   T *total, T *to) {
+    T before[SCRATCH + WIDEST];
+    if (!more) {
+        memcpy(top, logit, heads * sizeof(T));
+        memset(total, 0, heads * sizeof(T));
+    }
+    memcpy(before, top, heads * sizeof(T));
+    EACH_BLOCK(heads, 0) b->largest(0, count, heads, logit + f, top + f);
+    if (more) {
+        for (int64_t h = 0; h < heads; h++) before[h] -= top[h];
+        exponential(before, heads);
+        for (int64_t h = 0; h < heads; h++) {
+            total[h] *= before[h];
+            for (int64_t c = 0; c < width; c++) to[h * width + c] *= before[h];
+        }
+    }
+    EACH_BLOCK(heads, 0) b->lower(column, count, heads, 0, 0, 0, 0, top + f, 0, logit + f);
+    exponential(logit, count * heads);
+    EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
+}
+
+/* Logits att . leaky_relu(z_i + z_j). */
 void attention_v2(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t heads,
                   int64_t width, double slope, const T *att, const T *z, T *out, T *peak, T *scale, int64_t ranges,
                   int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, 0);
     int64_t first, last, chunk = SCRATCH / heads, all = heads * width;
-    T logit[SCRATCH + WIDEST], before[SCRATCH + WIDEST];
+    T logit[SCRATCH + WIDEST];
     while (take(&s, ranges, counter, &first, &last) >= 0)
         for (int64_t i = first; i < last; i++) {
             int64_t begin = s.pointer[i], end = s.pointer[i + 1];
@@ -117,22 +141,9 @@ void attention_v2(const int32_t *pattern, int64_t rows, int64_t columns, int64_t
             EACH_CHUNK(begin, end) {
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(width, 0)
-                    b->score(column, count, att + f, z + i * all + f, heads, width, z + f, slope, logit, f > 0);
-                if (e == begin) memcpy(top, logit, heads * sizeof(T));
-                memcpy(before, top, heads * sizeof(T));
-                EACH_BLOCK(heads, 0) b->largest(0, count, heads, logit + f, top + f);
-                if (e > begin) {
-                    for (int64_t h = 0; h < heads; h++) before[h] -= top[h];
-                    exponential(before, heads);
-                    for (int64_t h = 0; h < heads; h++) {
-                        total[h] *= before[h];
-                        for (int64_t c = 0; c < width; c++) to[h * width + c] *= before[h];
-                    }
-                }
-                EACH_BLOCK(heads, 0) b->lower(column, count, heads, 0, 0, slope, top + f, 0, logit + f);
-                exponential(logit, count * heads);
-                EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
-                EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, z + f, to + f, e > begin);
+                    b->score(column, count, att + f, z + i * all + f, heads, width, all, z + f, slope, logit, f > 0);
+                soften(column, count, heads, width, logit, e > begin, top, total, to);
+                EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, e > begin);
             }
             divide(heads, width, total, to);
         }
@@ -157,17 +168,18 @@ void attention_v2_back(const int32_t *pattern, int64_t rows, int64_t columns, in
             EACH_CHUNK(s.pointer[i], s.pointer[i + 1]) {
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(width, 0) {
-                    b->score(column, count, att + f, z + i * all + f, heads, width, z + f, slope, weight, f > 0);
-                    b->match(column, count, left + i * all + f, heads, width, right + f, d, f > 0);
+                    b->score(column, count, att + f, z + i * all + f, heads, width, all, z + f, slope, weight,
+                             f > 0);
+                    b->match(column, count, left + i * all + f, heads, width, all, right + f, d, f > 0);
                 }
-                EACH_BLOCK(heads, 0) b->lower(column, count, heads, 0, 0, slope, peak + row + f, step, weight + f);
+                EACH_BLOCK(heads, 0) b->lower(column, count, heads, 0, 0, 0, slope, peak + row + f, step, weight + f);
                 exponential(weight, count * heads);
                 EACH_BLOCK(heads, 0)
                     b->settle(column, count, heads, 0, 0, slope, scale + row + f, inner + row + f, step, weight + f,
                               d + f, 0);
                 EACH_BLOCK(width, 0) {
-                    if (by_columns) b->weigh(column, count, weight, heads, width, grad + f, to + f, 1);
-                    b->bend(column, count, d, att + f, z + i * all + f, heads, width, z + f, slope, to + f,
+                    if (by_columns) b->weigh(column, count, weight, heads, width, all, grad + f, to + f, 1);
+                    b->bend(column, count, d, att + f, z + i * all + f, heads, width, all, z + f, slope, to + f,
                             partial ? partial + f : 0);
                 }
             }

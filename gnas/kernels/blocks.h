@@ -14,13 +14,29 @@
 #define SOON(x, column, size) \
     for (int at = 0; at < size; at += LINE) __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * channels + at)
 #define CHOOSE(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
+/* The larger or the smaller of two, and the second where one of them is not a number: one instruction, which compilers
+ * don't find by themselves. */
+#if !defined(DOUBLE) && defined(__AVX512F__) && LANES == 16
+#define LARGER(a, b) ((VEC)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define SMALLER(a, b) ((VEC)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#elif !defined(DOUBLE) && defined(__AVX__) && LANES == 8
+#define LARGER(a, b) ((VEC)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define SMALLER(a, b) ((VEC)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#elif !defined(DOUBLE) && defined(__SSE2__) && LANES == 4
+#define LARGER(a, b) ((VEC)_mm_max_ps((__m128)(a), (__m128)(b)))
+#define SMALLER(a, b) ((VEC)_mm_min_ps((__m128)(a), (__m128)(b)))
+#else
+#define LARGER(a, b) CHOOSE((MASK)((a) > (b)), a, b)
+#define SMALLER(a, b) CHOOSE((MASK)((a) < (b)), a, b)
+#endif
 
 #if COUNT == 1
 typedef T VEC __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
 typedef BITS MASK __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
 
-/* The sum of a vector's numbers, and those of eight vectors at once. */
-#if LANES == 1 || !SHUFFLES
+/* The sum of a vector's numbers, and those of eight vectors at once, added up in the same order: no sum depends on how
+ * many heads are taken together. */
+#if LANES < 8 || !SHUFFLES
 INLINE T JOIN(fold_, LANES)(VEC v) {
     T lane[LANES];
     memcpy(lane, &v, sizeof lane);
@@ -33,25 +49,17 @@ INLINE void JOIN(fold_eight_, LANES)(const VEC *v, T *out) {
     for (int k = 0; k < 8; k++) out[k] = JOIN(fold_, LANES)(v[k]);
 }
 #else
-#if LANES == 16
+#if LANES == 8
+INLINE T JOIN(fold_, LANES)(VEC v) {
+    vector_4 two = __builtin_shufflevector(v, v, 0, 1, 4, 5) + __builtin_shufflevector(v, v, 2, 3, 6, 7);
+    return (two[0] + two[1]) + (two[2] + two[3]);
+}
+#else
 #define LOW 0, 1, 2, 3, 4, 5, 6, 7
 #define HIGH 8, 9, 10, 11, 12, 13, 14, 15
-#define HALF 8
-#elif LANES == 8
-#define LOW 0, 1, 2, 3
-#define HIGH 4, 5, 6, 7
-#define HALF 4
-#elif LANES == 4
-#define LOW 0, 1
-#define HIGH 2, 3
-#define HALF 2
-#else
-#define LOW 0
-#define HIGH 1
-#define HALF 1
-#endif
 #define HALVED(v) (__builtin_shufflevector(v, v, LOW) + __builtin_shufflevector(v, v, HIGH))
-INLINE T JOIN(fold_, LANES)(VEC v) { return JOIN(fold_, HALF)(HALVED(v)); }
+INLINE T JOIN(fold_, LANES)(VEC v) { return fold_8(HALVED(v)); }
+#endif
 
 INLINE void JOIN(fold_eight_, LANES)(const VEC *v, T *out) {
 #if LANES == 8
@@ -66,18 +74,15 @@ INLINE void JOIN(fold_eight_, LANES)(const VEC *v, T *out) {
     PUT(out, 0) = BOTH(four[0], four[1], 0, 1, 2, 3, 8, 9, 10, 11) +
                   BOTH(four[0], four[1], 4, 5, 6, 7, 12, 13, 14, 15);
 #undef BOTH
-#elif LANES == 16
-    JOIN(vector_, HALF) half[8];
-    for (int k = 0; k < 8; k++) half[k] = HALVED(v[k]);
-    JOIN(fold_eight_, HALF)(half, out);
 #else
-    for (int k = 0; k < 8; k++) out[k] = JOIN(fold_, LANES)(v[k]);
-#endif
-}
+    vector_8 half[8];
+    for (int k = 0; k < 8; k++) half[k] = HALVED(v[k]);
+    fold_eight_8(half, out);
 #undef LOW
 #undef HIGH
-#undef HALF
 #undef HALVED
+#endif
+}
 #endif
 #endif
 
@@ -153,7 +158,7 @@ INLINE void OF(statistics_)(const Side *s, int64_t first, int64_t last, const T 
             if (high) PUT(high + at, c) = up[c];
             if (low) PUT(low + at, c) = down[c];
             if (mean) {
-                VEC m = one[c] * share, v = two[c] * share - m * m;
+                VEC m = one[c] * share, v = (two[c] - one[c] * m) * share;
                 PUT(mean + at, c) = shift[c] + m;
                 PUT(std + at, c) = CHOOSE((MASK)(v <= (T)1e-5), (VEC){}, v);
             }
@@ -241,9 +246,10 @@ static void OF(statistics_back)(const Side *s, const T *x, int64_t channels, con
 #include "mixture.h"
 #include "heads.h"
 
-static const Kernels OF(kernels) = {BLOCK,     OF(sum),   OF(product), OF(statistics), OF(statistics_back), OF(weigh),
-                                    OF(match), OF(score), OF(bend),    OF(largest),    OF(lower),           OF(add),
-                                    OF(settle), OF(fold), OF(mix),     OF(mix_back)};
+static const Kernels OF(kernels) = {
+    BLOCK,      OF(sum),     OF(product), OF(statistics), OF(statistics_back), OF(weigh), OF(match),     OF(score),
+    OF(bend),   OF(spread),  OF(unmatch), OF(largest),    OF(lower),           OF(add),   OF(settle),    OF(tilt),
+    OF(turn),   OF(mix),     OF(fold_back), OF(mix_back)};
 
 #undef BLOCK
 #undef OF
@@ -254,6 +260,8 @@ static const Kernels OF(kernels) = {BLOCK,     OF(sum),   OF(product), OF(statis
 #undef PUT
 #undef PICK
 #undef CHOOSE
+#undef LARGER
+#undef SMALLER
 #undef LINE
 #undef SOON
 

@@ -1,4 +1,4 @@
-/* The weighted sum of whole states, out = sum_k w_k v_k, and its gradients; included by rows.h.
+/* The weighted sum of whole states, out = base + sum_k w_k v_k, and its gradients; included by rows.h.
  *
  * A piece of every state is treated at a time, small enough that what is added up stays in the nearest cache. */
 
@@ -6,8 +6,8 @@ enum { PIECE = 1024 };
 
 INLINE int64_t share_of(int64_t size, int64_t k, int64_t n) { return k < n ? size / n * k : size; }
 
-void combine(const T *const *values, const T *weights, int64_t count, int64_t size, T *out, int64_t ranges,
-             int64_t *counter) {
+void combine(const T *const *values, const T *weights, int64_t count, int64_t size, const T *base, T *out,
+             int64_t ranges, int64_t *counter) {
     int64_t k;
     while ((k = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED)) < ranges) {
         int64_t last = share_of(size, k + 1, ranges);
@@ -17,7 +17,9 @@ void combine(const T *const *values, const T *weights, int64_t count, int64_t si
             for (int64_t j = 0; j < count; j++) {
                 const T *restrict from = values[j] + at;
                 const T weight = weights[j];
-                if (!j) for (int64_t i = 0; i < length; i++) to[i] = weight * from[i];
+                const T *restrict on = !j && base ? base + at : 0;
+                if (on) for (int64_t i = 0; i < length; i++) to[i] = on[i] + weight * from[i];
+                else if (!j) for (int64_t i = 0; i < length; i++) to[i] = weight * from[i];
                 else for (int64_t i = 0; i < length; i++) to[i] += weight * from[i];
             }
         }

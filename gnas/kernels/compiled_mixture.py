@@ -9,31 +9,82 @@ from torch import Tensor
 
 from gnas.kernels import build, portable, threads
 from gnas.kernels.graph import Structure
-from gnas.kernels.mixing import KINDS, LINEAR, Propagation
+from gnas.kernels.mixing import ALL, ATTENTIONS, KINDS, LINEAR, Attention, Propagation, with_attention
 from gnas.kernels.operators import CHANNELS, PARTIAL, address, again, alike, entries_of, full, op
 
-
-def _checked(
-    pattern: Tensor, x: Tensor, weights: Tensor, share: Tensor, values: Tensor | None, diagonal: Tensor | None
-) -> tuple[int, list[Tensor], tuple[int, ...]]:
-    # Number of entries, tensors to keep alive, and the addresses as the library takes them.
-    nodes, channels = share.numel(), x.size(1)
-    entries = entries_of(pattern, nodes, nodes)
-    kept = [full("weights", weights, (KINDS,), x.dtype), full("share", share, (nodes,), x.dtype)]
-    if values is not None and diagonal is not None:
-        kept += [full("values", values, (entries,), x.dtype), full("diagonal", diagonal, (nodes,), x.dtype)]
-    kept.append(full("x", x, (nodes, channels), x.dtype))
-    weighing = [address(t) for t in kept[:-1]]
-    return entries, kept, (*weighing, *([0, 0] if values is None else []), address(kept[-1]), channels)
+HALVES = 3
+"""Vectors of a head: those of both halves of the first version's logits, and the second version's."""
+KEPT = 6
+"""Planes that the backward pass of an attention reads: see ``attend.h``."""
 
 
-def _totals(x: Tensor, ranges: int) -> Tensor:
-    return x.new_zeros((ranges, KINDS, x.size(1)), dtype=torch.float64)
+class _Call:
+    """What both passes hand to the library, checked, with the tensors that must live as long."""
+
+    def __init__(
+        self,
+        pattern: Tensor,
+        kinds: int,
+        x: Tensor,
+        weights: Tensor,
+        share: Tensor,
+        values: Tensor | None,
+        diagonal: Tensor | None,
+        bias: Tensor | None,
+        att: Tensor | None,
+    ) -> None:
+        self.pattern, (self.nodes, self.channels) = pattern, x.shape
+        self.entries = entries_of(pattern, self.nodes, self.nodes)
+        self.kinds, self.attending = kinds & (1 << KINDS) - 1, kinds >> KINDS
+        self.x = full("x", x, (share.numel(), self.channels), x.dtype)
+        self.weights, self.share = full("weights", weights, (ALL,), x.dtype), share.contiguous()
+        self.values = None if values is None else full("values", values, (self.entries,), x.dtype)
+        self.diagonal = None if diagonal is None else full("diagonal", diagonal, (self.nodes,), x.dtype)
+        self.bias = None if bias is None else full("bias", bias, (self.channels,), x.dtype)
+        self.heads = self.width = 0
+        self.att = att
+        if att is not None:
+            self.heads, self.width = att.size(1), self.channels // att.size(1)
+            self.att = full("att", att, (HALVES, self.heads, self.width), x.dtype)
+
+    def mixing(self) -> tuple[object, ...]:
+        """Arguments of ``mix`` and its gradients up to the states and their channels."""
+        places = [address(t) for t in (self.weights, self.share, self.values, self.diagonal, self.x)]
+        return (self.pattern.data_ptr(), self.nodes, self.entries, self.kinds, *places, self.channels)
+
+    def attention(self, slope: float) -> tuple[object, ...]:
+        """Arguments of ``attend`` and its gradients up to the states."""
+        weights = self.weights.data_ptr() + KINDS * self.weights.element_size()
+        sizes = (self.pattern.data_ptr(), self.nodes, self.entries, self.attending, weights, self.heads, self.width)
+        return (*sizes, slope, address(self.att), self.x.data_ptr())
+
+    @property
+    def work(self) -> int:
+        """Multiplications, about."""
+        return 2 * self.entries * self.channels
+
+    @property
+    def attention_work(self) -> int:
+        """Those of an attention."""
+        return 2 * (self.entries + self.nodes) * self.heads * (self.width + 20)
 
 
 def _ranges(work: int) -> int:
     # A fixed number for a graph, whatever the number of threads; one range where there is little to share out.
     return PARTIAL if work >= threads.LARGE else 1
+
+
+def _function(name: str, dtype: torch.dtype) -> Any:
+    mixing, attention = "pnnnpppppn", "pnnnpnnfpp"
+    signatures = {
+        "mix": mixing + "pppnp",
+        "fold_back": mixing + "ppppnp",
+        "mix_back": mixing + "ppppnp",
+        "attend_logits": "pnnnnpppnp",
+        "attend": attention + "ppppnp",
+        "attend_back": attention + "pppppppnp",
+    }
+    return build.function(name, dtype, signatures[name])
 
 
 @op("gnas::mix", device_types="cpu")
@@ -45,17 +96,45 @@ def _mix(
     share: Tensor,
     values: Tensor | None,
     diagonal: Tensor | None,
+    bias: Tensor | None,
+    att: Tensor | None,
+    slope: float,
     squares: bool,
-) -> tuple[Tensor, Tensor]:
-    entries, _kept, places = _checked(pattern, x, weights, share, values, diagonal)
-    nodes, work = share.numel(), 2 * entries * x.size(1)
+) -> tuple[Tensor, Tensor, Tensor]:
+    call = _Call(pattern, kinds, x, weights, share, values, diagonal, bias, att)
     (out,) = alike(x)
-    ranges = _ranges(work) if squares else 0
-    totals = _totals(x, ranges)
-    call = build.function("mix", x.dtype, "pnnnnpppppnpppnp")
-    arguments = (pattern.data_ptr(), nodes, entries, False, kinds, *places, out.data_ptr(), 0)
-    threads.run(call, (*arguments, totals.data_ptr() if squares else 0), threads.count(work), ranges)
-    return out, totals.sum(dim=(0, 2)).to(x.dtype) if squares else x.new_empty(0)
+    found, kept = x.new_empty(0), x.new_empty(0)
+    ranges = _ranges(call.work) if squares else 0
+    totals = x.new_zeros((ranges, KINDS), dtype=torch.float64)
+    arguments = (*call.mixing(), address(call.bias), out.data_ptr(), totals.data_ptr() if squares else 0)
+    threads.run(_function("mix", x.dtype), arguments, threads.count(call.work), ranges)
+    if att is not None:
+        more, kept = _attend(call, slope, out, squares)
+        totals = torch.cat([totals.sum(dim=0), more.sum(dim=0)]).unsqueeze(0) if squares else totals
+    elif squares:
+        totals = torch.nn.functional.pad(totals, (0, ALL - KINDS))
+    if squares:
+        found = totals.sum(dim=0).to(x.dtype)
+    return out, found, kept
+
+
+def _attend(call: _Call, slope: float, out: Tensor, squares: bool) -> tuple[Tensor, Tensor]:
+    # Adds the attentions to the value; sums of their squares, and what the backward pass reads.
+    x, workers = call.x, threads.count(call.attention_work)
+    # What only one of them reads is zero where that one isn't mixed.
+    make = x.new_empty if call.attending == (1 << len(ATTENTIONS)) - 1 else x.new_zeros
+    kept = make((KEPT, call.nodes, call.heads))
+    ranges = _ranges(call.attention_work)
+    if call.attending & 1:
+        sizes = (call.pattern.data_ptr(), call.nodes, call.entries, call.heads, call.width)
+        places = (address(call.att), x.data_ptr(), kept.data_ptr())
+        threads.run(_function("attend_logits", x.dtype), (*sizes, *places), workers)
+    room = x.new_empty(ranges, call.channels)
+    totals = x.new_zeros((ranges, len(ATTENTIONS)), dtype=torch.float64)
+    places = (kept.data_ptr(), room.data_ptr(), out.data_ptr())
+    arguments = (*call.attention(slope), *places, totals.data_ptr() if squares else 0)
+    threads.run(_function("attend", x.dtype), arguments, workers, ranges)
+    return totals, kept
 
 
 @_mix.register_fake
@@ -67,9 +146,13 @@ def _(
     share: Tensor,
     values: Tensor | None,
     diagonal: Tensor | None,
+    bias: Tensor | None,
+    att: Tensor | None,
+    slope: float,
     squares: bool,
-) -> tuple[Tensor, Tensor]:
-    return alike(x)[0], x.new_empty(KINDS if squares else 0)
+) -> tuple[Tensor, Tensor, Tensor]:
+    kept = x.new_empty(0) if att is None else x.new_empty(KEPT, x.size(0), att.size(1))
+    return alike(x)[0], x.new_empty(ALL if squares else 0), kept
 
 
 @op("gnas::mix_back", device_types="cpu")
@@ -81,32 +164,44 @@ def _to_mix(
     share: Tensor,
     values: Tensor | None,
     diagonal: Tensor | None,
+    biased: bool,
+    att: Tensor | None,
+    slope: float,
+    kept: Tensor,
     grad: Tensor,
-    to_x: bool,
-    to_weights: bool,
-) -> tuple[Tensor, Tensor]:
-    entries, _kept, places = _checked(pattern, x, weights, share, values, diagonal)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    call = _Call(pattern, kinds, x, weights, share, values, diagonal, None, att)
     grad = full("grad", grad, tuple(x.shape), x.dtype)
-    nodes, channels, work = share.numel(), x.size(1), 2 * entries * x.size(1)
-    workers = threads.count(work)
-    if kinds & ~LINEAR:
-        totals, out = _totals(x, 1), torch.zeros_like(grad)
-        call = build.function("mix_back", x.dtype, "pnnnpppppnpppnp")
-        arguments = (pattern.data_ptr(), nodes, entries, kinds, *places, grad.data_ptr(), out.data_ptr())
-        workers = min(workers, -(-channels // CHANNELS))
-        threads.run(call, (*arguments, totals.data_ptr() if to_weights else 0), workers, ranges=workers)
-        return out, totals.sum(dim=(0, 2)).to(x.dtype)
-    # What is all sums is one sum by columns, and its products with the gradient by rows.
-    call = build.function("mix", x.dtype, "pnnnnpppppnpppnp")
-    out = x.new_empty(x.shape if to_x else 0)
-    if to_x:
-        towards = (*places[:-2], grad.data_ptr(), channels)
-        threads.run(call, (pattern.data_ptr(), nodes, entries, True, kinds, *towards, out.data_ptr(), 0, 0), workers)
-    totals = _totals(x, _ranges(work) if to_weights else 0)
-    if to_weights:
-        arguments = (pattern.data_ptr(), nodes, entries, False, kinds, *places, 0, grad.data_ptr(), totals.data_ptr())
-        threads.run(call, arguments, workers, ranges=totals.size(0))
-    return out, totals.sum(dim=(0, 2)).to(x.dtype)
+    (out,) = alike(x)
+    workers = threads.count(call.work)
+    if call.kinds & ~LINEAR:
+        name, workers = "mix_back", min(workers, -(-call.channels // CHANNELS))
+        ranges, rows = workers, 1
+        totals = x.new_zeros((KINDS, call.channels), dtype=torch.float64)
+    else:
+        name, rows = "fold_back", _ranges(call.work)
+        ranges = rows
+        totals = x.new_zeros((rows, KINDS), dtype=torch.float64)
+    to_bias = x.new_zeros((rows if biased else 0, call.channels), dtype=torch.float64)
+    places = (grad.data_ptr(), out.data_ptr(), totals.data_ptr(), to_bias.data_ptr() if biased else 0)
+    threads.run(_function(name, x.dtype), (*call.mixing(), *places), workers, ranges)
+    more, to_att = x.new_zeros(len(ATTENTIONS), dtype=torch.float64), x.new_empty(0)
+    if att is not None:
+        to_att, more = _attend_back(call, slope, kept, grad, out)
+    to_weights = torch.cat([totals.sum(dim=1 if name == "mix_back" else 0), more]).to(x.dtype)
+    return out, to_weights, to_bias.sum(dim=0).to(x.dtype) if biased else x.new_empty(0), to_att
+
+
+def _attend_back(call: _Call, slope: float, kept: Tensor, grad: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    # Adds to the states' gradient; those of the vectors and of the weights.
+    x, shape = call.x, (HALVES, call.heads, call.width)
+    to_logits, room = x.new_zeros(2, call.nodes, call.heads), x.new_zeros(shape)
+    to_att = x.new_zeros(shape, dtype=torch.float64)
+    totals = x.new_zeros((call.heads, len(ATTENTIONS)), dtype=torch.float64)
+    places = (t.data_ptr() for t in (kept, grad, to_logits, out, room, to_att, totals))
+    workers = min(threads.count(call.attention_work), call.heads)
+    threads.run(_function("attend_back", x.dtype), (*call.attention(slope), *places), workers, workers)
+    return to_att.to(x.dtype), totals.sum(dim=0)
 
 
 @_to_mix.register_fake
@@ -118,32 +213,45 @@ def _(
     share: Tensor,
     values: Tensor | None,
     diagonal: Tensor | None,
+    biased: bool,
+    att: Tensor | None,
+    slope: float,
+    kept: Tensor,
     grad: Tensor,
-    to_x: bool,
-    to_weights: bool,
-) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.shape if to_x or kinds & ~LINEAR else 0), x.new_empty(KINDS)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    to_att = x.new_empty(0) if att is None else alike(att)[0]
+    return alike(x)[0], x.new_empty(ALL), x.new_empty(x.size(1) if biased else 0), to_att
 
 
-def _keep_mix(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    pattern, ctx.kinds, x, weights, share, values, diagonal, _ = inputs
-    ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(pattern, x, weights, share, values, diagonal)
+def _keep_mix(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    pattern, ctx.kinds, x, weights, share, values, diagonal, bias, att, ctx.slope, _ = inputs
+    ctx.mark_non_differentiable(*output[1:])
+    ctx.biased = bias is not None
+    ctx.save_for_backward(pattern, x, weights, share, values, diagonal, bias, att, output[2])
 
 
-def _mix_back(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    pattern, x, weights, share, values, diagonal = ctx.saved_tensors
-    to_x, to_weights = ctx.needs_input_grad[2:4]
+def _mix_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    pattern, x, weights, share, values, diagonal, bias, att, kept = ctx.saved_tensors
+    found: list[Tensor | None]
     if torch.is_grad_enabled():
         structure = Structure.from_pattern(pattern, share.numel(), share.numel())
         propagation = Propagation(share, values, diagonal)
-        found = again(
-            lambda z, w: portable.mix(structure, ctx.kinds, z, w, propagation, False)[0], [x, weights], [grad]
-        )
-    else:
-        both = _to_mix(pattern, ctx.kinds, x, weights, share, values, diagonal, grad, to_x, to_weights)
-        found = [both[0] if to_x else None, both[1] if to_weights else None]
-    return None, None, *found, None, None, None, None
+        given = [x, weights, *(t for t in (bias, att) if t is not None)]
+
+        def formula(z: Tensor, w: Tensor, *more: Tensor) -> Tensor:
+            attention = None if att is None else Attention(structure.looped(), more[-1], ctx.slope)
+            out, _ = with_attention(portable, structure, ctx.kinds, z, w, propagation, attention, False)
+            return out if bias is None else out + more[0]
+
+        found = again(formula, given, [grad])
+        found = [*found[:2], found[2] if bias is not None else None, found[-1] if att is not None else None]
+        return None, None, *found[:2], None, None, None, *found[2:], None, None
+    both = _to_mix(
+        pattern, ctx.kinds, x, weights, share, values, diagonal, bias is not None, att, ctx.slope, kept, grad
+    )
+    asked = (ctx.needs_input_grad[k] for k in (2, 3, 7, 8))
+    found = [value if wanted else None for value, wanted in zip(both, asked, strict=True)]
+    return None, None, *found[:2], None, None, None, *found[2:], None, None
 
 
 _mix.register_autograd(_mix_back, setup_context=_keep_mix)

@@ -92,6 +92,14 @@ class Structure:
             parts = (self.pointer, self.column, self.pointer_t, self.column_t, self.order_t, padding)
             self._kept["pattern"] = torch.cat([part.to(torch.int32) for part in parts])
 
+    def looped(self) -> Structure:
+        """The square pattern with one entry a row on the diagonal, whatever was there."""
+        if "looped" not in self._kept:
+            others, nodes = self.row != self.column, torch.arange(self.shape[0], device=self.row.device)
+            row, column = torch.cat([self.row[others], nodes]), torch.cat([self.column[others], nodes])
+            self._kept["looped"] = Structure.from_entries(row, column, self.shape)[0]
+        return self._kept["looped"]
+
     def repeated(self, times: int) -> Structure:
         """The block-diagonal pattern of ``times`` such matrices, so that attention heads share one product."""
         key = f"repeated {times}"

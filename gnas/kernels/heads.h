@@ -10,7 +10,7 @@
 #define EACH_HEAD for (int h = 0; h < group; h++)
 #define SOON_HEADS(x, column) \
     for (int at = 0; at < group * width; at += LINE) \
-        __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * heads * width + at)
+        __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * stride + at)
 #define BY_GROUPS(call) \
     int64_t h = 0; \
     for (; h + GROUP <= heads; h += GROUP) call(GROUP); \
@@ -18,20 +18,20 @@
 
 /* For each head, out_h (+)= sum_k weight_kh x_kh over some neighbours k. */
 INLINE void OF(weigh_)(const int group, const int32_t *column, int64_t count, const T *weight, int64_t heads,
-                       int64_t width, const T *x, T *out, int more) {
+                       int64_t width, int64_t stride, const T *x, T *out, int more) {
     VEC a[GROUP][COUNT] = {};
     if (more) EACH_HEAD EACH a[h][c] = AT(out + h * width, c);
     for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
+        const T *from = x + column[k] * stride;
         SOON_HEADS(x, column + k);
         EACH_HEAD EACH a[h][c] += weight[k * heads + h] * AT(from + h * width, c);
     }
     EACH_HEAD EACH PUT(out + h * width, c) = a[h][c];
 }
 
-static void OF(weigh)(const int32_t *column, int64_t count, const T *weight, int64_t heads, int64_t width, const T *x,
-                      T *out, int more) {
-#define CALL(n) OF(weigh_)(n, column, count, weight + h, heads, width, x + h * width, out + h * width, more)
+static void OF(weigh)(const int32_t *column, int64_t count, const T *weight, int64_t heads, int64_t width,
+                      int64_t stride, const T *x, T *out, int more) {
+#define CALL(n) OF(weigh_)(n, column, count, weight + h, heads, width, stride, x + h * width, out + h * width, more)
     BY_GROUPS(CALL);
 #undef CALL
 }
@@ -49,32 +49,32 @@ INLINE void OF(put)(const int group, VEC (*a)[COUNT], T *out, int more) {
 
 /* For each head and neighbour, out_kh (+)= <own_h, x_kh>. */
 INLINE void OF(match_)(const int group, const int32_t *column, int64_t count, const T *own, int64_t heads,
-                       int64_t width, const T *x, T *out, int more) {
+                       int64_t width, int64_t stride, const T *x, T *out, int more) {
     VEC mine[GROUP][COUNT], a[GROUP][COUNT];
     EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
     for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
+        const T *from = x + column[k] * stride;
         SOON_HEADS(x, column + k);
         EACH_HEAD EACH a[h][c] = mine[h][c] * AT(from + h * width, c);
         OF(put)(group, a, out + k * heads, more);
     }
 }
 
-static void OF(match)(const int32_t *column, int64_t count, const T *own, int64_t heads, int64_t width, const T *x,
-                      T *out, int more) {
-#define CALL(n) OF(match_)(n, column, count, own + h * width, heads, width, x + h * width, out + h, more)
+static void OF(match)(const int32_t *column, int64_t count, const T *own, int64_t heads, int64_t width,
+                      int64_t stride, const T *x, T *out, int more) {
+#define CALL(n) OF(match_)(n, column, count, own + h * width, heads, width, stride, x + h * width, out + h, more)
     BY_GROUPS(CALL);
 #undef CALL
 }
 
 /* For each head and neighbour, out_kh (+)= <att_h, leaky_relu(own_h + x_kh)>. */
 INLINE void OF(score_)(const int group, const int32_t *column, int64_t count, const T *att, const T *own,
-                       int64_t heads, int64_t width, const T *x, T slope, T *out, int more) {
+                       int64_t heads, int64_t width, int64_t stride, const T *x, T slope, T *out, int more) {
     VEC mine[GROUP][COUNT], by[GROUP][COUNT], a[GROUP][COUNT];
     EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
     EACH_HEAD EACH by[h][c] = AT(att + h * width, c);
     for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
+        const T *from = x + column[k] * stride;
         SOON_HEADS(x, column + k);
         EACH_HEAD EACH {
             VEC r = mine[h][c] + AT(from + h * width, c);
@@ -85,20 +85,21 @@ INLINE void OF(score_)(const int group, const int32_t *column, int64_t count, co
 }
 
 static void OF(score)(const int32_t *column, int64_t count, const T *att, const T *own, int64_t heads, int64_t width,
-                      const T *x, T slope, T *out, int more) {
+                      int64_t stride, const T *x, T slope, T *out, int more) {
 #define CALL(n) \
-    OF(score_)(n, column, count, att + h * width, own + h * width, heads, width, x + h * width, slope, out + h, more)
+    OF(score_)(n, column, count, att + h * width, own + h * width, heads, width, stride, x + h * width, slope, \
+               out + h, more)
     BY_GROUPS(CALL);
 #undef CALL
 }
 
 /* Gradients of that, for the gradients d_kh: out_h += sum_k d_kh att_h leaky_relu'(own_h + x_kh), and to att. */
 INLINE void OF(bend_)(const int group, const int32_t *column, int64_t count, const T *d, const T *att, const T *own,
-                      int64_t heads, int64_t width, const T *x, T slope, T *out, T *to_att) {
+                      int64_t heads, int64_t width, int64_t stride, const T *x, T slope, T *out, T *to_att) {
     VEC mine[GROUP][COUNT], a[GROUP][COUNT] = {}, b[GROUP][COUNT] = {};
     EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
     for (int64_t k = 0; k < count; k++) {
-        const T *from = x + column[k] * heads * width;
+        const T *from = x + column[k] * stride;
         EACH_HEAD EACH {
             T scale = d[k * heads + h];
             VEC r = mine[h][c] + AT(from + h * width, c);
@@ -112,12 +113,67 @@ INLINE void OF(bend_)(const int group, const int32_t *column, int64_t count, con
 }
 
 static void OF(bend)(const int32_t *column, int64_t count, const T *d, const T *att, const T *own, int64_t heads,
-                     int64_t width, const T *x, T slope, T *out, T *to_att) {
+                     int64_t width, int64_t stride, const T *x, T slope, T *out, T *to_att) {
 #define CALL(n) \
-    OF(bend_)(n, column, count, d + h, att + h * width, own + h * width, heads, width, x + h * width, slope, \
+    OF(bend_)(n, column, count, d + h, att + h * width, own + h * width, heads, width, stride, x + h * width, slope, \
               out + h * width, to_att ? to_att + h * width : 0)
     BY_GROUPS(CALL);
 #undef CALL
+}
+
+/* Gradients of a mixture of attentions, for the gradients g_h of its value: to each neighbour sum_kh g_h, and where d_kh
+ * are gradients of the second version's logits, to both of their states and to att. */
+INLINE void OF(spread_)(const int group, const int dynamic, const int32_t *column, int64_t count, const T *sum,
+                        const T *d, const T *att, const T *own, int64_t heads, int64_t width, int64_t stride,
+                        const T *x, T slope, const T *grad, T *to_x, T *to_own, T *to_att) {
+    VEC g[GROUP][COUNT], mine[GROUP][COUNT], by[GROUP][COUNT], a[GROUP][COUNT] = {}, b[GROUP][COUNT] = {};
+    EACH_HEAD EACH g[h][c] = AT(grad + h * width, c);
+    if (dynamic) EACH_HEAD EACH mine[h][c] = AT(own + h * width, c);
+    if (dynamic) EACH_HEAD EACH by[h][c] = AT(att + h * width, c);
+    for (int64_t k = 0; k < count; k++) {
+        const T *from = x + column[k] * stride;
+        T *to = to_x + column[k] * stride;
+        SOON_HEADS(to_x, column + k);
+        EACH_HEAD EACH {
+            /* One product after another: a sum of two would be rounded as each compilation of this likes. */
+            VEC more = AT(to + h * width, c);
+            more += sum[k * heads + h] * g[h][c];
+            if (dynamic) {
+                T scale = d[k * heads + h];
+                VEC r = mine[h][c] + AT(from + h * width, c);
+                VEC bent = CHOOSE(r > 0, scale - (VEC){}, scale * slope - (VEC){});
+                a[h][c] += bent;
+                b[h][c] += bent * r;
+                more += bent * by[h][c];
+            }
+            PUT(to + h * width, c) = more;
+        }
+    }
+    if (dynamic) EACH_HEAD EACH PUT(to_own + h * width, c) += a[h][c] * by[h][c];
+    if (dynamic) EACH_HEAD EACH PUT(to_att + h * width, c) += b[h][c];
+}
+
+static void OF(spread)(const int32_t *column, int64_t count, const T *sum, const T *d, const T *att, const T *own,
+                       int64_t heads, int64_t width, int64_t stride, const T *x, T slope, const T *grad, T *to_x,
+                       T *to_own, T *to_att) {
+#define CALL_(n, dynamic) \
+    OF(spread_)(n, dynamic, column, count, sum + h, dynamic ? d + h : 0, att + h * width, own + h * width, heads, \
+                width, stride, x + h * width, slope, grad + h * width, to_x + h * width, to_own + h * width, \
+                to_att + h * width)
+#define CALL(n) \
+    if (d) CALL_(n, 1); \
+    else CALL_(n, 0)
+    BY_GROUPS(CALL);
+#undef CALL
+#undef CALL_
+}
+
+/* Gradients of one node's logit <by_h, x_h>, for each head. */
+static void OF(unmatch)(const T *d, const T *by, int64_t heads, int64_t width, const T *x, T *to_x, T *to_by) {
+    for (int64_t h = 0; h < heads; h++) EACH {
+        PUT(to_x + h * width, c) += d[h] * AT(by + h * width, c);
+        PUT(to_by + h * width, c) += d[h] * AT(x + h * width, c);
+    }
 }
 
 /* What attention does for each head of an entry. Here the block is one of heads, not of channels. A value of the row
@@ -138,14 +194,14 @@ static void OF(largest)(const int32_t *column, int64_t count, int64_t heads, con
 }
 
 /* logit_k = leaky_relu(own + other_k) - peak, or only less the peak. */
-static void OF(lower)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, T slope,
-                      const T *peak, int64_t step, T *logit) {
+static void OF(lower)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, int64_t wide,
+                      T slope, const T *peak, int64_t step, T *logit) {
     for (int64_t k = 0; k < count; k++) {
         T *to = logit + k * heads;
         EACH {
             VEC v = AT(to, c);
             if (other) {
-                v = AT(own, c) + AT(other + column[k] * heads, c);
+                v = AT(own, c) + AT(other + column[k] * wide, c);
                 v = CHOOSE(v > 0, v, slope * v);
             }
             PUT(to, c) = v - AT(peak + column[k] * step, c);
@@ -176,6 +232,36 @@ static void OF(settle)(const int32_t *column, int64_t count, int64_t heads, cons
         }
     }
     if (to) EACH PUT(to, c) += a[c];
+}
+
+/* weight_k *= scale, and inner += sum_k weight_k d_k. What is added up stays in memory: else compilers multiply single
+ * numbers apart from where they add them, and round them otherwise than vectors. */
+static void OF(tilt)(int64_t count, int64_t heads, const T *scale, const T *d, T *weight, T *inner) {
+    for (int64_t k = 0; k < count; k++) EACH {
+        VEC p = AT(weight + k * heads, c) * AT(scale, c);
+        PUT(weight + k * heads, c) = p;
+        PUT(inner, c) += p * AT(d + k * heads, c);
+    }
+}
+
+/* The gradient of a softmax that counts by so much in a mixture: sum_k (+)= by weight_k, and that of its logits, which
+ * goes to both halves of these where they have such, rows of wide numbers, and else to to_logit. */
+static void OF(turn)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, int64_t wide,
+                     T slope, T by, const T *inner, const T *weight, const T *d, T *sum, int more, T *to_own,
+                     T *to_other, T *to_logit) {
+    VEC a[COUNT] = {};
+    for (int64_t k = 0; k < count; k++) EACH {
+        VEC p = by * AT(weight + k * heads, c), g = p * (AT(d + k * heads, c) - AT(inner, c));
+        if (more) PUT(sum + k * heads, c) += p;
+        else PUT(sum + k * heads, c) = p;
+        if (other) {
+            int64_t at = column[k] * wide;
+            g = CHOOSE(AT(own, c) + AT(other + at, c) > 0, g, slope * g);
+            PUT(to_other + at, c) += g;
+            a[c] += g;
+        } else PUT(to_logit + k * heads, c) = g;
+    }
+    if (other) EACH PUT(to_own, c) += a[c];
 }
 
 #undef GROUP

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from gnas.kernels.graph import Structure
+
 AGGREGATIONS = ("sum", "mean", "gcn", "identity", "max", "min", "std")
 """What can be mixed; a set of them is a number whose bits are the positions here."""
 KINDS = len(AGGREGATIONS)
+IDENTITY = AGGREGATIONS.index("identity")
 LINEAR = 0b1111
 """Those that are sums."""
+ATTENTIONS = ("gat", "gatv2")
+"""What can be mixed besides, given vectors of attention; its bits follow those."""
+ALL = KINDS + len(ATTENTIONS)
 
 
 class Propagation(NamedTuple):
@@ -27,6 +35,56 @@ class Propagation(NamedTuple):
     share: Tensor
     values: Tensor | None
     diagonal: Tensor | None
+
+
+class Attention(NamedTuple):
+    """What the attentions of a mixture know.
+
+    Args:
+        looped: The edges with one self-loop a node.
+        att: For each head GAT's vectors of the sender and of the receiver, and GATv2's, [3, heads, channels of a head].
+        slope: Negative slope of the leaky ReLU, at least 0.
+    """
+
+    looped: Structure
+    att: Tensor
+    slope: float
+
+
+def with_attention(
+    backend: ModuleType,
+    structure: Structure,
+    kinds: int,
+    x: Tensor,
+    weights: Tensor,
+    propagation: Propagation,
+    attention: Attention | None,
+    squares: bool,
+) -> tuple[Tensor, Tensor]:
+    """A backend's mixture with its attentions added one by one; it defines what those that fold them must compute.
+
+    ``weights``: [9], as :data:`AGGREGATIONS` and :data:`ATTENTIONS`; the sums of squares are as many, and that of the
+    identity is always there.
+    """
+    plain = kinds & (1 << KINDS) - 1
+    out, found = torch.zeros_like(x), squares_of(x, {})
+    if plain:
+        out, found = backend.mix(structure, plain, x, weights[:KINDS], propagation, squares)
+    parts: dict[int, Tensor] = {}
+    if attention is not None:
+        source, target, att = attention.att
+        z = x.view(x.size(0), *att.shape)
+        if kinds >> KINDS & 1:
+            halves = [(z * half).sum(dim=-1) for half in (source, target)]
+            parts[KINDS] = backend.attention(attention.looped, *halves, z, attention.slope).flatten(1)
+        if kinds >> KINDS & 2:
+            parts[KINDS + 1] = backend.attention_v2(attention.looped, att, z, attention.slope).flatten(1)
+    for k, part in parts.items():
+        out = out + weights[k] * part
+    if not squares:
+        return out, found
+    own = x.detach().square().sum().view(1)
+    return out, torch.cat([found[:IDENTITY], own, found[IDENTITY + 1 :], squares_of(x, parts, range(KINDS, ALL))])
 
 
 def aggregates(
@@ -56,7 +114,7 @@ def aggregates(
     return {k: part for k, part in found.items() if kinds >> k & 1}
 
 
-def squares_of(x: Tensor, parts: dict[int, Tensor]) -> Tensor:
-    """Sum of squares of each part, detached, zero for those that are missing: [7]."""
+def squares_of(x: Tensor, parts: dict[int, Tensor], places: range = range(KINDS)) -> Tensor:
+    """Sum of squares of each part, detached, zero for those that are missing: [places]."""
     zero = x.new_zeros(())
-    return torch.stack([parts[k].detach().square().sum() if k in parts else zero for k in range(KINDS)])
+    return torch.stack([parts[k].detach().square().sum() if k in parts else zero for k in places])

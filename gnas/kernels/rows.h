@@ -17,26 +17,36 @@ typedef struct {
     void (*statistics)(const Side *, int64_t, int64_t, const T *, int64_t, T *, T *, T *, T *);
     void (*statistics_back)(const Side *, const T *, int64_t, const T *, const T *, const T *, const T *, const T *,
                             const T *, const T *, const T *, T *);
-    void (*weigh)(const int32_t *, int64_t, const T *, int64_t, int64_t, const T *, T *, int);
-    void (*match)(const int32_t *, int64_t, const T *, int64_t, int64_t, const T *, T *, int);
-    void (*score)(const int32_t *, int64_t, const T *, const T *, int64_t, int64_t, const T *, T, T *, int);
-    void (*bend)(const int32_t *, int64_t, const T *, const T *, const T *, int64_t, int64_t, const T *, T, T *, T *);
+    void (*weigh)(const int32_t *, int64_t, const T *, int64_t, int64_t, int64_t, const T *, T *, int);
+    void (*match)(const int32_t *, int64_t, const T *, int64_t, int64_t, int64_t, const T *, T *, int);
+    void (*score)(const int32_t *, int64_t, const T *, const T *, int64_t, int64_t, int64_t, const T *, T, T *, int);
+    void (*bend)(const int32_t *, int64_t, const T *, const T *, const T *, int64_t, int64_t, int64_t, const T *, T, T *,
+                 T *);
+    void (*spread)(const int32_t *, int64_t, const T *, const T *, const T *, const T *, int64_t, int64_t, int64_t,
+                   const T *, T, const T *, T *, T *, T *);
+    void (*unmatch)(const T *, const T *, int64_t, int64_t, const T *, T *, T *);
     void (*largest)(const int32_t *, int64_t, int64_t, const T *, T *);
-    void (*lower)(const int32_t *, int64_t, int64_t, const T *, const T *, T, const T *, int64_t, T *);
+    void (*lower)(const int32_t *, int64_t, int64_t, const T *, const T *, int64_t, T, const T *, int64_t, T *);
     void (*add)(int64_t, int64_t, const T *, T *);
     void (*settle)(const int32_t *, int64_t, int64_t, const T *, const T *, T, const T *, const T *, int64_t, T *, T *,
                    T *);
-    void (*fold)(const Side *, int64_t, int64_t, const Mix *, const T *, T *);
-    void (*mix)(const Side *, int64_t, int64_t, const Mix *, const T *, T *, const T *, double *);
-    void (*mix_back)(const Side *, const Mix *, const T *, const T *, T *, double *);
+    void (*tilt)(int64_t, int64_t, const T *, const T *, T *, T *);
+    void (*turn)(const int32_t *, int64_t, int64_t, const T *, const T *, int64_t, T, T, const T *, const T *, const T *,
+                 T *, int, T *, T *, T *);
+    void (*mix)(const Side *, int64_t, int64_t, const Mix *, const T *, const T *, T *, double *);
+    void (*fold_back)(const Side *, int64_t, int64_t, const Mix *, const T *, const T *, T *, double *, double *);
+    void (*mix_back)(const Side *, const Mix *, const T *, const T *, T *, double *, double *);
 } Kernels;
 
 #define LANES 1
 #define COUNT 1
 #include "blocks.h"
+/* Two floats are no vector of most processors, whose compilers take them apart and round as they like. */
+#ifdef DOUBLE
 #define LANES 2
 #define COUNT 1
 #include "blocks.h"
+#endif
 #if WIDEST > 2
 #define LANES 4
 #define COUNT 1
@@ -65,7 +75,7 @@ static const Kernels *const shapes[] = {
 #if WIDEST > 4
     SHAPE(4, 1),
 #endif
-#if WIDEST > 2
+#if defined(DOUBLE) && WIDEST > 2
     SHAPE(2, 1),
 #endif
     SHAPE(1, 1)};
@@ -157,25 +167,35 @@ void statistics_back(const int32_t *pattern, int64_t rows, int64_t columns, int6
     }
 }
 
-/* The mixture out, or its gradient to x where all of it is sums (by columns); and for each aggregation and channel the
- * sum of its squares, or of its product with what is given against it: [ranges, 7, channels]. */
-void mix(const int32_t *pattern, int64_t rows, int64_t entries, int64_t by_columns, int64_t kinds, const T *weight,
-         const T *share, const T *values, const T *diagonal, const T *x, int64_t channels, T *out, const T *against,
-         double *totals, int64_t ranges, int64_t *counter) {
-    Side s = side(pattern, rows, rows, entries, by_columns);
+/* The mixture, and the sum of squares of each of its aggregations, [ranges, 7]. */
+void mix(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
+         const T *values, const T *diagonal, const T *x, int64_t channels, const T *bias, T *out, double *totals,
+         int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, rows, entries, 0);
     Mix m = {kinds, weight, share, values, diagonal, channels};
     int64_t first, last, number;
-    while ((number = take(&s, ranges, counter, &first, &last)) >= 0) {
-        double *to = totals ? totals + number * KINDS * channels : 0;
-        if (!totals && !(kinds & ~LINEAR)) EACH_BLOCK(channels, 1) b->fold(&s, first, last, &m, x + f, out + f);
-        else EACH_BLOCK(channels, !totals)
-            b->mix(&s, first, last, &m, x + f, PLUS(out, f), PLUS(against, f), PLUS(to, f));
-    }
+    while ((number = take(&s, ranges, counter, &first, &last)) >= 0)
+        EACH_BLOCK(channels, !totals)
+            b->mix(&s, first, last, &m, x + f, PLUS(bias, f), out + f, PLUS(totals, number * KINDS));
 }
 
+/* The gradients of a mixture that is all sums: to x, [ranges, 7] to the weights and [ranges, channels] to the bias. */
+void fold_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
+               const T *values, const T *diagonal, const T *x, int64_t channels, const T *grad, T *out,
+               double *totals, double *to_bias, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, rows, entries, 1);
+    Mix m = {kinds, weight, share, values, diagonal, channels};
+    int64_t first, last, number;
+    while ((number = take(&s, ranges, counter, &first, &last)) >= 0)
+        EACH_BLOCK(channels, 0)
+            b->fold_back(&s, first, last, &m, x + f, grad + f, out + f, totals + number * KINDS,
+                         PLUS(to_bias, number * channels + f));
+}
+
+/* Those of any other: to x, [7, channels] to the weights and [channels] to the bias. The threads share out the channels. */
 void mix_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
               const T *values, const T *diagonal, const T *x, int64_t channels, const T *grad, T *out, double *totals,
-              int64_t ranges, int64_t *counter) {
+              double *to_bias, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
     Mix m = {kinds, weight, share, values, diagonal, channels};
     int64_t step = ((channels + ranges - 1) / ranges + 15) / 16 * 16, start;
@@ -183,7 +203,7 @@ void mix_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kin
         int64_t width = start + step < channels ? step : channels - start;
         EACH_BLOCK(width, 0) {
             int64_t at = start + f;
-            b->mix_back(&s, &m, x + at, grad + at, out + at, PLUS(totals, at));
+            b->mix_back(&s, &m, x + at, grad + at, out + at, totals + at, PLUS(to_bias, at));
         }
     }
 }
@@ -234,4 +254,5 @@ void edge_softmax_back(const int32_t *pattern, int64_t rows, int64_t columns, in
 }
 
 #include "attention.h"
+#include "attend.h"
 #include "combine.h"

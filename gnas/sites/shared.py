@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from gnas import kernels
 from gnas.ops import Context, activate, find, settled
 from gnas.ops.base import Settings
-from gnas.ops.convolution import HEADS, Convolution, gat, gatv2
+from gnas.ops.convolution import Convolution
 from gnas.sites.own import FOLDED, Inputs, Mixes, State, layers_of, states_of
 from gnas.space import Choice, Node
 from gnas.space.node import Value
 
-FOLDING = (*FOLDED, "sage_max", "gat", "gatv2", "gin")
+MIXED = {**FOLDED, "gat": "gat", "gatv2": "gatv2"}
+"""Candidates that one mixture serves, by their name in the kernels."""
+FOLDING = (*MIXED, "sage_max", "gin")
 """Candidates that can read the shared projection."""
 
 
@@ -73,42 +75,40 @@ class SharedSite(nn.Module):
         active = activate(x, context) if project is not None else x
         mixed = _Mixed(self, x, active, project, keep, context)
         weights, positions = self._ops(mixes)
-        # Those that fold come first, in the order of their weights and measures, too.
-        positions = sorted(positions, key=lambda k: self.op.options[k] not in FOLDED)
-        ops = [str(self.op.options[k]) for k in positions]
-        folded = sum(op in FOLDED for op in ops)
+        # Those that one mixture serves come first, in the order of their weights and measures, too.
+        options = [str(option) for option in self.op.options]
+        folds = [op in MIXED and op in self.folding for op in options]
+        positions = sorted(positions, key=lambda k: not folds[k])
+        ops, folded = [options[k] for k in positions], sum(folds[k] for k in positions)
         weights = _part(weights, positions)
         scales = weights * _part(self._scales(), positions)
-        factors: list[Tensor] = []
-        values: list[Tensor] = []
-        squares = scales[:0]
+        biased = [n for n, op in enumerate(ops) if op in self.folding]
+        bias = None
+        if project is not None and biased:
+            bias = self._projected(_part(weights, biased).sum(), project) * self.bias
+        base: Tensor | None = None
+        squares: Tensor | None = None
         if folded:
-            aggrs = [FOLDED[op] for op in ops[:folded]]
-            value, squares = kernels.mix_aggregate(
-                mixed.z(), context.graph, _part(scales, range(folded)), aggrs, squares=True
+            base, squares = kernels.mix_aggregate(
+                mixed.z(),
+                context.graph,
+                _part(scales, range(folded)),
+                [MIXED[op] for op in ops[:folded]],
+                True,
+                attention=mixed.vectors(ops[:folded]),
+                bias=bias,
             )
-            values.append(value)
-        candidates = [mixed.candidate(op) for op in ops[folded:]]
-        if candidates:
-            factors.append(scales[folded:])
-            values += candidates
-        self._track([*positions, len(self.op.options)], squares, [*candidates, mixed.z()])
+        values = [mixed.candidate(op) for op in ops[folded:]]
+        factors = [scales[folded:]] if values else []
+        self._track([*positions, len(options)], squares, values, mixed.z())
         sage = [n for n, op in enumerate(ops) if op.startswith("sage_")]
         if sage and project is not None:
             factors.append(self._projected(_part(weights, sage).sum(), project).view(1))
             values.append(cast(nn.Linear, self.root)(active))
-        if not values:
-            return context.zeros
-        if folded and len(values) == 1:
-            out = values[0]
-        else:
-            # What folded has its weights already.
-            ones = [scales.new_ones(1)] if folded else []
-            out = kernels.combine(torch.cat([*ones, *factors]), values)
-        biased = [n for n, op in enumerate(ops) if op in self.folding]
-        if project is None or not biased:
-            return out
-        return out.add_(self._projected(_part(weights, biased).sum(), project) * self.bias)
+        if values:
+            base = kernels.combine(torch.cat(factors), values, base)
+            base = base if folded or bias is None else base.add_(bias)
+        return context.zeros if base is None else base
 
     def _projected(self, weight: Tensor, project: Tensor) -> Tensor:
         """A weight times that of the transform, where that is a choice."""
@@ -128,19 +128,24 @@ class SharedSite(nn.Module):
         return self.bias.new_ones(1), (0,)
 
     @torch.no_grad()
-    def _track(self, positions: list[int], squares: Tensor, values: Sequence[Tensor]) -> None:
-        """Move the running means: the positions' first by their sums of squares, the others by their values."""
-        size = values[-1].numel()
-        if not (self.training and self.tracking and size):
+    def _track(self, positions: list[int], squares: Tensor | None, values: Sequence[Tensor], z: Tensor) -> None:
+        """Move the running means, of the positions' options and then of z: the first by their sums of squares, which end
+        with that of z, the others by their values."""
+        if not (self.training and self.tracking and z.numel()):
             return
-        norms = torch.stack([torch.linalg.vector_norm(value) for value in values])
-        now = (torch.cat([squares.sqrt(), norms]) / size**0.5).to(self.rms.dtype)
+        measured = [*values, *([] if squares is not None else [z])]
+        norms = [torch.linalg.vector_norm(value).square() for value in measured]
+        if squares is None:
+            squares = torch.stack(norms)
+        elif norms:
+            squares = torch.cat([squares[:-1], torch.stack(norms), squares[-1:]])
+        now = (squares / z.numel()).sqrt().to(self.rms.dtype)
         # Identity is what is read: its entry stays zero, its scale one.
         options = self.op.options
         moving = [n for n, k in enumerate(positions) if k == len(options) or options[k] != "identity"]
         index = kernels.positions([positions[n] for n in moving], now.device)
         before, now = self.rms.index_select(0, index), _part(now, moving)
-        self.rms.index_copy_(0, index, torch.where(before == 0, now, before + self.momentum * (now - before)))
+        self.rms.index_copy_(0, index, torch.where(before == 0, now, before.lerp(now, self.momentum)))
 
     def _scales(self) -> Tensor:
         """What brings each candidate to the scale of what it reads, [options]; one where none is known yet."""
@@ -230,13 +235,17 @@ class _Mixed:
             # GraphSAGE projects after its maximum, so it is the activated state that is mixed with the plain one.
             top = kernels.aggregate(self.blend(lambda: self.active, lambda: self.x), self.context.graph, "max")
             return self.settle(lambda: self.site.project(top), top)
-        if op in ("gat", "gatv2"):
-            layer: Any = self.site.own[op]
-            z = self.z().view(self.x.size(0), HEADS, self.x.size(1) // HEADS)
-            if op == "gat":
-                return gat(layer.att_src, layer.att_dst, z, self.context)
-            return gatv2(layer.att, z, self.context)
         return self.gin()
+
+    def vectors(self, ops: Sequence[str]) -> dict[str, tuple[Tensor, ...]]:
+        """The vectors of those candidates that attend."""
+        own = cast(Any, self.site.own)
+        found: dict[str, tuple[Tensor, ...]] = {}
+        if "gat" in ops:
+            found["gat"] = (own["gat"].att_src, own["gat"].att_dst)
+        if "gatv2" in ops:
+            found["gatv2"] = (own["gatv2"].att,)
+        return found
 
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])

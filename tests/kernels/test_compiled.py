@@ -34,9 +34,18 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
     attended_v2 = torch.ops.gnas.attention_v2(pattern, rows, att.detach(), plain[3], 0.2)
     graph = graph_with(6, 14, 1)
 
-    def mixing(kinds: int, squares: bool, states: Tensor) -> tuple[object, ...]:
-        weights = normal(7, dtype=dtype) if states.requires_grad else torch.rand(7, dtype=dtype)
-        return pattern, kinds, states, weights, *graph.propagation(dtype, bool(kinds & 4)), squares
+    def mixing(kinds: int, states: Tensor) -> list[object]:
+        weights = normal(9, dtype=dtype) if states.requires_grad else torch.rand(9, dtype=dtype)
+        return [pattern, kinds, states, weights, *graph.propagation(dtype, bool(kinds & 4))]
+
+    def attending(kinds: int) -> Tensor | None:
+        return normal(3, 1, 3, dtype=dtype) if kinds >> 7 else None
+
+    def mixed_back(kinds: int, biased: bool) -> list[object]:
+        given, vectors = mixing(kinds, plain[0]), attending(kinds)
+        vectors = None if vectors is None else vectors.detach()
+        kept = torch.ops.gnas.mix(*given, None, vectors, 0.2, False)[2]
+        return [*given, biased, vectors, 0.2, kept, plain[0]]
 
     stats = list(torch.ops.gnas.statistics(*sizes, plain[0], True, True, True))
     arguments = {
@@ -49,8 +58,18 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
         "attention": [(*sizes, logits, normal(6, 2, dtype=dtype), z, 0.2)],
         "attention_back": [(*sizes, [*plain[1:], *attended], plain[3], 0.2)],
         "attention_v2": [(pattern, rows, att, z, 0.2)],
-        "mix": [mixing(kinds, squares, x) for kinds, squares in ((127, True), (6, False), (11, True), (16, False))],
-        "mix_back": [(*mixing(kinds, False, plain[0])[:-1], plain[0], True, True) for kinds in (127, 15)],
+        "mix": [
+            (*mixing(kinds, x), bias, attending(kinds), 0.2, squares)
+            for kinds, bias, squares in (
+                (127, None, True),
+                (6, None, False),
+                (11, normal(3, dtype=dtype), True),
+                (16, None, False),
+                (511, normal(3, dtype=dtype), True),
+                (130, None, False),
+            )
+        ],
+        "mix_back": [tuple(mixed_back(kinds, biased)) for kinds, biased in ((127, True), (15, False), (511, True))],
         "attention_v2_back": [(pattern, rows, [att.detach(), plain[3], *attended_v2], plain[3], 0.2)],
     }
     assert set(arguments) <= {name for name in dir(torch.ops.gnas) if not name.startswith("_")}
@@ -101,6 +120,8 @@ def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_no_bit_depends_on_the_number_of_threads(kind: str, many_threads: None) -> None:
     graph = graph_with(50, 900, 3, kind)
     cases = calls(graph.plain, 70, (3, 7), torch.float32) | mixtures(graph, 70, torch.float32)
+    # Eight heads are taken together by one thread, and not by two.
+    cases |= {f"{name}, 64 channels": call for name, call in mixtures(graph, 64, torch.float32).items()}
     found: dict[int, list[Tensor]] = {}
     for count in (1, 2, 3, 7):
         torch.set_num_threads(count)

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch_geometric.nn import GATConv, GATv2Conv
 from torch_geometric.nn.aggr import StdAggregation
 from torch_geometric.utils import scatter, softmax
 
@@ -91,7 +92,28 @@ def mixtures(graph: Graph, width: int, dtype: torch.dtype) -> dict[str, Call]:
         mix = lambda h, *w: kernels.mix_aggregate(h, graph, torch.stack(w), names)  # noqa: E731
         return mix, [x, *weights]
 
-    return {" ".join(names): call(names) for names in [*sets, kernels.AGGREGATIONS]}
+    def attending(names: tuple[str, ...], heads: int) -> Call:
+        counts = {"gat": 2, "gatv2": 1}
+        owners = [name for name in kernels.ATTENTIONS if name in names for _ in range(counts[name])]
+        vectors = [normal(heads, width // heads, dtype=dtype, seed=10 + k) for k in range(len(owners))]
+        plain, bias = call(names)[1], normal(width, dtype=dtype, seed=20)
+
+        def mix(h: Tensor, moved: Tensor, *more: Tensor) -> Tensor:
+            given: dict[str, list[Tensor]] = {}
+            for owner, vector in zip(owners, more, strict=False):
+                given.setdefault(owner, []).append(vector)
+            w = torch.stack(more[len(owners) :])
+            return kernels.mix_aggregate(h, graph, w, names, attention=given, bias=moved)
+
+        return mix, [x, bias, *vectors, *plain[1:]]
+
+    heads = next(h for h in (8, 7, 5, 3, 1) if width % h == 0)
+    attended = {
+        "gat": attending(("gat",), 1),
+        "mean gatv2": attending(("gatv2", "mean"), heads),
+        "all with attention": attending((*kernels.AGGREGATIONS, *kernels.ATTENTIONS), heads),
+    }
+    return {" ".join(names): call(names) for names in [*sets, kernels.AGGREGATIONS]} | attended
 
 
 def results(call: Call, direction: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
@@ -174,25 +196,26 @@ def test_a_mixture_of_one_is_that_one_and_a_mixture_is_linear(backend: str) -> N
     weights, parts = torch.randn(len(single), dtype=torch.float64), torch.stack(list(single.values()))
     with kernels.use(backend):
         for k, (name, part) in enumerate(single.items()):
-            alone, [square] = kernels.mix_aggregate(x, graph, weights[k : k + 1], [name], squares=True)
+            alone, [square, own] = kernels.mix_aggregate(x, graph, weights[k : k + 1], [name], squares=True)
             torch.testing.assert_close(alone, weights[k] * part)
             torch.testing.assert_close(square, part.square().sum())
+            torch.testing.assert_close(own, x.square().sum())
             # One-hot among all.
             hot = torch.eye(len(single), dtype=torch.float64)[k]
             torch.testing.assert_close(kernels.mix_aggregate(x, graph, hot), part)
         out, squares = kernels.mix_aggregate(x, graph, weights, kernels.AGGREGATIONS, squares=True)
         torch.testing.assert_close(out, torch.einsum("k,knf->nf", weights, parts))
         torch.testing.assert_close(out, kernels.mix_aggregate(x, graph, weights))
-        torch.testing.assert_close(squares, parts.square().sum(dim=(1, 2)))
+        torch.testing.assert_close(squares[:-1], parts.square().sum(dim=(1, 2)))
         # In any order, and the weights of one that comes twice add up.
         names = ["gcn", "max", "mean", "gcn"]
         index = torch.tensor([kernels.AGGREGATIONS.index(name) for name in names])
         out, squares = kernels.mix_aggregate(x, graph, weights[:4], names, squares=True)
         torch.testing.assert_close(out, torch.einsum("k,knf->nf", weights[:4], parts[index]))
-        torch.testing.assert_close(squares, parts[index].square().sum(dim=(1, 2)))
+        torch.testing.assert_close(squares[:-1], parts[index].square().sum(dim=(1, 2)))
         out, squares = kernels.mix_aggregate(x, graph, weights[:2], ["std", "std"], squares=True)
         torch.testing.assert_close(out, weights[:2].sum() * single["std"])
-        torch.testing.assert_close(squares, single["std"].square().sum().expand(2))
+        torch.testing.assert_close(squares[:-1], single["std"].square().sum().expand(2))
 
 
 @pytest.mark.parametrize("backend", FAST)
@@ -214,6 +237,51 @@ def test_a_mixture_learns_edge_weights(backend: str) -> None:
         gradients.append(torch.autograd.grad(out.square().sum(), edge_weight)[0])
     torch.testing.assert_close(*gradients)
     assert gradients[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("backend", FAST)
+def test_a_mixture_attends_over_a_hub_of_many_chunks(backend: str) -> None:
+    # A node's neighbours are treated in chunks of 2048 numbers; logits that grow move the largest one.
+    edges = 3000
+    graph = Graph(torch.stack([torch.arange(edges), torch.zeros(edges, dtype=torch.int64)]), edges)
+    x = (torch.linspace(-2, 2, edges, dtype=torch.float64)[:, None] * torch.ones(24)).requires_grad_()
+    vectors = [normal(8, 3, dtype=torch.float64, seed=k) for k in range(3)]
+    weights = torch.tensor([0.3, 0.7], dtype=torch.float64, requires_grad=True)
+
+    def mix(h: Tensor, w: Tensor, source: Tensor, target: Tensor, both: Tensor) -> Tensor:
+        given = {"gat": (source, target), "gatv2": (4 * both,)}
+        return kernels.mix_aggregate(h, graph, w, kernels.ATTENTIONS, attention=given)
+
+    with kernels.use("reference"):
+        expected, direction = results((mix, [x, weights, *vectors]))
+    with kernels.use(backend):
+        got, _ = results((mix, [x, weights, *vectors]), direction)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("backend", [*FAST, "reference"])
+def test_attention_in_a_mixture_is_that_of_pyg(backend: str) -> None:
+    graph = graph_with(9, 40, 4, "loops")
+    x = torch.randn(9, 24, dtype=torch.float64)
+    first = GATConv(24, 3, heads=8, bias=False).double()
+    second = GATv2Conv(24, 3, heads=8, bias=False, share_weights=True).double()
+    first.lin = second.lin_l = second.lin_r = torch.nn.Identity()
+    given = {"gat": (first.att_src, first.att_dst), "gatv2": (second.att,)}
+    with kernels.use(backend), torch.no_grad():
+        for k, conv in enumerate((first, second)):
+            expected = conv(x, graph.edge_index)
+            hot = torch.eye(2, dtype=torch.float64)[k]
+            out, squares = kernels.mix_aggregate(x, graph, hot, kernels.ATTENTIONS, True, attention=given)
+            torch.testing.assert_close(out, expected)
+            torch.testing.assert_close(squares[k], expected.square().sum())
+
+
+def test_vectors_of_attention_that_do_not_fit_are_refused() -> None:
+    graph, x, one = graph_with(3, 2, 0), torch.ones(3, 4), torch.ones(1)
+    for given in ({}, {"gat": (torch.ones(2, 2),)}, {"gat": (torch.ones(2, 3), torch.ones(2, 3))}):
+        with pytest.raises(ValueError, match="expected two for gat and one for gatv2, each .heads, channels of a head"):
+            kernels.mix_aggregate(x, graph, one, ["gat"], attention=given)
 
 
 def test_an_unknown_aggregation_is_refused() -> None:
