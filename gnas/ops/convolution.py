@@ -9,9 +9,9 @@ channels are the size of what is read there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,12 @@ from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, activate,
 
 IDENTITY = Call(nn.Identity)
 HEADS = 8
+
+Read: TypeAlias = Callable[[str], Tensor]
+"""An aggregation of the activated input by its name in the kernels; the same tensor whoever asks."""
+
+Folds: TypeAlias = tuple[list[tuple[Tensor, Tensor]], Tensor | None]
+"""A sum of linear maps: the states that are projected, each with its matrix, and the bias."""
 
 
 class Convolution(Op):
@@ -54,13 +60,20 @@ class Convolution(Op):
         """What the PyG layer computes, by kernels where that is faster."""
         raise NotImplementedError
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None] | None:
-        """The projecting layer as a sum of linear maps: for each aggregation of its input a matrix, and the bias.
+    def folds(self, conv: Any, read: Read) -> Folds | None:
+        """The projecting layer as a sum of linear maps of what it reads.
 
         ``None`` for one whose projection comes before an aggregation that is no sum. Candidates that fold cost a
-        product for each aggregation, however many they are.
+        product for each state that they project, however many they are.
         """
         return None
+
+    def weighted_value(self, conv: Any, weight: Tensor, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """A weight times what the projecting layer makes of the activated input but for the bias, and the bias.
+
+        A mixture adds up the biases of its candidates before they meet a state.
+        """
+        return kernels.combine(weight.view(1), [self.propagate(conv, x, context, True)]), None
 
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(1)
@@ -93,8 +106,8 @@ class GCN(Convolution):
     def propagating(self) -> Call:
         return Call(APPNP, (), {"K": 1, "alpha": 0.0})
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        return {"gcn": conv.lin.weight}, conv.bias
+    def folds(self, conv: Any, read: Read) -> Folds:
+        return [(read("gcn"), conv.lin.weight)], conv.bias
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         graph = context.graph
@@ -114,8 +127,8 @@ class SAGE(Convolution):
     def propagating(self) -> Call:
         return Call(SimpleConv, (), {"aggr": self.aggr})
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        return {self.aggr: conv.lin_l.weight, "identity": conv.lin_r.weight}, conv.lin_l.bias
+    def folds(self, conv: Any, read: Read) -> Folds:
+        return [(read(self.aggr), conv.lin_l.weight), (read("identity"), conv.lin_r.weight)], conv.lin_l.bias
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         out = kernels.aggregate(x, context.graph, self.aggr)
@@ -157,8 +170,11 @@ class Aggregate(Convolution):
     def propagating(self) -> Call:
         return Call(SimpleConv, (), {"aggr": self.aggr})
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None] | None:
-        return ({self.aggr: conv.lin.weight}, conv.bias) if self.aggr in ("sum", "mean") else None
+    def folds(self, conv: Any, read: Read) -> Folds | None:
+        return ([(read(self.aggr), conv.lin.weight)], conv.bias) if self.aggr in ("sum", "mean") else None
+
+    def weighted_value(self, conv: Any, weight: Tensor, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        return kernels.combine(weight.view(1), [kernels.aggregate(conv.lin(x), context.graph, self.aggr)]), conv.bias
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         out = kernels.aggregate(conv.lin(x) if project else x, context.graph, self.aggr)
@@ -219,6 +235,16 @@ class GAT(Convolution):
         z = conv.lin(x).view(-1, self.heads, x.size(1) // self.heads)
         return plus(gat(conv.att_src, conv.att_dst, z, context), conv.bias)
 
+    def weighted_value(self, conv: Any, weight: Tensor, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        if conv.edge_dim is not None:
+            return super().weighted_value(conv, weight, x, context)
+        # The value is linear in what is summed: the weight goes into its matrix, and the logits have one of their own.
+        matrix, both = conv.lin.weight, torch.cat([conv.att_src, conv.att_dst])
+        logits = (both.unsqueeze(-1) * matrix.view(*both.shape[1:], -1)).sum(dim=2).flatten(0, 1)
+        source, target = nn.functional.linear(x, logits).split(self.heads, dim=1)
+        z = nn.functional.linear(x, weight * matrix).view(-1, *both.shape[1:])
+        return kernels.attention(context.graph.looped, source, target, z).flatten(1), conv.bias
+
 
 def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
@@ -247,6 +273,12 @@ class GATv2(Convolution):
         z = conv.lin_l(x).view(-1, HEADS, x.size(1) // HEADS)
         return plus(gatv2(conv.att, z, context), conv.bias)
 
+    def weighted_value(self, conv: Any, weight: Tensor, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        if conv.edge_dim is not None:
+            return super().weighted_value(conv, weight, x, context)
+        z = conv.lin_l(x).view(-1, HEADS, x.size(1) // HEADS)
+        return kernels.combine(weight.view(1), [gatv2(conv.att, z, context)]), conv.bias
+
 
 def gatv2(att: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GATv2 over projected states ``z`` [nodes, heads, channels]."""
@@ -272,6 +304,14 @@ class GIN(Convolution):
     def reading(self, call: Call, project: bool) -> Call:
         return replace(call, factory=GINEConv, settings={**call.settings, **({"edge_dim": HIDDEN} if project else {})})
 
+    def folds(self, conv: Any, read: Read) -> Folds | None:
+        if isinstance(conv, GINEConv):
+            return None
+        first, _, second = conv.nn
+        weights = torch.cat([1 + conv.eps, torch.ones_like(conv.eps)])
+        inner = first(kernels.combine(weights, [read("identity"), read("sum")])).relu_()
+        return [(inner, second.weight)], second.bias
+
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         if isinstance(conv, GINEConv):
             return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
@@ -292,8 +332,8 @@ class Identity(Convolution):
     def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...] | None:
         return None if settings.get("transform", False) else (1.0,) + (0.0,) * (inputs - 1)
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        return {"identity": conv.weight}, conv.bias
+    def folds(self, conv: Any, read: Read) -> Folds:
+        return [(read("identity"), conv.weight)], conv.bias
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         project = settings.get("transform", False)

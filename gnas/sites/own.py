@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import cast
 
 import torch
@@ -76,46 +77,51 @@ class OwnSite(nn.Module):
     def __init__(self, node: Node, hidden: int, edges: bool = False) -> None:
         super().__init__()
         self.arity = len(node.inputs)
-        self.places = [("op", node.op), *node.settings.items()]
+        places = [("op", node.op), *node.settings.items()]
         self.candidates: list[tuple[tuple[int, ...], Op, Settings]] = []
         self.layers = nn.ModuleList()
         for positions, op, settings in variants(node):
             settings = settled(op, settings, edges)
             self.candidates.append((positions, op, settings))
             self.layers.append(layers_of(op, self.arity, settings, hidden))
+        # Name and option of each choice that makes a candidate.
+        self.chosen = [
+            [(place.name, i) for (_, place), i in zip(places, positions, strict=True) if isinstance(place, Choice)]
+            for positions, _, _ in self.candidates
+        ]
         self.inner = any(op.coefficients(self.arity, settings) is None for _, op, settings in self.candidates)
 
-    # Compiled a second time, for other options, its list comes out empty (torch 2.13).
+    # Compiled a second time, for other options, what they return comes out empty (torch 2.13).
     @torch.compiler.disable
-    def _chosen(self, positions: tuple[int, ...], mixes: Mixes) -> list[Tensor] | None:
-        """Weights of a candidate's options, ``None`` where one of them is not active."""
-        places = zip(self.places, positions, strict=True)
-        chosen = [(mixes[place.name], i) for (_, place), i in places if isinstance(place, Choice)]
-        return [mix.weights[i] for mix, i in chosen] if all(i in mix.active for mix, i in chosen) else None
+    def _active(self, mixes: Mixes) -> list[int]:
+        """Positions of the candidates whose options are all active."""
+        return [k for k, chosen in enumerate(self.chosen) if all(i in mixes[name].active for name, i in chosen)]
+
+    @torch.compiler.disable
+    def _weights(self, mixes: Mixes) -> dict[int, Tensor]:
+        """Weights of the active candidates by their positions: the product of their options' weights."""
+        apart = {name: mixes[name].weights.unbind() for name in {name for name, _ in self.chosen[0]}}
+        return {k: reduce(torch.mul, (apart[name][i] for name, i in self.chosen[k])) for k in self._active(mixes)}
 
     def reads(self, mixes: Mixes) -> list[int]:
         """Positions of the inputs that a candidate with a weight reads."""
         read: set[int] = set()
-        for positions, op, settings in self.candidates:
-            if self._chosen(positions, mixes) is not None:
-                coefficients = op.coefficients(self.arity, settings)
-                every = op.reads(self.arity, settings)
-                read |= {i for i in every if coefficients is None or coefficients[i]}
+        for _, op, settings in (self.candidates[k] for k in self._active(mixes)):
+            coefficients = op.coefficients(self.arity, settings)
+            every = op.reads(self.arity, settings)
+            read |= {i for i in every if coefficients is None or coefficients[i]}
         return sorted(read)
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The weighted sum of the candidates."""
         weights, values = [], []
         shares: dict[int, list[Tensor]] = {}
-        for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
-            chosen = self._chosen(positions, mixes)
-            if chosen is None:
-                continue
-            weight = torch.stack(chosen).prod()
+        for k, weight in self._weights(mixes).items():
+            (_, op, settings), layers = self.candidates[k], cast(nn.ModuleDict, self.layers[k])
             coefficients = op.coefficients(self.arity, settings)
             if coefficients is None:
                 weights.append(weight)
-                values.append(_run(op, cast(nn.ModuleDict, layers), self.arity, settings, inputs, context))
+                values.append(_run(op, layers, self.arity, settings, inputs, context))
                 continue
             for place, coefficient in enumerate(coefficients):
                 if coefficient:
@@ -138,49 +144,70 @@ class OwnSite(nn.Module):
 class StackedSite(OwnSite):
     """A mixed convolution whose candidates have projections of their own (``share="none"``), as in the papers.
 
-    A candidate that aggregates sums, or projects last, is h_k W_k + b_k with an aggregate h_k of the activated input.
-    The matrices that follow one aggregate add up, weighted, so that sum_k w_k (h_k W_k + b_k) is one product for each
-    aggregate and no candidate's own value is made. Those that propagate only are one pass over the neighbours, and the
-    others run by themselves, all on one activated input.
+    A candidate that aggregates sums, or projects last, is h_k W_k + b_k with a state h_k made of the activated input.
+    The matrices that follow one state add up, weighted, so that sum_k w_k (h_k W_k + b_k) is one product for each
+    state and no candidate's own value is made. Those that propagate only are one pass over the neighbours, and the
+    others run by themselves, all on one activated input. What each makes is added to one sum, and its weight goes where
+    it costs least.
     """
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The weighted sum of the candidates."""
-        x = inputs[0]
-        active: Tensor | None = None
+        x, weights = inputs[0], self._weights(mixes)
+        if not weights:
+            return context.zeros
+        read = _Aggregates(x, context)
         plain: dict[str, list[Tensor]] = {}
-        matrices: dict[str, list[Tensor]] = {}
+        products: dict[int, tuple[Tensor, list[Tensor]]] = {}
         biases: list[Tensor] = []
-        others: list[tuple[Tensor, Tensor]] = []
-        for (positions, op, settings), layers in zip(self.candidates, self.layers, strict=True):
-            chosen = self._chosen(positions, mixes)
-            if chosen is None:
-                continue
-            weight, project = torch.stack(chosen).prod(), bool(settings["transform"])
+        # It is added to in place: a state is in the cache still when its sum is made, and its gradient is that of all.
+        out = torch.zeros_like(x)
+        for k, weight in weights.items():
+            (_, op, settings), conv = self.candidates[k], cast(nn.ModuleDict, self.layers[k])
+            project, convolution = bool(settings["transform"]), cast(Convolution, op)
             if not project and op.name in FOLDED:
                 plain.setdefault(FOLDED[op.name], []).append(weight)
                 continue
-            conv, convolution = cast(nn.ModuleDict, layers)["conv"], cast(Convolution, op)
-            active = activate(x, context) if project and active is None else active
-            folds = convolution.folds(conv) if project else None
-            if folds is None:
-                read = active if project and active is not None else x
-                others.append((weight, convolution.propagate(conv, read, context, project)))
+            if not project:
+                value = convolution.propagate(conv["conv"], x, context, False)
+                out.add_(kernels.combine(weight.view(1), [value]))
                 continue
-            for aggr, matrix in folds[0].items():
-                matrices.setdefault(aggr, []).append(weight * matrix)
-            biases += [] if folds[1] is None else [weight * folds[1]]
+            folds = convolution.folds(conv["conv"], read)
+            if folds is None:
+                value, bias = convolution.weighted_value(conv["conv"], weight, read("identity"), context)
+                out.add_(value)
+            else:
+                bias = folds[1]
+                for state, matrix in folds[0]:
+                    products.setdefault(id(state), (state, []))[1].append(weight * matrix)
+            biases += [] if bias is None else [weight * bias]
         if plain:
-            totals = torch.stack([torch.stack(parts).sum() for parts in plain.values()])
-            others.append((x.new_ones(()), kernels.mix_aggregate(x, context.graph, totals, tuple(plain))))
-        out = kernels.combine(torch.stack([w for w, _ in others]), [v for _, v in others]) if others else None
-        for aggr, parts in matrices.items():
-            # Sums of small matrices; each product adds to what is there.
-            matrix, read = sum(parts[1:], parts[0]).t(), kernels.aggregate(cast(Tensor, active), context.graph, aggr)
-            out = read @ matrix if out is None else torch.addmm(out, read, matrix)
-        if out is None:
-            return context.zeros
-        return out + sum(biases[1:], biases[0]) if biases else out
+            totals = torch.stack([sum(parts[1:], parts[0]) for parts in plain.values()])
+            out.add_(kernels.mix_aggregate(x, context.graph, totals, tuple(plain)))
+        for state, parts in products.values():
+            out.addmm_(state, sum(parts[1:], parts[0]).t())
+        return out.add_(sum(biases[1:], biases[0])) if biases else out
+
+
+class _Aggregates:
+    """The activated input of a site and what is aggregated from it, each made when it is first asked for."""
+
+    def __init__(self, x: Tensor, context: Context) -> None:
+        self.x, self.context = x, context
+        self.made: dict[str, Tensor] = {}
+
+    def __call__(self, aggr: str) -> Tensor:
+        if aggr not in self.made:
+            self.made[aggr] = self.make(aggr)
+        return self.made[aggr]
+
+    def make(self, aggr: str) -> Tensor:
+        graph = self.context.graph
+        if aggr == "identity":
+            return activate(self.x, self.context)
+        if aggr == "mean":
+            return graph.propagation(self.x.dtype, False).share.unsqueeze(1) * self("sum")
+        return kernels.aggregate(self("identity"), graph, aggr)
 
 
 def _key(ending: str) -> str:
