@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -156,37 +156,59 @@ class StackedSite(OwnSite):
         x, weights = inputs[0], self._weights(mixes)
         if not weights:
             return context.zeros
-        read = _Aggregates(x, context)
+        projecting = {k: weight for k, weight in weights.items() if self.candidates[k][2]["transform"]}
+        out = self._project(projecting, x, context) if projecting else torch.zeros_like(x)
         plain: dict[str, list[Tensor]] = {}
-        products: dict[int, tuple[Tensor, list[Tensor]]] = {}
-        biases: list[Tensor] = []
-        # It is added to in place: a state is in the cache still when its sum is made, and its gradient is that of all.
-        out = torch.zeros_like(x)
-        for k, weight in weights.items():
-            (_, op, settings), conv = self.candidates[k], cast(nn.ModuleDict, self.layers[k])
-            project, convolution = bool(settings["transform"]), cast(Convolution, op)
-            if not project and op.name in FOLDED:
-                plain.setdefault(FOLDED[op.name], []).append(weight)
-                continue
-            if not project:
-                value = convolution.propagate(conv["conv"], x, context, False)
-                out.add_(kernels.combine(weight.view(1), [value]))
-                continue
-            folds = convolution.folds(conv["conv"], read)
-            if folds is None:
-                value, bias = convolution.weighted_value(conv["conv"], weight, read("identity"), context)
-                out.add_(value)
+        for k in (k for k in weights if k not in projecting):
+            op, conv = self._layer(k)
+            if op.name in FOLDED:
+                plain.setdefault(FOLDED[op.name], []).append(weights[k])
             else:
-                bias = folds[1]
-                for state, matrix in folds[0]:
-                    products.setdefault(id(state), (state, []))[1].append(weight * matrix)
-            biases += [] if bias is None else [weight * bias]
+                out.add_(kernels.combine(weights[k].view(1), [op.propagate(conv, x, context, False)]))
         if plain:
             totals = torch.stack([sum(parts[1:], parts[0]) for parts in plain.values()])
             out.add_(kernels.mix_aggregate(x, context.graph, totals, tuple(plain)))
+        return out
+
+    def _layer(self, k: int) -> tuple[Convolution, Any]:
+        layers = cast(nn.ModuleDict, self.layers[k])
+        return cast(Convolution, self.candidates[k][1]), layers["conv"] if len(layers) else None
+
+    def _project(self, weights: Mapping[int, Tensor], x: Tensor, context: Context) -> Tensor:
+        """The weighted sum of candidates that project."""
+        read = _Aggregates(x, context)
+        layers = {k: self._layer(k) for k in weights}
+        matrices, bias = _weighted({k: (weights[k], *op.linear(conv)) for k, (op, conv) in layers.items()})
+        # It is added to in place: a value is in the cache still when its sum is made, and has the gradient of the sum.
+        out = torch.zeros_like(x) if bias is None else bias.expand_as(x).clone()
+        products: dict[int, tuple[Tensor, list[Tensor]]] = {}
+        for k, (op, conv) in layers.items():
+            folds = op.folds(conv, matrices[k], read)
+            if folds is None:
+                out.add_(op.weighted_value(conv, weights[k], matrices[k], read("identity"), context))
+                continue
+            for state, matrix in folds:
+                products.setdefault(id(state), (state, []))[1].append(matrix)
         for state, parts in products.values():
             out.addmm_(state, sum(parts[1:], parts[0]).t())
-        return out.add_(sum(biases[1:], biases[0])) if biases else out
+        return out
+
+
+def _weighted(
+    linear: Mapping[int, tuple[Tensor, tuple[Tensor, ...], Tensor | None]],
+) -> tuple[dict[int, list[Tensor]], Tensor | None]:
+    """Each candidate's matrices times its weight, and the weighted sum of the biases, in few operations for all."""
+    factors = [weight for weight, matrices, _ in linear.values() for _ in matrices]
+    parts: Iterator[Tensor] = iter(())
+    if factors:
+        stacked = torch.stack([matrix for _, matrices, _ in linear.values() for matrix in matrices])
+        parts = iter((torch.stack(factors).to(stacked.dtype).view(-1, 1, 1) * stacked).unbind())
+    weighted = {k: [next(parts) for _ in matrices] for k, (_, matrices, _) in linear.items()}
+    biased = [(weight, bias) for weight, _, bias in linear.values() if bias is not None]
+    if not biased:
+        return weighted, None
+    shares, biases = (torch.stack(each) for each in zip(*biased, strict=True))
+    return weighted, shares.to(biases.dtype) @ biases
 
 
 class _Aggregates:
