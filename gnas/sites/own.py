@@ -147,8 +147,8 @@ class StackedSite(OwnSite):
     A candidate that aggregates sums, or projects last, is h_k W_k + b_k with a state h_k made of the activated input.
     The matrices that follow one state add up, weighted, so that sum_k w_k (h_k W_k + b_k) is one product for each
     state and no candidate's own value is made. Those that propagate only are one pass over the neighbours, and the
-    others run by themselves, all on one activated input. What each makes is added to one sum, and its weight goes where
-    it costs least.
+    others run by themselves, all on one activated input, and add to one sum. Their weights, too, go into a projection
+    where they can.
     """
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
@@ -182,15 +182,19 @@ class StackedSite(OwnSite):
         # It is added to in place: a value is in the cache still when its sum is made, and has the gradient of the sum.
         out = torch.zeros_like(x) if bias is None else bias.expand_as(x).clone()
         products: dict[int, tuple[Tensor, list[Tensor]]] = {}
+        others: list[int] = []
         for k, (op, conv) in layers.items():
             folds = op.folds(conv, matrices[k], read)
             if folds is None:
-                out.add_(op.weighted_value(conv, weights[k], matrices[k], read("identity"), context))
+                others.append(k)
                 continue
             for state, matrix in folds:
                 products.setdefault(id(state), (state, []))[1].append(matrix)
         for state, parts in products.values():
             out.addmm_(state, sum(parts[1:], parts[0]).t())
+        for k in others:
+            op, conv = layers[k]
+            out.add_(op.weighted_value(conv, weights[k], matrices[k], read("identity"), context))
         return out
 
 
