@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import ARMAConv
 
+from gnas.kernels import Graph
 from gnas.model import GraphModel
-from gnas.ops import OPS
+from gnas.ops import OPS, Context
 from gnas.ops.convolution import Convolution
 from gnas.relaxation import Gumbel, OnePath, Relaxation, Sigmoid, Softmax, TwoPaths
-from gnas.sites import SharedSite
+from gnas.sites import Mix, SharedSite, StackedSite, site_of
 from gnas.space import Choice, Node, Space, gap, layered, sane
 from gnas.space.transform import restrict
 from gnas.supernet import GraphSupernet
@@ -446,3 +447,33 @@ def test_a_transform_without_a_weight_is_nothing() -> None:
     shares = {choice: torch.ones_like(alpha) for choice, alpha in net.open_alphas().items()}
     with torch.no_grad(), net.weighted({**shares, "transform": torch.zeros_like(shares["transform"])}), net.undecoded():
         assert not net(graph.x, graph.edge_index).any()
+
+
+@pytest.mark.parametrize("ends", [(0.1, 1.0), (-1.0, 1.0), (0.0, 0.0)], ids=str)
+def test_candidates_with_projections_of_their_own_add_up(ends: tuple[float, float]) -> None:
+    # A weight goes into what is linear in it, or into the argument of what is homogeneous where it is positive.
+    ops = tuple(op for op in CONVOLUTIONS if op != "geniepath")
+    torch.manual_seed(0)
+    node = Node("conv", Choice("op", ops), ("x",), attrs={"transform": True})
+    site = cast(StackedSite, site_of(node, HIDDEN, "none").double())
+    graph = example(9, 25)
+    context = Context(Graph(graph.edge_index, 9), torch.zeros(9, HIDDEN).double(), 0.0, True)
+    for parameter in site.parameters():
+        parameter.data.normal_(std=0.2)
+    x = torch.randn(9, HIDDEN, dtype=torch.float64, requires_grad=True)
+    weights = torch.linspace(*ends, len(ops), dtype=torch.float64, requires_grad=True)
+
+    def plain() -> Tensor:
+        layers = [{"": cast(nn.ModuleDict, candidate)["conv"]} for candidate in site.layers]
+        pairs = zip(site.candidates, layers, strict=True)
+        values = [op.forward(layer, [x], settings, context) for (_, op, settings), layer in pairs]
+        return cast(Tensor, (weights.view(-1, 1, 1) * torch.stack(values)).sum(dim=0))
+
+    leaves, found = [x, weights, *site.parameters()], []
+    for value in (site({0: x}, {"op": Mix(weights, tuple(range(len(ops))))}, context), plain()):
+        first = torch.autograd.grad(value.square().mean(), leaves, create_graph=True, materialize_grads=True)
+        energy = sum(gradient.square().mean() for gradient in first)
+        second = torch.autograd.grad(cast(Tensor, energy), leaves, materialize_grads=True)
+        found.append([value, *first, *second])
+    for got, expected in zip(*found, strict=True):
+        close(got, expected)

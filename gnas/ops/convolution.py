@@ -9,9 +9,9 @@ channels are the size of what is read there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,12 @@ from gnas.ops.base import HIDDEN, Call, Context, Layers, Op, Settings, activate,
 
 IDENTITY = Call(nn.Identity)
 HEADS = 8
+
+Read: TypeAlias = Callable[[str], Tensor]
+"""An aggregation of the activated input by its name in the kernels; the same tensor whoever asks."""
+
+Products: TypeAlias = list[tuple[Tensor, Tensor]]
+"""States to be projected, each with its matrix."""
 
 
 class Convolution(Op):
@@ -54,13 +60,34 @@ class Convolution(Op):
         """What the PyG layer computes, by kernels where that is faster."""
         raise NotImplementedError
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None] | None:
-        """The projecting layer as a sum of linear maps: for each aggregation of its input a matrix, and the bias.
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What a weight of the projecting layer's value may go into: square matrices, and the bias that is added last.
+
+        A mixture weights those of all candidates together, before they meet a state.
+        """
+        return (), None
+
+    def folds(self, conv: Any, matrices: Sequence[Tensor], read: Read) -> Products | None:
+        """The projecting layer, but for its bias, as a sum of products with its weighted matrices.
 
         ``None`` for one whose projection comes before an aggregation that is no sum. Candidates that fold cost a
-        product for each aggregation, however many they are.
+        product for each state that they project, however many they are.
         """
         return None
+
+    def weighted_value(
+        self, conv: Any, weight: Tensor, matrices: Sequence[Tensor], x: Tensor, context: Context
+    ) -> Tensor:
+        """The weight times what the projecting layer makes of the activated input, but for the bias of :meth:`linear`.
+
+        Args:
+            conv: The layer.
+            weight: The candidate's.
+            matrices: Those of :meth:`linear` with the weight.
+            x: The activated input.
+            context: The graph.
+        """
+        return kernels.combine(weight.view(1), [self.propagate(conv, x, context, True)])
 
     def reads(self, inputs: int, settings: Settings) -> range:
         return range(1)
@@ -81,6 +108,15 @@ def plus(out: Tensor, bias: Tensor | None) -> Tensor:
     return out if bias is None else out + bias
 
 
+def _scales(weight: Tensor) -> bool:
+    """Whether what is homogeneous may be weighted by its argument, which spares a pass over its value and its gradient.
+
+    That takes a weight that is surely positive; on a GPU, to look is to wait.
+    """
+    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return not traced and weight.device.type == "cpu" and weight.item() > 1e-6
+
+
 class GCN(Convolution):
     """Kipf and Welling's graph convolution (arXiv 1609.02907): D^-1/2 (A + I) D^-1/2 x W. Without W: SGC's step."""
 
@@ -93,8 +129,11 @@ class GCN(Convolution):
     def propagating(self) -> Call:
         return Call(APPNP, (), {"K": 1, "alpha": 0.0})
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        return {"gcn": conv.lin.weight}, conv.bias
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        return (conv.lin.weight,), conv.bias
+
+    def folds(self, conv: Any, matrices: Sequence[Tensor], read: Read) -> Products:
+        return [(read("gcn"), matrices[0])]
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         graph = context.graph
@@ -114,8 +153,11 @@ class SAGE(Convolution):
     def propagating(self) -> Call:
         return Call(SimpleConv, (), {"aggr": self.aggr})
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        return {self.aggr: conv.lin_l.weight, "identity": conv.lin_r.weight}, conv.lin_l.bias
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        return (conv.lin_l.weight, conv.lin_r.weight), conv.lin_l.bias
+
+    def folds(self, conv: Any, matrices: Sequence[Tensor], read: Read) -> Products:
+        return [(read(self.aggr), matrices[0]), (read("identity"), matrices[1])]
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         out = kernels.aggregate(x, context.graph, self.aggr)
@@ -157,8 +199,19 @@ class Aggregate(Convolution):
     def propagating(self) -> Call:
         return Call(SimpleConv, (), {"aggr": self.aggr})
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None] | None:
-        return ({self.aggr: conv.lin.weight}, conv.bias) if self.aggr in ("sum", "mean") else None
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        # The standard deviation isn't homogeneous: what is small counts as zero.
+        return () if self.aggr == "std" else (conv.lin.weight,), conv.bias
+
+    def folds(self, conv: Any, matrices: Sequence[Tensor], read: Read) -> Products | None:
+        return [(read(self.aggr), matrices[0])] if self.aggr in ("sum", "mean") else None
+
+    def weighted_value(
+        self, conv: Any, weight: Tensor, matrices: Sequence[Tensor], x: Tensor, context: Context
+    ) -> Tensor:
+        if matrices and _scales(weight):
+            return kernels.aggregate(nn.functional.linear(x, matrices[0]), context.graph, self.aggr)
+        return kernels.combine(weight.view(1), [kernels.aggregate(conv.lin(x), context.graph, self.aggr)])
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         out = kernels.aggregate(conv.lin(x) if project else x, context.graph, self.aggr)
@@ -219,6 +272,21 @@ class GAT(Convolution):
         z = conv.lin(x).view(-1, self.heads, x.size(1) // self.heads)
         return plus(gat(conv.att_src, conv.att_dst, z, context), conv.bias)
 
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        return ((), None) if conv.edge_dim is not None else ((conv.lin.weight,), conv.bias)
+
+    def weighted_value(
+        self, conv: Any, weight: Tensor, matrices: Sequence[Tensor], x: Tensor, context: Context
+    ) -> Tensor:
+        if not matrices:
+            return super().weighted_value(conv, weight, matrices, x, context)
+        # The value is linear in what is summed; the logits are without the weight, and have a product of their own.
+        both = torch.cat([conv.att_src, conv.att_dst])
+        logits = (both.unsqueeze(-1) * conv.lin.weight.view(*both.shape[1:], -1)).sum(dim=2).flatten(0, 1)
+        source, target = nn.functional.linear(x, logits).split(self.heads, dim=1)
+        z = nn.functional.linear(x, matrices[0]).view(-1, *both.shape[1:])
+        return kernels.attention(context.graph.looped, source, target, z).flatten(1)
+
 
 def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
@@ -247,6 +315,21 @@ class GATv2(Convolution):
         z = conv.lin_l(x).view(-1, HEADS, x.size(1) // HEADS)
         return plus(gatv2(conv.att, z, context), conv.bias)
 
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        return ((), None) if conv.edge_dim is not None else ((conv.lin_l.weight,), conv.bias)
+
+    def weighted_value(
+        self, conv: Any, weight: Tensor, matrices: Sequence[Tensor], x: Tensor, context: Context
+    ) -> Tensor:
+        if not matrices:
+            return super().weighted_value(conv, weight, matrices, x, context)
+        shape = (-1, HEADS, x.size(1) // HEADS)
+        if not _scales(weight):
+            return kernels.combine(weight.view(1), [gatv2(conv.att, conv.lin_l(x).view(shape), context)])
+        # What the states are scaled by, the logits' vectors undo.
+        z = nn.functional.linear(x, matrices[0], weight * conv.lin_l.bias)
+        return gatv2(conv.att / weight, z.view(shape), context)
+
 
 def gatv2(att: Tensor, z: Tensor, context: Context) -> Tensor:
     """Attention of GATv2 over projected states ``z`` [nodes, heads, channels]."""
@@ -272,6 +355,15 @@ class GIN(Convolution):
     def reading(self, call: Call, project: bool) -> Call:
         return replace(call, factory=GINEConv, settings={**call.settings, **({"edge_dim": HIDDEN} if project else {})})
 
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        return ((), None) if isinstance(conv, GINEConv) else ((conv.nn[2].weight,), conv.nn[2].bias)
+
+    def folds(self, conv: Any, matrices: Sequence[Tensor], read: Read) -> Products | None:
+        if not matrices:
+            return None
+        inner = conv.nn[0](kernels.combine(1 + conv.eps, [read("identity")]).add_(read("sum")))
+        return [(inner.relu_(), matrices[0])]
+
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         if isinstance(conv, GINEConv):
             return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
@@ -292,8 +384,11 @@ class Identity(Convolution):
     def coefficients(self, inputs: int, settings: Settings) -> tuple[float, ...] | None:
         return None if settings.get("transform", False) else (1.0,) + (0.0,) * (inputs - 1)
 
-    def folds(self, conv: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        return {"identity": conv.weight}, conv.bias
+    def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        return (conv.weight,), conv.bias
+
+    def folds(self, conv: Any, matrices: Sequence[Tensor], read: Read) -> Products:
+        return [(read("identity"), matrices[0])]
 
     def forward(self, layers: Layers, inputs: Sequence[Tensor], settings: Settings, context: Context) -> Tensor:
         project = settings.get("transform", False)
