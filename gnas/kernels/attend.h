@@ -6,8 +6,8 @@
 
 enum { FIRST = 1, SECOND = 2 };
 /* What is kept of each row and head, [6, rows, heads]: both halves of the first version's logits, then for either
- * version the largest logit and one over the sum of the exponentials. */
-enum { SOURCE, TARGET, PEAK, SCALE };
+ * version the largest logit, and one over the sum of the exponentials behind it. */
+enum { SOURCE, TARGET, PEAK };
 
 /* Partial sums go over to double. */
 static void empty(T *partial, int64_t size, double *totals) {
@@ -48,33 +48,33 @@ void attend(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds
             int64_t width, double slope, const T *att, const T *z, T *kept, T *room, T *out, double *totals,
             int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
-    const int32_t here[1 + AHEAD] = {0};
     int64_t first, last, number, most = SCRATCH / heads, all = heads * width, plane = rows * heads;
-    T logit[SCRATCH + WIDEST], nothing[SCRATCH] = {}, square[SCRATCH];
+    T logit[SCRATCH], by[SCRATCH], square[SCRATCH];
     int32_t column[SCRATCH + AHEAD];
     while ((number = take(&s, ranges, counter, &first, &last)) >= 0) {
-        T *restrict to = room + number * all;
+        T *to = room + number * all;
         for (int64_t i = first; i < last; i++)
             for (int k = 0; k < 2; k++) {
                 if (!(kinds & 1 << k)) continue;
                 const T *source = kept + SOURCE * plane, *target = kept + TARGET * plane + i * heads;
-                T *top = kept + (PEAK + 2 * k) * plane + i * heads, *total = top + plane, *restrict sum = out + i * all;
-                int64_t seen = 0;
+                T *top = kept + (PEAK + 2 * k) * plane + i * heads, *total = top + plane;
+                int more = 0;
                 EACH_NEIGHBOURS(most) {
                     if (k) EACH_BLOCK(width, 0)
                         b->score(column, count, att + 2 * all + f, z + i * all + f, heads, width, all, z + f, slope,
                                  logit, f > 0);
-                    else EACH_BLOCK(heads, 0)
-                        b->lower(column, count, heads, target + f, source + f, heads, slope, nothing, 0, logit + f);
-                    int more = seen++ > 0;
-                    soften(column, count, heads, width, logit, more, top, total, to);
+                    EACH_BLOCK(heads, 0)
+                        b->soften(column, count, heads, target + f, k ? 0 : source + f, heads, slope, more, logit + f,
+                                  top + f, total + f, by + f);
+                    if (more) scale_down(heads, width, by, to);
                     EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, more);
+                    more = 1;
                 }
-                divide(heads, width, total, to);
-                for (int64_t c = 0; c < all; c++) sum[c] += weight[k] * to[c];
-                if (!totals) continue;
-                EACH_BLOCK(width, 0) b->match(here, 1, to + f, heads, width, 0, to + f, square, f > 0);
-                for (int64_t h = 0; h < heads; h++) totals[2 * number + k] += square[h];
+                for (int64_t h = 0; h < heads; h++) total[h] = 1 / (total[h] + (T)1e-16);
+                EACH_BLOCK(width, 0)
+                    b->finish(heads, width, total, weight[k], to + f, out + i * all + f, square, f > 0);
+                if (totals)
+                    for (int64_t h = 0; h < heads; h++) totals[2 * number + k] += square[h];
             }
     }
 }
@@ -86,7 +86,7 @@ void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t 
                  T *to_z, T *room, double *to_att, double *totals, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
     int64_t step = (heads + ranges - 1) / ranges, all = heads * width, plane = rows * heads, start;
-    T p[2][SCRATCH + WIDEST], product[SCRATCH], d[SCRATCH], sum[SCRATCH], inner[2][SCRATCH], unread[SCRATCH];
+    T p[2][SCRATCH], product[SCRATCH], d[SCRATCH], sum[SCRATCH], inner[2][SCRATCH], unread[SCRATCH];
     int32_t column[SCRATCH + AHEAD];
     while ((start = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED) * step) < heads) {
         int64_t own = start + step < heads ? step : heads - start, at = start * width, most = SCRATCH / heads;
@@ -98,27 +98,19 @@ void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t 
             const T *target = kept + TARGET * plane + start + head;
             /* What the softmax subtracts is known after a row; its chunks are looked at twice where there are many. */
             int many = s.pointer[i + 1] - s.pointer[i] >= most;
-            memset(inner, 0, sizeof inner);
+            for (int64_t h = 0; h < own; h++) inner[0][h] = inner[1][h] = 0;
             for (int look = !many; look < 2; look++)
                 EACH_NEIGHBOURS(most) {
-                    if (kinds & FIRST) {
-                        const T *peak = kept + PEAK * plane + start + head;
-                        EACH_BLOCK(own, 0)
-                            b->lower(column, count, own, target + f, source + f, heads, slope, peak + f, 0, p[0] + f);
-                    }
-                    if (kinds & SECOND) {
-                        const T *peak = kept + (PEAK + 2) * plane + start + head;
-                        EACH_BLOCK(width, 0)
-                            b->score(column, count, by + f, mine + f, own, width, all, z + at + f, slope, p[1], f > 0);
-                        EACH_BLOCK(own, 0) b->lower(column, count, own, 0, 0, 0, slope, peak + f, 0, p[1] + f);
-                    }
+                    if (kinds & SECOND) EACH_BLOCK(width, 0)
+                        b->score(column, count, by + f, mine + f, own, width, all, z + at + f, slope, p[1], f > 0);
                     EACH_BLOCK(width, 0) b->match(column, count, g + f, own, width, all, z + at + f, product, f > 0);
                     for (int k = 0; k < 2; k++) {
                         if (!(kinds & 1 << k)) continue;
-                        const T *scale = kept + (SCALE + 2 * k) * plane + start + head;
+                        const T *peak = kept + (PEAK + 2 * k) * plane + start + head, *scale = peak + plane;
                         T *found = many && look ? unread : inner[k];
-                        exponential(p[k], count * own);
-                        EACH_BLOCK(own, 0) b->tilt(count, own, scale + f, product + f, p[k] + f, found + f);
+                        EACH_BLOCK(own, 0)
+                            b->resoften(column, count, own, target + f, k ? 0 : source + f, heads, slope, peak + f,
+                                        scale + f, product + f, p[k] + f, found + f);
                     }
                     if (!look) continue;
                     if (kinds & FIRST) EACH_BLOCK(own, 0)

@@ -97,28 +97,10 @@ void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64
     }
 }
 
-/* From logits to exponentials, whose sums are in total. The largest isn't known beforehand, so what was summed is scaled
- * down whenever a chunk has a larger one. */
-static void soften(const int32_t *column, int64_t count, int64_t heads, int64_t width, T *logit, int more, T *top,
-                   T *total, T *to) {
-    T before[SCRATCH + WIDEST];
-    if (!more) {
-        memcpy(top, logit, heads * sizeof(T));
-        memset(total, 0, heads * sizeof(T));
-    }
-    memcpy(before, top, heads * sizeof(T));
-    EACH_BLOCK(heads, 0) b->largest(0, count, heads, logit + f, top + f);
-    if (more) {
-        for (int64_t h = 0; h < heads; h++) before[h] -= top[h];
-        exponential(before, heads);
-        for (int64_t h = 0; h < heads; h++) {
-            total[h] *= before[h];
-            for (int64_t c = 0; c < width; c++) to[h * width + c] *= before[h];
-        }
-    }
-    EACH_BLOCK(heads, 0) b->lower(column, count, heads, 0, 0, 0, 0, top + f, 0, logit + f);
-    exponential(logit, count * heads);
-    EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
+/* What was summed before a larger logit was met counts less. */
+static void scale_down(int64_t heads, int64_t width, const T *by, T *to) {
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t c = 0; c < width; c++) to[h * width + c] *= by[h];
 }
 
 /* Logits att . leaky_relu(z_i + z_j). */
@@ -127,7 +109,7 @@ void attention_v2(const int32_t *pattern, int64_t rows, int64_t columns, int64_t
                   int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, 0);
     int64_t first, last, chunk = SCRATCH / heads, all = heads * width;
-    T logit[SCRATCH + WIDEST];
+    T logit[SCRATCH + WIDEST], by[SCRATCH];
     while (take(&s, ranges, counter, &first, &last) >= 0)
         for (int64_t i = first; i < last; i++) {
             int64_t begin = s.pointer[i], end = s.pointer[i + 1];
@@ -142,7 +124,9 @@ void attention_v2(const int32_t *pattern, int64_t rows, int64_t columns, int64_t
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(width, 0)
                     b->score(column, count, att + f, z + i * all + f, heads, width, all, z + f, slope, logit, f > 0);
-                soften(column, count, heads, width, logit, e > begin, top, total, to);
+                EACH_BLOCK(heads, 0)
+                    b->soften(column, count, heads, 0, 0, 0, slope, e > begin, logit + f, top + f, total + f, by + f);
+                if (e > begin) scale_down(heads, width, by, to);
                 EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, e > begin);
             }
             divide(heads, width, total, to);

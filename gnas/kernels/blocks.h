@@ -86,6 +86,30 @@ INLINE void JOIN(fold_eight_, LANES)(const VEC *v, T *out) {
 #endif
 #endif
 
+#if COUNT == 1
+#define EXP(lanes) JOIN(exp_, JOIN(lanes, JOIN(x, 1)))
+/* exp by a polynomial: vectorised without a mathematics library. */
+INLINE VEC EXP(LANES)(VEC v) {
+    const int single = sizeof(T) == 4;
+    const T magic = single ? (T)12582912.0 : (T)6755399441055744.0;
+    const T low = single ? (T)-87.0 : (T)-708.0, high = single ? (T)88.0 : (T)709.0;
+    const T ln2_high = single ? (T)0.693359375 : (T)0.693145751953125;
+    const T ln2_low = single ? (T)-2.12194440054690583e-4 : (T)1.42860682030941723212e-6;
+    MASK under = (MASK)(v < low);
+    v = CHOOSE(under, low - (VEC){}, v);
+    v = CHOOSE((MASK)(v > high), high - (VEC){}, v);
+    VEC shifted = v * (T)1.44269504088896340736 + magic, round = shifted - magic;
+    VEC r = (v - round * ln2_high) - round * ln2_low, p = (VEC){};
+    for (int d = single ? 7 : 13; d > 0; d--) {
+        VEC part = r * ((T)1 / d);
+        p = p * part + part;
+    }
+    MASK power = ((MASK)shifted + (single ? 127 : 1023)) << (single ? 23 : 52);
+    return (VEC)(~under & (MASK)((p + 1) * (VEC)power));
+}
+#endif
+#define exp_of EXP(LANES)
+
 INLINE T OF(total)(const VEC *v) {
     VEC all = v[0];
     for (int c = 1; c < COUNT; c++) all += v[c];
@@ -247,9 +271,9 @@ static void OF(statistics_back)(const Side *s, const T *x, int64_t channels, con
 #include "heads.h"
 
 static const Kernels OF(kernels) = {
-    BLOCK,      OF(sum),     OF(product), OF(statistics), OF(statistics_back), OF(weigh), OF(match),     OF(score),
-    OF(bend),   OF(spread),  OF(unmatch), OF(largest),    OF(lower),           OF(add),   OF(settle),    OF(tilt),
-    OF(turn),   OF(mix),     OF(fold_back), OF(mix_back)};
+    BLOCK,    OF(sum),     OF(product), OF(statistics), OF(statistics_back), OF(weigh),  OF(match),    OF(score),
+    OF(bend), OF(spread),  OF(unmatch), OF(largest),    OF(lower),           OF(add),    OF(settle),   OF(soften),
+    OF(resoften), OF(finish), OF(turn), OF(mix),        OF(fold_back),       OF(mix_back)};
 
 #undef BLOCK
 #undef OF
@@ -264,6 +288,7 @@ static const Kernels OF(kernels) = {
 #undef SMALLER
 #undef LINE
 #undef SOON
+#undef exp_of
 
 #undef LANES
 #undef COUNT

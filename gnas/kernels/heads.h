@@ -168,6 +168,20 @@ static void OF(spread)(const int32_t *column, int64_t count, const T *sum, const
 #undef CALL_
 }
 
+/* out_h += weight x_h scale_h for each head, and square_h (+)= the squares of x_h scale_h. */
+static void OF(finish)(int64_t heads, int64_t width, const T *scale, T weight, const T *x, T *out, T *square, int more) {
+    for (int64_t h = 0; h < heads; h++) {
+        VEC a[COUNT];
+        EACH {
+            a[c] = scale[h] * AT(x + h * width, c);
+            PUT(out + h * width, c) += weight * a[c];
+            a[c] *= a[c];
+        }
+        T value = OF(total)(a);
+        square[h] = more ? square[h] + value : value;
+    }
+}
+
 /* Gradients of one node's logit <by_h, x_h>, for each head. */
 static void OF(unmatch)(const T *d, const T *by, int64_t heads, int64_t width, const T *x, T *to_x, T *to_by) {
     for (int64_t h = 0; h < heads; h++) EACH {
@@ -234,11 +248,47 @@ static void OF(settle)(const int32_t *column, int64_t count, int64_t heads, cons
     if (to) EACH PUT(to, c) += a[c];
 }
 
-/* weight_k *= scale, and inner += sum_k weight_k d_k. What is added up stays in memory: else compilers multiply single
- * numbers apart from where they add them, and round them otherwise than vectors. */
-static void OF(tilt)(int64_t count, int64_t heads, const T *scale, const T *d, T *weight, T *inner) {
+/* The logits of one entry: leaky_relu(own + other_k), or what is there already. */
+INLINE VEC OF(logit)(const int32_t *column, int64_t k, int64_t heads, const T *own, const T *other, int64_t wide,
+                     T slope, const T *logit, int c) {
+    if (!other) return AT(logit + k * heads, c);
+    VEC v = AT(own, c) + AT(other + column[k] * wide, c);
+    return CHOOSE(v > 0, v, slope * v);
+}
+
+/* From logits to exponentials, which lie where the logits may be, and their sums in total. The largest isn't known
+ * beforehand: where there is more than this, rescale says by how much what was summed before counts now. */
+static void OF(soften)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, int64_t wide,
+                       T slope, int more, T *logit, T *top, T *total, T *rescale) {
+    EACH {
+        VEC peak = more ? AT(top, c) : OF(logit)(column, 0, heads, own, other, wide, slope, logit, c), sum = (VEC){};
+        for (int64_t k = 0; k < count; k++) {
+            VEC v = OF(logit)(column, k, heads, own, other, wide, slope, logit, c);
+            peak = CHOOSE((MASK)(v > peak) | (MASK)(v != v), v, peak);
+            PUT(logit + k * heads, c) = v;
+        }
+        if (more) {
+            VEC by = exp_of(AT(top, c) - peak);
+            PUT(rescale, c) = by;
+            sum = by * AT(total, c);
+        }
+        for (int64_t k = 0; k < count; k++) {
+            VEC v = exp_of(AT(logit + k * heads, c) - peak);
+            PUT(logit + k * heads, c) = v;
+            sum += v;
+        }
+        PUT(top, c) = peak;
+        PUT(total, c) = sum;
+    }
+}
+
+/* The softmax again, by what was kept of it, and inner += sum_k weight_k d_k. What is added up stays in memory: else
+ * compilers multiply single numbers apart from where they add them, and round them otherwise than vectors. */
+static void OF(resoften)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other,
+                         int64_t wide, T slope, const T *peak, const T *scale, const T *d, T *weight, T *inner) {
     for (int64_t k = 0; k < count; k++) EACH {
-        VEC p = AT(weight + k * heads, c) * AT(scale, c);
+        VEC v = OF(logit)(column, k, heads, own, other, wide, slope, weight, c);
+        VEC p = exp_of(v - AT(peak, c)) * AT(scale, c);
         PUT(weight + k * heads, c) = p;
         PUT(inner, c) += p * AT(d + k * heads, c);
     }

@@ -65,24 +65,27 @@ INLINE void OF(gather)(const Side *s, int64_t i, const Mix *m, const int kinds, 
     }
 }
 
-/* total_k += aggregate_k against, or its square where there is nothing against it; for each vector apart, or all. The
- * square of the own state is always asked for. */
-INLINE void OF(tally)(const Mix *m, int64_t i, const T *own, const OF(Row) *r, const T *against, const int apart,
-                      VEC *total) {
+/* total_k += aggregate_k against, or its square where there is nothing against it, and the square of the own state; for
+ * each vector apart, or all. Those that nobody asks for are computed with the others of their kind. */
+INLINE void OF(tally)(const Mix *m, int64_t i, const int kinds, const int edges, const T *own, const OF(Row) *r,
+                      const T *against, const int apart, VEC *total) {
+    T share = m->share[i], loop = edges ? m->diagonal[i] : 0;
+    PARTS {
+        VEC *to = total + apart * c * KINDS, mine = AT(own, c), g = against ? AT(against, c) : (VEC){};
 #define TALLY(k, aggregate) \
-    if (m->kinds & 1 << k) PARTS { \
+    { \
         VEC a = aggregate; \
-        total[k + apart * c * KINDS] += a * (against ? AT(against, c) : a); \
+        to[k] += a * (against ? g : a); \
     }
-    TALLY(0, r->even[c])
-    TALLY(1, m->share[i] * r->even[c])
-    TALLY(2, r->propagated[c] + m->diagonal[i] * AT(own, c))
-    if (!against) PARTS total[3] += AT(own, c) * AT(own, c);
-    else TALLY(3, AT(own, c))
-    TALLY(4, r->up[c])
-    TALLY(5, r->down[c])
-    TALLY(6, r->two[c])
+        if (kinds & LINEAR) TALLY(0, r->even[c])
+        if (kinds & LINEAR) TALLY(1, share * r->even[c])
+        if (edges) TALLY(2, r->propagated[c] + loop * mine)
+        TALLY(3, mine)
+        if (kinds & HIGH) TALLY(4, r->up[c])
+        if (kinds & LOW) TALLY(5, r->down[c])
+        if (kinds & STD) TALLY(6, r->two[c])
 #undef TALLY
+    }
 }
 
 /* Sums over many rows are kept in double. */
@@ -116,7 +119,7 @@ INLINE void OF(mix_)(const Side *s, int64_t first, int64_t last, const Mix *m, c
                 if (kinds & m->kinds & STD) sum += m->weight[6] * r.two[c];
                 PUT(out + at + f, c) = sum;
             }
-            if (totals) OF(tally)(m, i, x + at + f, &r, 0, 0, total);
+            if (totals) OF(tally)(m, i, kinds, edges, x + at + f, &r, 0, 0, total);
         }
         if (totals) EVERY_64(i, last) for (int k = 0; k < KINDS; k++) OF(flush)(total + k, 0, totals + k);
     }
@@ -242,7 +245,7 @@ INLINE void OF(mix_back_)(const Side *s, const Mix *m, const int kinds, const in
             VEC ups[PART] = {}, downs[PART] = {}, steep[PART], g[PART];
             OF(Row) r;
             OF(gather)(s, i, m, kinds, edges, x + f, &r);
-            OF(tally)(m, i, x + at + f, &r, grad + at + f, 1, total[f / LANES]);
+            OF(tally)(m, i, kinds, edges, x + at + f, &r, grad + at + f, 1, total[f / LANES]);
             /* Those that tie share the gradient evenly. */
             for (int64_t e = begin; e < end; e++) {
                 const T *from = x + s->column[e] * channels + f;

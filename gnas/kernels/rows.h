@@ -30,7 +30,10 @@ typedef struct {
     void (*add)(int64_t, int64_t, const T *, T *);
     void (*settle)(const int32_t *, int64_t, int64_t, const T *, const T *, T, const T *, const T *, int64_t, T *, T *,
                    T *);
-    void (*tilt)(int64_t, int64_t, const T *, const T *, T *, T *);
+    void (*soften)(const int32_t *, int64_t, int64_t, const T *, const T *, int64_t, T, int, T *, T *, T *, T *);
+    void (*resoften)(const int32_t *, int64_t, int64_t, const T *, const T *, int64_t, T, const T *, const T *,
+                     const T *, T *, T *);
+    void (*finish)(int64_t, int64_t, const T *, T, const T *, T *, T *, int);
     void (*turn)(const int32_t *, int64_t, int64_t, const T *, const T *, int64_t, T, T, const T *, const T *, const T *,
                  T *, int, T *, T *, T *);
     void (*mix)(const Side *, int64_t, int64_t, const Mix *, const T *, const T *, T *, double *);
@@ -98,29 +101,10 @@ static const Kernels *next(int64_t *f, int64_t channels, int back) {
     for (int64_t f = 0; f < (channels);) \
         for (const Kernels *b = next(&f, channels, back); b; f += b->size, b = 0)
 
-/* exp of n numbers by a polynomial: vectorised without a mathematics library. The buffer has room for a vector. */
+/* exp of n numbers; the buffer has room for a vector. */
 static void exponential(T *x, int64_t n) {
     typedef JOIN(vector_, WIDEST) VEC;
-    typedef JOIN(mask_, WIDEST) MASK;
-    const int single = sizeof(T) == 4;
-    const T magic = single ? (T)12582912.0 : (T)6755399441055744.0;
-    const T low = single ? (T)-87.0 : (T)-708.0, high = single ? (T)88.0 : (T)709.0;
-    const T ln2_high = single ? (T)0.693359375 : (T)0.693145751953125;
-    const T ln2_low = single ? (T)-2.12194440054690583e-4 : (T)1.42860682030941723212e-6;
-    for (int64_t k = 0; k < n; k += WIDEST) {
-        VEC v = *(VEC *)(x + k);
-        MASK under = v < low, over = v > high;
-        v = (VEC)((under & (MASK)(low - (VEC){})) | (~under & (MASK)v));
-        v = (VEC)((over & (MASK)(high - (VEC){})) | (~over & (MASK)v));
-        VEC shifted = v * (T)1.44269504088896340736 + magic, round = shifted - magic;
-        VEC r = (v - round * ln2_high) - round * ln2_low, p = (VEC){};
-        for (int d = single ? 7 : 13; d > 0; d--) {
-            VEC part = r * ((T)1 / d);
-            p = p * part + part;
-        }
-        MASK power = ((MASK)shifted + (single ? 127 : 1023)) << (single ? 23 : 52);
-        *(VEC *)(x + k) = (VEC)(~under & (MASK)((p + 1) * (VEC)power));
-    }
+    for (int64_t k = 0; k < n; k += WIDEST) *(VEC *)(x + k) = EXP(WIDEST)(*(VEC *)(x + k));
 }
 
 void weighted_sum(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t transposed,
