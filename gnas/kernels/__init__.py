@@ -335,8 +335,8 @@ def _vectors(x: Tensor, given: Vectors, names: Sequence[str]) -> Tensor:
     fits = len(heads) == 1 and all(h * w == x.size(1) for h, w in heads)
     if not fits or any(len(got[name]) != counts[name] for name in names):
         raise ValueError(
-            f"got vectors of attention of shapes {got} for {x.size(1)} channels; expected two for gat and one for gatv2, "
-            "each [heads, channels of a head], that together have as many channels"
+            f"got vectors of attention of shapes {got} for {x.size(1)} channels; expected two for gat and one for "
+            "gatv2, each [heads, channels of a head], that together have as many channels"
         )
     shape = next(iter(heads))
     pairs = [(name, k) for name in ATTENTIONS for k in range(counts[name])]

@@ -43,10 +43,11 @@ void attend_logits(const int32_t *pattern, int64_t rows, int64_t entries, int64_
                              kept + (half * rows + i) * heads, f > 0);
 }
 
-/* out_i += sum_k w_k attention_k(z)_i, and the sum of squares of each, [ranges, 2]. Room for a row a range. */
+/* out_i += sum_k w_k attention_k(z)_i, and the sum of squares of each, [2, columns], a column for each range. Room for a
+ * row a range. */
 void attend(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, int64_t heads,
             int64_t width, double slope, const T *att, const T *z, T *kept, T *room, T *out, double *totals,
-            int64_t ranges, int64_t *counter) {
+            int64_t columns, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
     int64_t first, last, number, most = SCRATCH / heads, all = heads * width, plane = rows * heads;
     T logit[SCRATCH], by[SCRATCH], square[SCRATCH];
@@ -74,16 +75,17 @@ void attend(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds
                 EACH_BLOCK(width, 0)
                     b->finish(heads, width, total, weight[k], to + f, out + i * all + f, square, f > 0);
                 if (totals)
-                    for (int64_t h = 0; h < heads; h++) totals[2 * number + k] += square[h];
+                    for (int64_t h = 0; h < heads; h++) totals[k * columns + number] += square[h];
             }
     }
 }
 
-/* Gradients, added to to_z; and in double to the weights, [heads, 2], and to att, [3, heads, width], with as much room
+/* Gradients, added to to_z; and in double to the weights, [2, columns], a column for each head, and to att, [3, heads, width], with as much room
  * for partial sums in T. The threads share out the heads, since rows add to the same neighbours. */
 void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, int64_t heads,
                  int64_t width, double slope, const T *att, const T *z, const T *kept, const T *grad, T *to_logits,
-                 T *to_z, T *room, double *to_att, double *totals, int64_t ranges, int64_t *counter) {
+                 T *to_z, T *room, double *to_att, double *totals, int64_t columns, int64_t ranges,
+                 int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
     int64_t step = (heads + ranges - 1) / ranges, all = heads * width, plane = rows * heads, start;
     T p[2][SCRATCH], product[SCRATCH], d[SCRATCH], sum[SCRATCH], inner[2][SCRATCH], unread[SCRATCH];
@@ -125,7 +127,7 @@ void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t 
                                   room + 2 * all + at + f);
                 }
             for (int k = 0; k < 2; k++)
-                for (int64_t h = 0; h < own; h++) totals[2 * (start + h) + k] += inner[k][h];
+                for (int64_t h = 0; h < own; h++) totals[k * columns + start + h] += inner[k][h];
             if (i % 64 == 63 || i == rows - 1) empty(room + 2 * all + at, own * width, to_att + 2 * all + at);
         }
         if (!(kinds & FIRST)) continue;

@@ -70,19 +70,19 @@ class _Call:
 
 
 def _ranges(work: int) -> int:
-    # A fixed number for a graph, whatever the number of threads; one range where there is little to share out.
+    # A fixed number for a graph, so that no sum depends on the threads; one where there is little to share out.
     return PARTIAL if work >= threads.LARGE else 1
 
 
 def _function(name: str, dtype: torch.dtype) -> Any:
     mixing, attention = "pnnnpppppn", "pnnnpnnfpp"
     signatures = {
-        "mix": mixing + "pppnp",
-        "fold_back": mixing + "ppppnp",
-        "mix_back": mixing + "ppppnp",
+        "mix": mixing + "pppnnp",
+        "fold_back": mixing + "pppnpnp",
+        "mix_back": mixing + "pppnpnp",
         "attend_logits": "pnnnnpppnp",
-        "attend": attention + "ppppnp",
-        "attend_back": attention + "pppppppnp",
+        "attend": attention + "ppppnnp",
+        "attend_back": attention + "pppppppnnp",
     }
     return build.function(name, dtype, signatures[name])
 
@@ -103,23 +103,24 @@ def _mix(
 ) -> tuple[Tensor, Tensor, Tensor]:
     call = _Call(pattern, kinds, x, weights, share, values, diagonal, bias, att)
     (out,) = alike(x)
-    found, kept = x.new_empty(0), x.new_empty(0)
+    kept = x.new_empty(0)
     ranges = _ranges(call.work) if squares else 0
-    totals = x.new_zeros((ranges, KINDS), dtype=torch.float64)
-    arguments = (*call.mixing(), address(call.bias), out.data_ptr(), totals.data_ptr() if squares else 0)
+    totals = _totals(x, max(ranges, _ranges(call.attention_work))) if squares else None
+    columns = 0 if totals is None else totals.size(1)
+    arguments = (*call.mixing(), address(call.bias), out.data_ptr(), address(totals), columns)
     threads.run(_function("mix", x.dtype), arguments, threads.count(call.work), ranges)
     if att is not None:
-        more, kept = _attend(call, slope, out, squares)
-        totals = torch.cat([totals.sum(dim=0), more.sum(dim=0)]).unsqueeze(0) if squares else totals
-    elif squares:
-        totals = torch.nn.functional.pad(totals, (0, ALL - KINDS))
-    if squares:
-        found = totals.sum(dim=0).to(x.dtype)
-    return out, found, kept
+        kept = _attend(call, slope, out, totals)
+    return out, x.new_empty(0) if totals is None else totals.sum(dim=1).to(x.dtype), kept
 
 
-def _attend(call: _Call, slope: float, out: Tensor, squares: bool) -> tuple[Tensor, Tensor]:
-    # Adds the attentions to the value; sums of their squares, and what the backward pass reads.
+def _totals(x: Tensor, columns: int) -> Tensor:
+    # Sums for each aggregation, of which each range of rows, or each channel or head, has its own.
+    return x.new_zeros((ALL, columns), dtype=torch.float64)
+
+
+def _attend(call: _Call, slope: float, out: Tensor, totals: Tensor | None) -> Tensor:
+    # Adds the attentions to the value and their squares to the sums; what the backward pass reads.
     x, workers = call.x, threads.count(call.attention_work)
     # What only one of them reads is zero where that one isn't mixed.
     make = x.new_empty if call.attending == (1 << len(ATTENTIONS)) - 1 else x.new_zeros
@@ -130,11 +131,10 @@ def _attend(call: _Call, slope: float, out: Tensor, squares: bool) -> tuple[Tens
         places = (address(call.att), x.data_ptr(), kept.data_ptr())
         threads.run(_function("attend_logits", x.dtype), (*sizes, *places), workers)
     room = x.new_empty(ranges, call.channels)
-    totals = x.new_zeros((ranges, len(ATTENTIONS)), dtype=torch.float64)
-    places = (kept.data_ptr(), room.data_ptr(), out.data_ptr())
-    arguments = (*call.attention(slope), *places, totals.data_ptr() if squares else 0)
+    found = (0, 0) if totals is None else (totals[KINDS:].data_ptr(), totals.size(1))
+    arguments = (*call.attention(slope), kept.data_ptr(), room.data_ptr(), out.data_ptr(), *found)
     threads.run(_function("attend", x.dtype), arguments, workers, ranges)
-    return totals, kept
+    return kept
 
 
 @_mix.register_fake
@@ -176,32 +176,29 @@ def _to_mix(
     workers = threads.count(call.work)
     if call.kinds & ~LINEAR:
         name, workers = "mix_back", min(workers, -(-call.channels // CHANNELS))
-        ranges, rows = workers, 1
-        totals = x.new_zeros((KINDS, call.channels), dtype=torch.float64)
+        ranges, rows, columns = workers, 1, call.channels
     else:
         name, rows = "fold_back", _ranges(call.work)
-        ranges = rows
-        totals = x.new_zeros((rows, KINDS), dtype=torch.float64)
+        ranges, columns = rows, max(rows, call.heads)
+    totals = _totals(x, columns)
     to_bias = x.new_zeros((rows if biased else 0, call.channels), dtype=torch.float64)
-    places = (grad.data_ptr(), out.data_ptr(), totals.data_ptr(), to_bias.data_ptr() if biased else 0)
+    places = (grad.data_ptr(), out.data_ptr(), totals.data_ptr(), columns, to_bias.data_ptr() if biased else 0)
     threads.run(_function(name, x.dtype), (*call.mixing(), *places), workers, ranges)
-    more, to_att = x.new_zeros(len(ATTENTIONS), dtype=torch.float64), x.new_empty(0)
-    if att is not None:
-        to_att, more = _attend_back(call, slope, kept, grad, out)
-    to_weights = torch.cat([totals.sum(dim=1 if name == "mix_back" else 0), more]).to(x.dtype)
-    return out, to_weights, to_bias.sum(dim=0).to(x.dtype) if biased else x.new_empty(0), to_att
+    to_att = x.new_empty(0) if att is None else _attend_back(call, slope, kept, grad, out, totals)
+    moved = to_bias.sum(dim=0).to(x.dtype) if biased else x.new_empty(0)
+    return out, totals.sum(dim=1).to(x.dtype), moved, to_att
 
 
-def _attend_back(call: _Call, slope: float, kept: Tensor, grad: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-    # Adds to the states' gradient; those of the vectors and of the weights.
+def _attend_back(call: _Call, slope: float, kept: Tensor, grad: Tensor, out: Tensor, totals: Tensor) -> Tensor:
+    # Adds to the states' gradient and to the products for the weights; the gradient to the vectors.
     x, shape = call.x, (HALVES, call.heads, call.width)
     to_logits, room = x.new_zeros(2, call.nodes, call.heads), x.new_zeros(shape)
     to_att = x.new_zeros(shape, dtype=torch.float64)
-    totals = x.new_zeros((call.heads, len(ATTENTIONS)), dtype=torch.float64)
-    places = (t.data_ptr() for t in (kept, grad, to_logits, out, room, to_att, totals))
+    places = (t.data_ptr() for t in (kept, grad, to_logits, out, room, to_att, totals[KINDS:]))
     workers = min(threads.count(call.attention_work), call.heads)
-    threads.run(_function("attend_back", x.dtype), (*call.attention(slope), *places), workers, workers)
-    return to_att.to(x.dtype), totals.sum(dim=0)
+    arguments = (*call.attention(slope), *places, totals.size(1))
+    threads.run(_function("attend_back", x.dtype), arguments, workers, workers)
+    return to_att.to(x.dtype)
 
 
 @_to_mix.register_fake

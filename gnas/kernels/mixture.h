@@ -121,7 +121,7 @@ INLINE void OF(mix_)(const Side *s, int64_t first, int64_t last, const Mix *m, c
             }
             if (totals) OF(tally)(m, i, kinds, edges, x + at + f, &r, 0, 0, total);
         }
-        if (totals) EVERY_64(i, last) for (int k = 0; k < KINDS; k++) OF(flush)(total + k, 0, totals + k);
+        if (totals) EVERY_64(i, last) for (int k = 0; k < KINDS; k++) OF(flush)(total + k, 0, totals + k * m->columns);
     }
 }
 
@@ -200,7 +200,7 @@ INLINE void OF(fold_back_)(const Side *s, int64_t first, int64_t last, const Mix
             all[c] += g;
         }
         EVERY_64(i, last) {
-            for (int k = 0; k < KINDS; k++) OF(flush)(total + k, 0, totals + k);
+            for (int k = 0; k < KINDS; k++) OF(flush)(total + k, 0, totals + k * m->columns);
             if (to_bias) EACH OF(flush)(all + c, 1, to_bias + c * LANES);
         }
     }
@@ -271,7 +271,7 @@ INLINE void OF(mix_back_)(const Side *s, const Mix *m, const int kinds, const in
             }
         }
         EVERY_64(i, s->rows) EACH for (int k = 0; k < KINDS; k++)
-            OF(flush)(total[c] + k, 1, totals + k * channels + c * LANES);
+            OF(flush)(total[c] + k, 1, totals + k * m->columns + c * LANES);
     }
 }
 

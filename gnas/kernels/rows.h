@@ -7,7 +7,7 @@ typedef struct {
     const T *weight;            /* [7] */
     const T *share;             /* one over the number of neighbours, [rows] */
     const T *values, *diagonal; /* coefficients of propagation: of each entry, and of the node itself, or null */
-    int64_t channels;
+    int64_t channels, columns;  /* of the states, and of the sums, which have a row for each aggregation */
 } Mix;
 
 typedef struct {
@@ -151,37 +151,39 @@ void statistics_back(const int32_t *pattern, int64_t rows, int64_t columns, int6
     }
 }
 
-/* The mixture, and the sum of squares of each of its aggregations, [ranges, 7]. */
+/* The mixture, and the sum of squares of each of its aggregations, [7, columns], a column for each range. */
 void mix(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
          const T *values, const T *diagonal, const T *x, int64_t channels, const T *bias, T *out, double *totals,
-         int64_t ranges, int64_t *counter) {
+         int64_t columns, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
-    Mix m = {kinds, weight, share, values, diagonal, channels};
+    Mix m = {kinds, weight, share, values, diagonal, channels, columns};
     int64_t first, last, number;
     while ((number = take(&s, ranges, counter, &first, &last)) >= 0)
         EACH_BLOCK(channels, !totals)
-            b->mix(&s, first, last, &m, x + f, PLUS(bias, f), out + f, PLUS(totals, number * KINDS));
+            b->mix(&s, first, last, &m, x + f, PLUS(bias, f), out + f, PLUS(totals, number));
 }
 
-/* The gradients of a mixture that is all sums: to x, [ranges, 7] to the weights and [ranges, channels] to the bias. */
+/* The gradients of a mixture that is all sums: to x, to the weights, [7, columns], a column for each range, and to the
+ * bias, [ranges, channels]. */
 void fold_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
                const T *values, const T *diagonal, const T *x, int64_t channels, const T *grad, T *out,
-               double *totals, double *to_bias, int64_t ranges, int64_t *counter) {
+               double *totals, int64_t columns, double *to_bias, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 1);
-    Mix m = {kinds, weight, share, values, diagonal, channels};
+    Mix m = {kinds, weight, share, values, diagonal, channels, columns};
     int64_t first, last, number;
     while ((number = take(&s, ranges, counter, &first, &last)) >= 0)
         EACH_BLOCK(channels, 0)
-            b->fold_back(&s, first, last, &m, x + f, grad + f, out + f, totals + number * KINDS,
+            b->fold_back(&s, first, last, &m, x + f, grad + f, out + f, totals + number,
                          PLUS(to_bias, number * channels + f));
 }
 
-/* Those of any other: to x, [7, channels] to the weights and [channels] to the bias. The threads share out the channels. */
+/* Those of any other: to x, to the weights, [7, columns], a column for each channel, and to the bias, [channels]. The
+ * threads share out the channels. */
 void mix_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, const T *share,
               const T *values, const T *diagonal, const T *x, int64_t channels, const T *grad, T *out, double *totals,
-              double *to_bias, int64_t ranges, int64_t *counter) {
+              int64_t columns, double *to_bias, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, rows, entries, 0);
-    Mix m = {kinds, weight, share, values, diagonal, channels};
+    Mix m = {kinds, weight, share, values, diagonal, channels, columns};
     int64_t step = ((channels + ranges - 1) / ranges + 15) / 16 * 16, start;
     while ((start = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED) * step) < channels) {
         int64_t width = start + step < channels ? step : channels - start;

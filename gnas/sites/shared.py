@@ -86,21 +86,20 @@ class SharedSite(nn.Module):
         bias = None
         if project is not None and biased:
             bias = self._projected(_part(weights, biased).sum(), project) * self.bias
+        moves = self.training and self.tracking and x.numel() > 0
         base: Tensor | None = None
         squares: Tensor | None = None
         if folded:
-            base, squares = kernels.mix_aggregate(
-                mixed.z(),
-                context.graph,
-                _part(scales, range(folded)),
-                [MIXED[op] for op in ops[:folded]],
-                True,
-                attention=mixed.vectors(ops[:folded]),
-                bias=bias,
-            )
+            aggrs, vectors = [MIXED[op] for op in ops[:folded]], mixed.vectors(ops[:folded])
+            given = mixed.z(), context.graph, _part(scales, range(folded)), aggrs
+            if moves:
+                base, squares = kernels.mix_aggregate(*given, True, attention=vectors, bias=bias)
+            else:
+                base = kernels.mix_aggregate(*given, attention=vectors, bias=bias)
         values = [mixed.candidate(op) for op in ops[folded:]]
         factors = [scales[folded:]] if values else []
-        self._track([*positions, len(options)], squares, values, mixed.z())
+        if moves:
+            self._track([*positions, len(options)], squares, values, mixed.z())
         sage = [n for n, op in enumerate(ops) if op.startswith("sage_")]
         if sage and project is not None:
             factors.append(self._projected(_part(weights, sage).sum(), project).view(1))
@@ -129,10 +128,8 @@ class SharedSite(nn.Module):
 
     @torch.no_grad()
     def _track(self, positions: list[int], squares: Tensor | None, values: Sequence[Tensor], z: Tensor) -> None:
-        """Move the running means, of the positions' options and then of z: the first by their sums of squares, which end
-        with that of z, the others by their values."""
-        if not (self.training and self.tracking and z.numel()):
-            return
+        """Move the running means, of the positions' options and then of z: the first options by their sums of squares,
+        which end with that of z, the others by their values."""
         measured = [*values, *([] if squares is not None else [z])]
         norms = [torch.linalg.vector_norm(value).square() for value in measured]
         if squares is None:
@@ -149,8 +146,8 @@ class SharedSite(nn.Module):
 
     def _scales(self) -> Tensor:
         """What brings each candidate to the scale of what it reads, [options]; one where none is known yet."""
-        own, read = self.rms[:-1], self.rms[-1]
-        return torch.where((own > 0) & (read > 0), read / own.clamp(min=1e-12), 1.0)
+        # Nothing over nothing is not a number, something over nothing infinite.
+        return (self.rms[-1] / self.rms[:-1]).nan_to_num(1.0, 1.0)
 
     def inherit(self, op: str, settings: Settings) -> tuple[State, float | None]:
         """State of the plain layers of one candidate, and its scale."""
@@ -250,10 +247,11 @@ class _Mixed:
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])
         weights = torch.cat([torch.ones_like(layer.eps), 1 + layer.eps])
-        inner = kernels.mix_aggregate(self.z(), self.context.graph, weights, ("sum", "identity"))
-        return self.settle(
-            lambda: cast(Tensor, cast(nn.Linear, layer.second)((inner + cast(Tensor, layer.bias)).relu())), inner
-        )
+        # What isn't transformed has no bias, either.
+        bias = layer.bias if self.keep is None else None
+        inner = kernels.mix_aggregate(self.z(), self.context.graph, weights, ("sum", "identity"), bias=bias)
+        moved = inner if bias is not None or layer.bias is None else inner + layer.bias
+        return self.settle(lambda: cast(Tensor, cast(nn.Linear, layer.second)(moved.relu())), inner)
 
     def settle(self, projected: Callable[[], Tensor], kept: Tensor) -> Tensor:
         """What follows an aggregation: something with a transform, nothing without; mixed by the transform choice.

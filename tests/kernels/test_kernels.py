@@ -279,9 +279,9 @@ def test_attention_in_a_mixture_is_that_of_pyg(backend: str) -> None:
 
 def test_vectors_of_attention_that_do_not_fit_are_refused() -> None:
     graph, x, one = graph_with(3, 2, 0), torch.ones(3, 4), torch.ones(1)
-    for given in ({}, {"gat": (torch.ones(2, 2),)}, {"gat": (torch.ones(2, 3), torch.ones(2, 3))}):
+    for vectors in ({}, {"gat": (torch.ones(2, 2),)}, {"gat": (torch.ones(2, 3), torch.ones(2, 3))}):
         with pytest.raises(ValueError, match="expected two for gat and one for gatv2, each .heads, channels of a head"):
-            kernels.mix_aggregate(x, graph, one, ["gat"], attention=given)
+            kernels.mix_aggregate(x, graph, one, ["gat"], attention=vectors)
 
 
 def test_an_unknown_aggregation_is_refused() -> None:
