@@ -81,7 +81,8 @@ void attend(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds
 }
 
 /* Gradients, added to to_z; and in double to the weights, [2, columns], a column for each head, and to att, [3, heads, width], with as much room
- * for partial sums in T. The threads share out the heads, since rows add to the same neighbours. */
+ * for partial sums in T. The threads share out the heads, since rows add to the same neighbours, and what they write often
+ * lies apart. */
 void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t kinds, const T *weight, int64_t heads,
                  int64_t width, double slope, const T *att, const T *z, const T *kept, const T *grad, T *to_logits,
                  T *to_z, T *room, double *to_att, double *totals, int64_t columns, int64_t ranges,
@@ -93,7 +94,8 @@ void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t 
     while ((start = __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED) * step) < heads) {
         int64_t own = start + step < heads ? step : heads - start, at = start * width, most = SCRATCH / heads;
         const T *by = att + 2 * all + at, *source = kept + SOURCE * plane + start;
-        T *to_source = to_logits + start, *to_target = to_logits + plane + start;
+        T *to_source = to_logits + 2 * rows * start, *to_target = to_source + rows * own;
+        double found[2][SCRATCH] = {};
         for (int64_t i = 0; i < rows; i++) {
             const T *mine = z + i * all + at, *g = grad + i * all + at;
             int64_t head = i * heads;
@@ -109,30 +111,32 @@ void attend_back(const int32_t *pattern, int64_t rows, int64_t entries, int64_t 
                     for (int k = 0; k < 2; k++) {
                         if (!(kinds & 1 << k)) continue;
                         const T *peak = kept + (PEAK + 2 * k) * plane + start + head, *scale = peak + plane;
-                        T *found = many && look ? unread : inner[k];
+                        T *tilt = many && look ? unread : inner[k];
                         EACH_BLOCK(own, 0)
                             b->resoften(column, count, own, target + f, k ? 0 : source + f, heads, slope, peak + f,
-                                        scale + f, product + f, p[k] + f, found + f);
+                                        scale + f, product + f, p[k] + f, tilt + f);
                     }
                     if (!look) continue;
                     if (kinds & FIRST) EACH_BLOCK(own, 0)
                         b->turn(column, count, own, target + f, source + f, heads, slope, weight[0], inner[0] + f,
-                                p[0] + f, product + f, sum + f, 0, to_target + head + f, to_source + f, 0);
+                                p[0] + f, product + f, sum + f, 0, own, to_target + i * own + f, to_source + f, 0);
                     if (kinds & SECOND) EACH_BLOCK(own, 0)
                         b->turn(column, count, own, 0, 0, 0, slope, weight[1], inner[1] + f, p[1] + f, product + f,
-                                sum + f, kinds & FIRST, 0, 0, d + f);
+                                sum + f, kinds & FIRST, 0, 0, 0, d + f);
                     EACH_BLOCK(width, 0)
                         b->spread(column, count, sum, kinds & SECOND ? d : 0, by + f, mine + f, own, width, all,
                                   z + at + f, slope, g + f, to_z + at + f, to_z + i * all + at + f,
                                   room + 2 * all + at + f);
                 }
             for (int k = 0; k < 2; k++)
-                for (int64_t h = 0; h < own; h++) totals[k * columns + start + h] += inner[k][h];
+                for (int64_t h = 0; h < own; h++) found[k][h] += inner[k][h];
             if (i % 64 == 63 || i == rows - 1) empty(room + 2 * all + at, own * width, to_att + 2 * all + at);
         }
+        for (int k = 0; k < 2; k++)
+            for (int64_t h = 0; h < own; h++) totals[k * columns + start + h] = found[k][h];
         if (!(kinds & FIRST)) continue;
         for (int64_t i = 0; i < rows; i++) {
-            const T *to_half[] = {to_source + i * heads, to_target + i * heads};
+            const T *to_half[] = {to_source + i * own, to_target + i * own};
             for (int half = SOURCE; half <= TARGET; half++) {
                 int64_t there = half * all + at;
                 EACH_BLOCK(width, 0)

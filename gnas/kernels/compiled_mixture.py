@@ -195,7 +195,8 @@ def _attend_back(call: _Call, slope: float, kept: Tensor, grad: Tensor, out: Ten
     to_logits, room = x.new_zeros(2, call.nodes, call.heads), x.new_zeros(shape)
     to_att = x.new_zeros(shape, dtype=torch.float64)
     places = (t.data_ptr() for t in (kept, grad, to_logits, out, room, to_att, totals[KINDS:]))
-    workers = min(threads.count(call.attention_work), call.heads)
+    # Threads share out the heads, and a vector holds all of a row: half of them take more than half of the time.
+    workers = min(threads.count(call.attention_work // 16), call.heads)
     arguments = (*call.attention(slope), *places, totals.size(1))
     threads.run(_function("attend_back", x.dtype), arguments, workers, workers)
     return to_att.to(x.dtype)

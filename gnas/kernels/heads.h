@@ -11,9 +11,11 @@
 #define SOON_HEADS(x, column) \
     for (int at = 0; at < group * width; at += LINE) \
         __builtin_prefetch((x) + (int64_t)(column)[AHEAD] * stride + at)
+/* Threads that share eight heads take four each. */
 #define BY_GROUPS(call) \
     int64_t h = 0; \
     for (; h + GROUP <= heads; h += GROUP) call(GROUP); \
+    for (; GROUP > 4 && h + 4 <= heads; h += 4) call(4); \
     for (; h < heads; h++) call(1)
 
 /* For each head, out_h (+)= sum_k weight_kh x_kh over some neighbours k. */
@@ -295,19 +297,18 @@ static void OF(resoften)(const int32_t *column, int64_t count, int64_t heads, co
 }
 
 /* The gradient of a softmax that counts by so much in a mixture: sum_k (+)= by weight_k, and that of its logits, which
- * goes to both halves of these where they have such, rows of wide numbers, and else to to_logit. */
+ * goes to both halves of these where they have such, whose rows are narrow numbers apart, and else to to_logit. */
 static void OF(turn)(const int32_t *column, int64_t count, int64_t heads, const T *own, const T *other, int64_t wide,
-                     T slope, T by, const T *inner, const T *weight, const T *d, T *sum, int more, T *to_own,
-                     T *to_other, T *to_logit) {
+                     T slope, T by, const T *inner, const T *weight, const T *d, T *sum, int more, int64_t narrow,
+                     T *to_own, T *to_other, T *to_logit) {
     VEC a[COUNT] = {};
     for (int64_t k = 0; k < count; k++) EACH {
         VEC p = by * AT(weight + k * heads, c), g = p * (AT(d + k * heads, c) - AT(inner, c));
         if (more) PUT(sum + k * heads, c) += p;
         else PUT(sum + k * heads, c) = p;
         if (other) {
-            int64_t at = column[k] * wide;
-            g = CHOOSE(AT(own, c) + AT(other + at, c) > 0, g, slope * g);
-            PUT(to_other + at, c) += g;
+            g = CHOOSE(AT(own, c) + AT(other + column[k] * wide, c) > 0, g, slope * g);
+            PUT(to_other + column[k] * narrow, c) += g;
             a[c] += g;
         } else PUT(to_logit + k * heads, c) = g;
     }

@@ -35,7 +35,7 @@ typedef struct {
                      const T *, T *, T *);
     void (*finish)(int64_t, int64_t, const T *, T, const T *, T *, T *, int);
     void (*turn)(const int32_t *, int64_t, int64_t, const T *, const T *, int64_t, T, T, const T *, const T *, const T *,
-                 T *, int, T *, T *, T *);
+                 T *, int, int64_t, T *, T *, T *);
     void (*mix)(const Side *, int64_t, int64_t, const Mix *, const T *, const T *, T *, double *);
     void (*fold_back)(const Side *, int64_t, int64_t, const Mix *, const T *, const T *, T *, double *, double *);
     void (*mix_back)(const Side *, const Mix *, const T *, const T *, T *, double *, double *);
