@@ -36,8 +36,9 @@ from gnas.kernels import Graph
 RESULTS = Path(__file__).parent / "results" / "kernels"
 HEADS = 8
 OURS = ("compiled", "portable", *(() if kernels.reason("scatter") else ("scatter",)))
-WAYS = ("portable", "scatter", "PyG")
-"""What the compiled backend is compared with, as far as it was there."""
+WAYS = ("apart", "portable", "scatter", "PyG")
+"""What the compiled backend is compared with, as far as it was there; ``apart`` are its own kernels one by one."""
+NINE = (*kernels.AGGREGATIONS, *kernels.ATTENTIONS)
 Way = Callable[[], Tensor]
 
 
@@ -131,9 +132,15 @@ def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
     gcn = GCNConv(channels, channels)
     gat = GATConv(channels, channels // HEADS, heads=HEADS)
     gatv2 = GATv2Conv(channels, channels // HEADS, heads=HEADS, share_weights=True)
+    # Attention over states that are projected already, with the vectors of those above.
+    bare_gat = GATConv(channels, channels // HEADS, heads=HEADS, bias=False)
+    bare_gat.lin, bare_gat.att_src, bare_gat.att_dst = nn.Identity(), gat.att_src, gat.att_dst
+    bare_gatv2 = GATv2Conv(channels, channels // HEADS, heads=HEADS, share_weights=True, bias=False)
+    bare_gatv2.lin_l, bare_gatv2.lin_r, bare_gatv2.att = nn.Identity(), nn.Identity(), gatv2.att
     plain = {name: SimpleConv(aggr=name) for name in ("sum", "mean", "max", "min", "std")}
     four = SimpleConv(aggr=["max", "min", "mean", "std"], combine_root=None)
-    weights = torch.rand(7, requires_grad=True)
+    weights, nine = torch.rand(7, requires_grad=True), torch.rand(9, requires_grad=True)
+    vectors = {"gat": (gat.att_src, gat.att_dst), "gatv2": (gatv2.att,)}
 
     def ours_gcn() -> Tensor:
         return kernels.weighted_sum(graph.looped, graph.symmetric(x.dtype), gcn.lin(x)) + gcn.bias
@@ -152,9 +159,27 @@ def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
         return kernels.mix_aggregate(z, graph, weights)
 
     def naive_mixture() -> Tensor:
-        z = gcn.lin(x)
-        parts = {name: conv(z, edge_index) for name, conv in plain.items()} | {"gcn": gcn(x, edge_index), "identity": z}
+        parts = naive(gcn.lin(x))
         return torch.stack([w * parts[name] for w, name in zip(weights, kernels.AGGREGATIONS, strict=True)]).sum(0)
+
+    def naive(z: Tensor) -> dict[str, Tensor]:
+        return {name: conv(z, edge_index) for name, conv in plain.items()} | {"gcn": gcn(x, edge_index), "identity": z}
+
+    def ours_nine() -> Tensor:
+        return kernels.mix_aggregate(gcn.lin(x), graph, nine, NINE, attention=vectors)
+
+    def apart() -> Tensor:
+        z = gcn.lin(x)
+        heads = z.view(-1, HEADS, channels // HEADS)
+        source, target = (heads * gat.att_src).sum(-1), (heads * gat.att_dst).sum(-1)
+        one = kernels.attention(graph.looped, source, target, heads).flatten(1)
+        other = kernels.attention_v2(graph.looped, gatv2.att, heads).flatten(1)
+        return kernels.combine(nine[7:], [one, other], kernels.mix_aggregate(z, graph, nine[:7]))
+
+    def naive_nine() -> Tensor:
+        z = gcn.lin(x)
+        parts = naive(z) | {"gat": bare_gat(z, edge_index), "gatv2": bare_gatv2(z, edge_index)}
+        return torch.stack([w * parts[name] for w, name in zip(nine, NINE, strict=True)]).sum(0)
 
     def pair(ours: Way, layer: Way, *asked: Tensor | None) -> dict[str, tuple[Way, list[Tensor]]]:
         inputs = [x, *(t for t in asked if t is not None)]
@@ -170,14 +195,8 @@ def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
         "GATv2Conv": pair(ours_gatv2, lambda: gatv2(x, edge_index), gatv2.lin_l.weight, gatv2.att),
         "mixture of 7": pair(ours_mixture, naive_mixture, weights, gcn.lin.weight),
     }
-    for wide in (1, channels // HEADS):
-        # How much of attention is its sums, which are as wide as the channels, and how much its logits, which are not.
-        z, source, target = (torch.randn(case.nodes, HEADS, *own, requires_grad=True) for own in ((wide,), (), ()))
-        att = torch.randn(HEADS, wide, requires_grad=True)
-        each = f"{wide} channel{'s' * (wide > 1)} a head"
-        one, other = _attention(graph, z, source, target), _attention_v2(graph, z, att)
-        found[f"attention alone, {each}"] = {"compiled": (_with("compiled", one), [z, source, target])}
-        found[f"GATv2's attention alone, {each}"] = {"compiled": (_with("compiled", other), [z, att])}
+    asked = [nine, gcn.lin.weight, gat.att_src, gat.att_dst, gatv2.att]
+    found["mixture of 9"] = pair(ours_nine, naive_nine, *asked) | {"apart": (_with("compiled", apart), [x, *asked])}
     if case.words is not None:
         structure, values = kernels.structure_of(case.words), case.words.values()
         dense, first = case.words.to_dense(), nn.Linear(case.words.size(1), channels, bias=False).weight
@@ -186,14 +205,6 @@ def ways(case: Case) -> dict[str, dict[str, tuple[Way, list[Tensor]]]]:
             "PyG": (lambda: dense @ first.t(), [first])
         }
     return found
-
-
-def _attention(graph: Graph, z: Tensor, source: Tensor, target: Tensor) -> Way:
-    return lambda: kernels.attention(graph.looped, source, target, z)
-
-
-def _attention_v2(graph: Graph, z: Tensor, att: Tensor) -> Way:
-    return lambda: kernels.attention_v2(graph.looped, att, z)
 
 
 def _with(backend: str, run: Way) -> Way:

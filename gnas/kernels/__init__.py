@@ -310,14 +310,15 @@ def mix_aggregate(
     vector = weights.new_zeros(ALL, dtype=x.dtype).index_add(0, index, weights.to(x.dtype))
     propagation = graph.propagation(x.dtype, "gcn" in aggrs)
     attending = [name for name in ATTENTIONS if name in aggrs]
-    given = Attention(graph.looped, _vectors(x, attention or {}, attending), SLOPE) if attending else None
-    backend = _backend(graph.plain, x, 1 if given is None else given.att.size(1))
+    att = _vectors(x, attention or {}, attending) if attending else None
+    backend = _backend(graph.plain, x, 1 if att is None else att.size(1))
     # Coefficients that are learned get their gradient where the mixture is made up of products.
     if propagation.values is not None and propagation.values.requires_grad and backend is compiled:
         backend = _without_compiler(graph.plain, x)
     if backend is compiled:
-        out, found = compiled.mix(graph.plain, kinds, x, vector, propagation, given, bias, squares)
+        out, found = compiled.mix(graph.plain, kinds, x, vector, propagation, att, SLOPE, bias, squares)
     else:
+        given = None if att is None else Attention(graph.looped, att, SLOPE)
         out, found = with_attention(backend, graph.plain, kinds, x, vector, propagation, given, squares)
         out = out if bias is None else out + bias
     return (out, found.index_select(0, positions([*places, IDENTITY], x.device))) if squares else out

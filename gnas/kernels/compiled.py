@@ -18,7 +18,7 @@ from gnas.kernels import build, portable, threads
 from gnas.kernels.compiled_attention import _attention, _attention_v2, _edge_softmax
 from gnas.kernels.compiled_mixture import _mix
 from gnas.kernels.graph import Structure
-from gnas.kernels.mixing import Attention, Propagation
+from gnas.kernels.mixing import Propagation
 from gnas.kernels.operators import CHANNELS, HEADS, address, again, alike, entries_of, full, op
 
 
@@ -228,12 +228,12 @@ def mix(
     x: Tensor,
     weights: Tensor,
     propagation: Propagation,
-    attention: Attention | None,
+    att: Tensor | None,
+    slope: float,
     bias: Tensor | None,
     squares: bool,
 ) -> tuple[Tensor, Tensor]:
     """As :func:`gnas.kernels.mixing.with_attention`, of one read of the neighbours for all but the attentions, and of
     one for these; plus the bias."""
-    att, slope = (None, 0.0) if attention is None else attention[1:]
     out, found, _ = _mix(structure.pattern, kinds, x, weights, *propagation, bias, att, slope, squares)
     return out, found

@@ -28,7 +28,7 @@ class SharedSite(nn.Module):
     With the projected state z = W dropout(relu(x)), or z = x where the layer doesn't transform, the value is
     sum_k w_k s_k aggr_k(z) + b. The constant s_k = rms(z) / rms(aggr_k(z)), of detached running means over
     earlier training steps, brings each candidate to the scale of what it reads, so that the weights are comparable;
-    that of ``identity`` is one. Sums and other statistics of the neighbours are one pass for all of them, see
+    that of ``identity`` is one. Sums, attentions and other statistics of the neighbours are one mixture, see
     :func:`gnas.kernels.mix_aggregate`. GraphSAGE's candidates share a second projection for the node itself.
     Candidates that PyG lacks, and those that read edge features, keep parameters of their own.
     """
