@@ -73,7 +73,7 @@ def with_attention(
     parts: dict[int, Tensor] = {}
     if attention is not None:
         source, target, att = attention.att
-        z = x.view(x.size(0), *att.shape)
+        z = x.reshape(x.size(0), *att.shape)
         if kinds >> KINDS & 1:
             halves = [(z * half).sum(dim=-1) for half in (source, target)]
             parts[KINDS] = backend.attention(attention.looped, *halves, z, attention.slope).flatten(1)
