@@ -189,7 +189,9 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return out
 
 
-def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float = 0.2) -> Tensor:
+def attention(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float = 0.2, keep: Tensor | None = None
+) -> Tensor:
     """Attention of GAT: ``sum_j p_ij z_j`` with ``p_ij = softmax_j leaky_relu(source_j + target_i)``, for each head.
 
     Args:
@@ -198,27 +200,41 @@ def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, s
         target: The receiver's half, [rows, heads].
         z: What is summed, [columns, heads, channels].
         slope: Negative slope of the leaky ReLU, at least 0.
+        keep: What each p_ij is multiplied by after the softmax, [entries, heads] in the order of the structure's, such
+            as the mask of a dropout; a constant. None for one.
 
     Returns:
         [rows, heads, channels], zero where there is no neighbour.
     """
-    out: Tensor = _backend(structure, z, z.size(1)).attention(structure, source, target, z, slope)
+    keep = None if keep is None else keep.detach()
+    out: Tensor = _backend(structure, z, z.size(1)).attention(structure, source, target, z, slope, keep)
     return out
 
 
-def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float = 0.2) -> Tensor:
-    """Attention of GATv2: as :func:`attention`, with ``p_ij = softmax_j att . leaky_relu(z_i + z_j)``.
+def attention_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float = 0.2,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
+    """Attention of GATv2: as :func:`attention`, with ``p_ij = softmax_j att . leaky_relu(t_i + z_j)``.
 
     Args:
-        structure: The edges of a square pattern.
+        structure: The edges.
         att: A vector for each head, [heads, channels] or [1, heads, channels].
-        z: The states, [nodes, heads, channels].
+        z: What is summed, the sender's half before the leaky ReLU, [columns, heads, channels].
         slope: Negative slope of the leaky ReLU.
+        keep: As for :func:`attention`.
+        target: The receiver's half t, [rows, heads, channels]; None for z where senders and receivers are the same
+            nodes and share a projection.
 
     Returns:
-        [nodes, heads, channels], zero where there is no neighbour.
+        [rows, heads, channels], zero where there is no neighbour.
     """
-    out: Tensor = _backend(structure, z, z.size(1)).attention_v2(structure, att, z, slope)
+    keep = None if keep is None else keep.detach()
+    out: Tensor = _backend(structure, z, z.size(1)).attention_v2(structure, att, z, slope, keep, target)
     return out
 
 

@@ -2,7 +2,7 @@
  *
  * The forward passes keep the largest logit of each row and head (peak), and one over the sum of the exponentials
  * (scale). From these the backward passes compute any weight again, so that nothing of [entries, heads] outlives a
- * chunk of a row. */
+ * chunk of a row. Where keep is given, [entries, heads], a weight counts so many times what the softmax gives it. */
 
 #define EACH_CHUNK(begin, end) \
     for (int64_t e = begin, count; count = end - e < chunk ? end - e : chunk, e < end; e += count)
@@ -15,10 +15,18 @@ static void divide(int64_t heads, int64_t width, T *total, T *to) {
     }
 }
 
+/* x_kh *= keep_kh for the entries from number e of a side on. */
+static void thin(const Side *s, int64_t e, int64_t count, int64_t heads, const T *keep, T *x) {
+    for (int64_t k = 0; k < count; k++) {
+        const T *from = keep + (s->order ? s->order[e + k] : e + k) * heads;
+        for (int64_t h = 0; h < heads; h++) x[k * heads + h] *= from[h];
+    }
+}
+
 /* Logits leaky_relu(source_j + target_i), whose largest is known once the largest source is. */
 void attention(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t heads, int64_t width,
-               double slope, const T *source, const T *target, const T *z, T *out, T *peak, T *scale, int64_t ranges,
-               int64_t *counter) {
+               double slope, const T *source, const T *target, const T *z, const T *keep, T *out, T *peak, T *scale,
+               int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, 0);
     int64_t first, last, chunk = SCRATCH / heads, all = heads * width;
     T logit[SCRATCH + WIDEST];
@@ -45,6 +53,7 @@ void attention(const int32_t *pattern, int64_t rows, int64_t columns, int64_t en
                     b->lower(column, count, heads, own + f, source + f, heads, slope, top + f, 0, logit + f);
                 exponential(logit, count * heads);
                 EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
+                if (keep) thin(&s, e, count, heads, keep, logit);
                 EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, e > begin);
             }
             divide(heads, width, total, to);
@@ -65,8 +74,8 @@ static void own_products(int64_t first, int64_t last, int64_t heads, int64_t wid
  * half belongs to the row (column) i, the other to its neighbours. */
 void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t by_columns,
                     int64_t heads, int64_t width, double slope, const T *source, const T *target, const T *z,
-                    const T *out, const T *grad, const T *peak, const T *scale, T *inner, T *to_own, T *to_z,
-                    int64_t ranges, int64_t *counter) {
+                    const T *keep, const T *out, const T *grad, const T *peak, const T *scale, T *inner, T *to_own,
+                    T *to_z, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, by_columns);
     const T *own = by_columns ? source : target, *other = by_columns ? target : source;
     const T *left = by_columns ? z : grad, *right = by_columns ? grad : z;
@@ -86,9 +95,11 @@ void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64
                 exponential(weight, count * heads);
                 EACH_BLOCK(width, 0)
                     b->match(column, count, left + i * all + f, heads, width, all, right + f, d, f > 0);
+                if (keep) thin(&s, e, count, heads, keep, d);
                 EACH_BLOCK(heads, 0)
                     b->settle(column, count, heads, own + mine + f, other + f, slope, scale + row + f,
                               inner + row + f, step, weight + f, d + f, to_own + mine + f);
+                if (keep && by_columns) thin(&s, e, count, heads, keep, weight);
                 if (by_columns)
                     EACH_BLOCK(width, 0)
                         b->weigh(column, count, weight, heads, width, all, grad + f, to_z + i * all + f, 1);
@@ -103,10 +114,10 @@ static void scale_down(int64_t heads, int64_t width, const T *by, T *to) {
         for (int64_t c = 0; c < width; c++) to[h * width + c] *= by[h];
 }
 
-/* Logits att . leaky_relu(z_i + z_j). */
+/* Logits att . leaky_relu(target_i + z_j). */
 void attention_v2(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t heads,
-                  int64_t width, double slope, const T *att, const T *z, T *out, T *peak, T *scale, int64_t ranges,
-                  int64_t *counter) {
+                  int64_t width, double slope, const T *att, const T *z, const T *target, const T *keep, T *out,
+                  T *peak, T *scale, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, 0);
     int64_t first, last, chunk = SCRATCH / heads, all = heads * width;
     T logit[SCRATCH + WIDEST], by[SCRATCH];
@@ -123,22 +134,26 @@ void attention_v2(const int32_t *pattern, int64_t rows, int64_t columns, int64_t
             EACH_CHUNK(begin, end) {
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(width, 0)
-                    b->score(column, count, att + f, z + i * all + f, heads, width, all, z + f, slope, logit, f > 0);
+                    b->score(column, count, att + f, target + i * all + f, heads, width, all, z + f, slope, logit,
+                             f > 0);
                 EACH_BLOCK(heads, 0)
                     b->soften(column, count, heads, 0, 0, 0, slope, e > begin, logit + f, top + f, total + f, by + f);
                 if (e > begin) scale_down(heads, width, by, to);
+                if (keep) thin(&s, e, count, heads, keep, logit);
                 EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, e > begin);
             }
             divide(heads, width, total, to);
         }
 }
 
-/* Gradients by rows to z_i and to att (a partial sum for each range), by columns to z_j, added to the former. */
+/* Gradients by rows to target_i and to att (a partial sum for each range), by columns to z_j. Where both are one, as
+ * to_z and to_target then are, the latter is added to the former. */
 void attention_v2_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t by_columns,
-                       int64_t heads, int64_t width, double slope, const T *att, const T *z, const T *out,
-                       const T *grad, const T *peak, const T *scale, T *inner, T *to_z, T *to_att, int64_t ranges,
-                       int64_t *counter) {
+                       int64_t heads, int64_t width, double slope, const T *att, const T *z, const T *target,
+                       const T *keep, const T *out, const T *grad, const T *peak, const T *scale, T *inner, T *to_z,
+                       T *to_target, T *to_att, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, by_columns);
+    const T *own = by_columns ? z : target, *other = by_columns ? target : z;
     const T *left = by_columns ? z : grad, *right = by_columns ? grad : z;
     int64_t first, last, number, chunk = SCRATCH / heads, all = heads * width, step = by_columns ? heads : 0;
     T weight[SCRATCH + WIDEST], d[SCRATCH];
@@ -147,23 +162,25 @@ void attention_v2_back(const int32_t *pattern, int64_t rows, int64_t columns, in
         if (!by_columns) own_products(first, last, heads, width, grad, out, inner);
         for (int64_t i = first; i < last; i++) {
             int64_t row = by_columns ? 0 : i * heads;
-            T *to = to_z + i * all;
-            if (!by_columns) memset(to, 0, all * sizeof(T));
+            T *to = (by_columns ? to_z : to_target) + i * all;
+            if (!by_columns || to_z != to_target) memset(to, 0, all * sizeof(T));
             EACH_CHUNK(s.pointer[i], s.pointer[i + 1]) {
                 const int32_t *column = s.column + e;
                 EACH_BLOCK(width, 0) {
-                    b->score(column, count, att + f, z + i * all + f, heads, width, all, z + f, slope, weight,
+                    b->score(column, count, att + f, own + i * all + f, heads, width, all, other + f, slope, weight,
                              f > 0);
                     b->match(column, count, left + i * all + f, heads, width, all, right + f, d, f > 0);
                 }
                 EACH_BLOCK(heads, 0) b->lower(column, count, heads, 0, 0, 0, slope, peak + row + f, step, weight + f);
                 exponential(weight, count * heads);
+                if (keep) thin(&s, e, count, heads, keep, d);
                 EACH_BLOCK(heads, 0)
                     b->settle(column, count, heads, 0, 0, slope, scale + row + f, inner + row + f, step, weight + f,
                               d + f, 0);
+                if (keep && by_columns) thin(&s, e, count, heads, keep, weight);
                 EACH_BLOCK(width, 0) {
                     if (by_columns) b->weigh(column, count, weight, heads, width, all, grad + f, to + f, 1);
-                    b->bend(column, count, d, att + f, z + i * all + f, heads, width, all, z + f, slope, to + f,
+                    b->bend(column, count, d, att + f, own + i * all + f, heads, width, all, other + f, slope, to + f,
                             partial ? partial + f : 0);
                 }
             }

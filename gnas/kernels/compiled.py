@@ -212,14 +212,23 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return _edge_softmax(structure.pattern, *structure.shape, logits)
 
 
-def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
+def attention(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`."""
-    return _attention(structure.pattern, *structure.shape, source, target, z, slope)[0]
+    return _attention(structure.pattern, *structure.shape, source, target, z, slope, keep)[0]
 
 
-def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
+def attention_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
     """As :func:`gnas.kernels.reference.attention_v2`."""
-    return _attention_v2(structure.pattern, structure.shape[0], att, z, slope)[0]
+    return _attention_v2(structure.pattern, *structure.shape, att, z, target, slope, keep)[0]
 
 
 def mix(

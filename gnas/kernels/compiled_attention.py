@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnas.kernels import build, portable, threads
 from gnas.kernels.graph import Structure
-from gnas.kernels.operators import PARTIAL, again, alike, entries_of, full, op
+from gnas.kernels.operators import PARTIAL, address, again, alike, entries_of, full, op
 
 
 @op("gnas::edge_softmax", device_types="cpu")
@@ -65,23 +65,38 @@ _edge_softmax.register_autograd(_softmax_back, setup_context=_keep_softmax)
 
 @op("gnas::attention", device_types="cpu")
 def _attention(
-    pattern: Tensor, rows: int, columns: int, source: Tensor, target: Tensor, z: Tensor, slope: float
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
+    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
     source = full("source", source, (columns, heads), z.dtype)
     target = full("target", target, (rows, heads), z.dtype)
     z = full("z", z, (columns, heads, width), z.dtype)
     out, peak, scale = z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
-    call = build.function("attention", z.dtype, "pnnnnnfppppppnp")
+    call = build.function("attention", z.dtype, "pnnnnnfpppppppnp")
     arguments = (pattern.data_ptr(), rows, columns, entries, heads, width, slope)
-    places = (x.data_ptr() for x in (source, target, z, out, peak, scale))
+    places = map(address, (source, target, z, keep, out, peak, scale))
     threads.run(call, (*arguments, *places), threads.count(entries * heads * (width + 20)))
     return out, peak, scale
 
 
 @_attention.register_fake
 def _(
-    pattern: Tensor, rows: int, columns: int, source: Tensor, target: Tensor, z: Tensor, slope: float
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     heads, width = z.shape[1:]
     return z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
@@ -89,14 +104,15 @@ def _(
 
 @op("gnas::attention_back", device_types="cpu")
 def _to_attention(
-    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float
+    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float, keep: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     source, target, z, out, peak, scale = (x.contiguous() for x in kept)
     grad = full("grad", grad, tuple(out.shape), z.dtype)
     entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
     inner, to_source, to_target, to_z = alike(peak, source, target, z)
-    call = build.function("attention_back", z.dtype, "pnnnnnnfppppppppppnp")
-    shared = [x.data_ptr() for x in (source, target, z, out, grad, peak, scale, inner)]
+    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    call = build.function("attention_back", z.dtype, "pnnnnnnfpppppppppppnp")
+    shared = [address(x) for x in (source, target, z, keep, out, grad, peak, scale, inner)]
     workers = threads.count(entries * heads * (width + 20))
     for by_columns, to_own in ((False, to_target), (True, to_source)):
         sizes = (pattern.data_ptr(), rows, columns, entries, by_columns, heads, width, slope)
@@ -106,89 +122,133 @@ def _to_attention(
 
 @_to_attention.register_fake
 def _(
-    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float
+    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float, keep: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     source, target, z = alike(*kept[:3])
     return source, target, z
 
 
 def _keep_attention(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    pattern, ctx.rows, ctx.columns, source, target, z, ctx.slope = inputs
+    pattern, ctx.rows, ctx.columns, source, target, z, ctx.slope, keep = inputs
     ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(pattern, source, target, z, *output)
+    ctx.save_for_backward(pattern, keep, source, target, z, *output)
 
 
 def _attention_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    pattern, *kept = ctx.saved_tensors
+    pattern, keep, *kept = ctx.saved_tensors
     found: Sequence[Tensor | None]
     if torch.is_grad_enabled():
         structure = Structure.from_pattern(pattern, ctx.rows, ctx.columns)
-        found = again(lambda s, t, z: portable.attention(structure, s, t, z, ctx.slope), kept[:3], [grad])
+        found = again(lambda s, t, z: portable.attention(structure, s, t, z, ctx.slope, keep), kept[:3], [grad])
     else:
-        found = _to_attention(pattern, ctx.rows, ctx.columns, kept, grad, ctx.slope)
-    return None, None, None, *found, None
+        found = _to_attention(pattern, ctx.rows, ctx.columns, kept, grad, ctx.slope, keep)
+    return None, None, None, *found, None, None
 
 
 _attention.register_autograd(_attention_back, setup_context=_keep_attention)
 
 
 @op("gnas::attention_v2", device_types="cpu")
-def _attention_v2(pattern: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float) -> tuple[Tensor, Tensor, Tensor]:
-    entries, (heads, width) = entries_of(pattern, nodes, nodes), z.shape[1:]
+def _attention_v2(
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    att: Tensor,
+    z: Tensor,
+    target: Tensor | None,
+    slope: float,
+    keep: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
     att = full("att", att, (1,) * (att.dim() - 2) + (heads, width), z.dtype)
-    z = full("z", z, (nodes, heads, width), z.dtype)
-    out, peak, scale = torch.empty_like(z), z.new_empty(nodes, heads), z.new_empty(nodes, heads)
-    call = build.function("attention_v2", z.dtype, "pnnnnnfpppppnp")
-    arguments = (pattern.data_ptr(), nodes, nodes, entries, heads, width, slope)
-    places = (x.data_ptr() for x in (att, z, out, peak, scale))
+    z = full("z", z, (columns, heads, width), z.dtype)
+    target = full("target", z if target is None else target, (rows, heads, width), z.dtype)
+    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    out, peak, scale = torch.empty_like(target), z.new_empty(rows, heads), z.new_empty(rows, heads)
+    call = build.function("attention_v2", z.dtype, "pnnnnnfpppppppnp")
+    arguments = (pattern.data_ptr(), rows, columns, entries, heads, width, slope)
+    places = map(address, (att, z, target, keep, out, peak, scale))
     threads.run(call, (*arguments, *places), threads.count(entries * heads * (2 * width + 20)))
     return out, peak, scale
 
 
 @_attention_v2.register_fake
-def _(pattern: Tensor, nodes: int, att: Tensor, z: Tensor, slope: float) -> tuple[Tensor, Tensor, Tensor]:
-    return alike(z)[0], z.new_empty(nodes, z.size(1)), z.new_empty(nodes, z.size(1))
+def _(
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    att: Tensor,
+    z: Tensor,
+    target: Tensor | None,
+    slope: float,
+    keep: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    heads, width = z.shape[1:]
+    return z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
 
 
 @op("gnas::attention_v2_back", device_types="cpu")
 def _to_attention_v2(
-    pattern: Tensor, nodes: int, kept: list[Tensor], grad: Tensor, slope: float
-) -> tuple[Tensor, Tensor]:
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    kept: list[Tensor],
+    target: Tensor | None,
+    grad: Tensor,
+    slope: float,
+    keep: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
     att, z, out, peak, scale = (x.contiguous() for x in kept)
-    grad = full("grad", grad, tuple(z.shape), z.dtype)
-    entries, (heads, width) = entries_of(pattern, nodes, nodes), z.shape[1:]
+    grad = full("grad", grad, tuple(out.shape), z.dtype)
+    entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
     inner, to_z = alike(peak, z)
+    own, to_own = (z, to_z) if target is None else (target.contiguous(), alike(target)[0])
     partial = z.new_empty(PARTIAL, heads, width)
-    call = build.function("attention_v2_back", z.dtype, "pnnnnnnfpppppppppnp")
-    places = [x.data_ptr() for x in (att, z, out, grad, peak, scale, inner, to_z, partial)]
+    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    call = build.function("attention_v2_back", z.dtype, "pnnnnnnfppppppppppppnp")
+    places = [address(x) for x in (att, z, own, keep, out, grad, peak, scale, inner, to_z, to_own, partial)]
     workers = threads.count(2 * entries * heads * (width + 20))
     for by_columns, ranges in ((False, PARTIAL), (True, 0)):
-        sizes = (pattern.data_ptr(), nodes, nodes, entries, by_columns, heads, width, slope)
+        sizes = (pattern.data_ptr(), rows, columns, entries, by_columns, heads, width, slope)
         threads.run(call, (*sizes, *places), workers, ranges)
-    return partial.sum(dim=0).view_as(att), to_z
+    return partial.sum(dim=0).view_as(att), to_z, z.new_empty(0) if target is None else to_own
 
 
 @_to_attention_v2.register_fake
-def _(pattern: Tensor, nodes: int, kept: list[Tensor], grad: Tensor, slope: float) -> tuple[Tensor, Tensor]:
+def _(
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    kept: list[Tensor],
+    target: Tensor | None,
+    grad: Tensor,
+    slope: float,
+    keep: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
     att, z = alike(*kept[:2])
-    return att, z
+    return att, z, z.new_empty(0) if target is None else alike(target)[0]
 
 
 def _keep_attention_v2(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    pattern, ctx.nodes, att, z, ctx.slope = inputs
+    pattern, ctx.rows, ctx.columns, att, z, target, ctx.slope, keep = inputs
     ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(pattern, att, z, *output)
+    ctx.save_for_backward(pattern, keep, target, att, z, *output)
 
 
 def _attention_v2_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    pattern, *kept = ctx.saved_tensors
+    pattern, keep, target, *kept = ctx.saved_tensors
     found: Sequence[Tensor | None]
     if torch.is_grad_enabled():
-        structure = Structure.from_pattern(pattern, ctx.nodes, ctx.nodes)
-        found = again(lambda a, z: portable.attention_v2(structure, a, z, ctx.slope), kept[:2], [grad])
+        structure = Structure.from_pattern(pattern, ctx.rows, ctx.columns)
+
+        def formula(att: Tensor, z: Tensor, own: Tensor | None = None) -> Tensor:
+            return portable.attention_v2(structure, att, z, ctx.slope, keep, own)
+
+        found = again(formula, kept[:2] if target is None else [*kept[:2], target], [grad])
     else:
-        found = _to_attention_v2(pattern, ctx.nodes, kept, grad, ctx.slope)
-    return None, None, *found, None
+        found = _to_attention_v2(pattern, ctx.rows, ctx.columns, kept, target, grad, ctx.slope, keep)
+    to_att, to_z, *to_target = found
+    return None, None, None, to_att, to_z, None if target is None else to_target[0], None, None
 
 
 _attention_v2.register_autograd(_attention_v2_back, setup_context=_keep_attention_v2)

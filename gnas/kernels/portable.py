@@ -152,21 +152,32 @@ def statistics(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor, Tensor,
     return extreme(structure, x, True), extreme(structure, x, False), *moments(structure, x)
 
 
-def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
+def attention(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`: one product for all heads, whose states are stacked."""
     logits = source.index_select(0, structure.column) + target.index_select(0, structure.row)
-    return _attend(structure, leaky_relu(logits, slope), z)
+    return _attend(structure, leaky_relu(logits, slope), z, keep)
 
 
-def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
+def attention_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
     """As :func:`gnas.kernels.reference.attention_v2`. The logits are the one thing here of entries by channels."""
-    both = leaky_relu(z.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
-    return _attend(structure, (both * att).sum(dim=-1), z)
+    own = z if target is None else target
+    both = leaky_relu(own.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
+    return _attend(structure, (both * att).sum(dim=-1), z, keep)
 
 
-def _attend(structure: Structure, logits: Tensor, z: Tensor) -> Tensor:
+def _attend(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
     columns, heads, channels = z.shape
     weight = edge_softmax(structure, logits)
+    weight = weight if keep is None else weight * keep
     stacked = z.transpose(0, 1).reshape(heads * columns, channels)
     out = weighted_sum(structure.repeated(heads), weight.t().flatten(), stacked)
     return out.view(heads, structure.shape[0], channels).transpose(0, 1).contiguous()

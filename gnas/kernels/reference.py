@@ -62,18 +62,38 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return weight / (total.index_select(0, structure.row) + 1e-16)
 
 
-def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
-    """``sum_j softmax_j(leaky_relu(source_j + target_i)) z_j``, for each head: [rows, heads, channels]."""
-    weight = edge_softmax(structure, leaky_relu(source[structure.column] + target[structure.row], slope))
+def attention(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+) -> Tensor:
+    """``sum_j m_j softmax_j(leaky_relu(source_j + target_i)) z_j``, for each head: [rows, heads, channels].
+
+    m is ``keep`` [entries, heads], or one.
+    """
+    return _attend(structure, leaky_relu(source[structure.column] + target[structure.row], slope), z, keep)
+
+
+def attention_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
+    """``sum_j m_j softmax_j(att . leaky_relu(t_i + z_j)) z_j``, for each head: [rows, heads, channels].
+
+    t is ``target`` [rows, heads, channels], or z.
+    """
+    own = z if target is None else target
+    both = leaky_relu(own[structure.row] + z[structure.column], slope)
+    return _attend(structure, (both * att).sum(dim=-1), z, keep)
+
+
+def _attend(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
+    weight = edge_softmax(structure, logits)
+    weight = weight if keep is None else weight * keep
     out = z.new_zeros(structure.shape[0], *z.shape[1:])
     return out.index_add(0, structure.row, weight.unsqueeze(2) * z[structure.column])
-
-
-def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
-    """``sum_j softmax_j(att . leaky_relu(z_i + z_j)) z_j``, for each head: [rows, heads, channels]."""
-    logits = (leaky_relu(z[structure.row] + z[structure.column], slope) * att).sum(dim=-1)
-    out = torch.zeros_like(z)
-    return out.index_add(0, structure.row, edge_softmax(structure, logits).unsqueeze(2) * z[structure.column])
 
 
 def mix(

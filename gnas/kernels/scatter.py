@@ -126,21 +126,31 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return weight / (_Copies.apply(_Sum.apply(weight, structure), structure) + 1e-16)
 
 
-def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
+def attention(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`."""
     logits = source.index_select(0, structure.column) + _Copies.apply(target, structure)
-    return _attend(structure, leaky_relu(logits, slope), z)
+    return _attend(structure, leaky_relu(logits, slope), z, keep)
 
 
-def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
+def attention_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
     """As :func:`gnas.kernels.reference.attention_v2`."""
-    both = _Copies.apply(z, structure) + z.index_select(0, structure.column)
-    return _attend(structure, (leaky_relu(both, slope) * att).sum(dim=-1), z)
+    both = _Copies.apply(z if target is None else target, structure) + z.index_select(0, structure.column)
+    return _attend(structure, (leaky_relu(both, slope) * att).sum(dim=-1), z, keep)
 
 
-def _attend(structure: Structure, logits: Tensor, z: Tensor) -> Tensor:
-    weight = edge_softmax(structure, logits).unsqueeze(2)
-    out: Tensor = _Sum.apply(weight * z.index_select(0, structure.column), structure)
+def _attend(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
+    weight = edge_softmax(structure, logits)
+    weight = weight if keep is None else weight * keep
+    out: Tensor = _Sum.apply(weight.unsqueeze(2) * z.index_select(0, structure.column), structure)
     return out
 
 

@@ -353,18 +353,29 @@ _attention_v2.register_autograd(_attention_v2_back, setup_context=_keep_attentio
 # As formulas, to be differentiated again -------------------------------------------------------------------------
 
 
-def _formula(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
+def _formula(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+) -> Tensor:
     logits = source.index_select(0, structure.column) + target.index_select(0, structure.row)
-    return _weighed(structure, leaky_relu(logits, slope), z)
+    return _weighed(structure, leaky_relu(logits, slope), z, keep)
 
 
-def _formula_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
-    both = leaky_relu(z.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
-    return _weighed(structure, (both * att).sum(dim=-1), z)
+def _formula_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
+    own = z if target is None else target
+    both = leaky_relu(own.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
+    return _weighed(structure, (both * att).sum(dim=-1), z, keep)
 
 
-def _weighed(structure: Structure, logits: Tensor, z: Tensor) -> Tensor:
+def _weighed(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
     weight = reference.edge_softmax(structure, logits)
+    weight = weight if keep is None else weight * keep
     heads = zip(weight.unbind(1), z.unbind(1), strict=True)
     return torch.stack([weighted_sum(structure, p, part) for p, part in heads], dim=1)
 
@@ -377,11 +388,24 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return _edge_softmax(*plan(structure), *structure.shape, logits)
 
 
-def attention(structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float) -> Tensor:
-    """As :func:`gnas.kernels.reference.attention`."""
+def attention(
+    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+) -> Tensor:
+    """As :func:`gnas.kernels.reference.attention`; with ``keep`` PyTorch makes the weights."""
+    if keep is not None:
+        return _formula(structure, source, target, z, slope, keep)
     return _attention(*plan(structure), *structure.shape, source, target, z, slope)[0]
 
 
-def attention_v2(structure: Structure, att: Tensor, z: Tensor, slope: float) -> Tensor:
-    """As :func:`gnas.kernels.reference.attention_v2`."""
+def attention_v2(
+    structure: Structure,
+    att: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    target: Tensor | None = None,
+) -> Tensor:
+    """As :func:`gnas.kernels.reference.attention_v2`; with ``keep`` or ``target`` logits are of entries by channels."""
+    if keep is not None or target is not None:
+        return _formula_v2(structure, att, z, slope, keep, target)
     return _attention_v2(*plan(structure), structure.shape[0], att, z, slope)[0]

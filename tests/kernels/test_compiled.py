@@ -30,8 +30,9 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
     att = normal(2, 3, dtype=dtype)
     sizes = (pattern, rows, columns)
     plain = [t.detach() for t in (x, logits, logits, z)]
-    attended = torch.ops.gnas.attention(*sizes, *plain[1:], 0.2)
-    attended_v2 = torch.ops.gnas.attention_v2(pattern, rows, att.detach(), plain[3], 0.2)
+    keep = torch.rand(14, 2, dtype=dtype)
+    attended = torch.ops.gnas.attention(*sizes, *plain[1:], 0.2, keep)
+    attended_v2 = torch.ops.gnas.attention_v2(*sizes, att.detach(), plain[3], None, 0.2, keep)
     graph = graph_with(6, 14, 1)
 
     def mixing(kinds: int, states: Tensor) -> list[object]:
@@ -55,9 +56,9 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
         "statistics_back": [(*sizes, plain[0], stats, [plain[0], None, None, plain[0]])],
         "edge_softmax": [(*sizes, normal(14, 2, dtype=dtype))],
         "edge_softmax_back": [(*sizes, torch.rand(14, 2, dtype=dtype), torch.rand(14, 2, dtype=dtype))],
-        "attention": [(*sizes, logits, normal(6, 2, dtype=dtype), z, 0.2)],
-        "attention_back": [(*sizes, [*plain[1:], *attended], plain[3], 0.2)],
-        "attention_v2": [(pattern, rows, att, z, 0.2)],
+        "attention": [(*sizes, logits, normal(6, 2, dtype=dtype), z, 0.2, given) for given in (None, keep)],
+        "attention_back": [(*sizes, [*plain[1:], *attended], plain[3], 0.2, keep)],
+        "attention_v2": [(*sizes, att, z, own, 0.2, keep) for own in (None, normal(6, 2, 3, dtype=dtype, seed=1))],
         "mix": [
             (*mixing(kinds, x), bias, attending(kinds), 0.2, squares)
             for kinds, bias, squares in (
@@ -70,7 +71,9 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
             )
         ],
         "mix_back": [tuple(mixed_back(kinds, biased)) for kinds, biased in ((127, True), (15, False), (511, True))],
-        "attention_v2_back": [(pattern, rows, [att.detach(), plain[3], *attended_v2], plain[3], 0.2)],
+        "attention_v2_back": [
+            (*sizes, [att.detach(), plain[3], *attended_v2], own, plain[3], 0.2, keep) for own in (None, plain[3] + 1)
+        ],
     }
     assert set(arguments) <= {name for name in dir(torch.ops.gnas) if not name.startswith("_")}
     for name, cases in arguments.items():

@@ -58,6 +58,7 @@ def calls(structure: Structure, width: int, split: tuple[int, int], dtype: torch
     z = normal(columns, *split, dtype=dtype)
     source, target = normal(columns, split[0], dtype=dtype), normal(rows, split[0], dtype=dtype, seed=2)
     logits = normal(structure.entries, split[0], dtype=dtype)
+    keep = 2.0 * (normal(structure.entries, split[0], dtype=dtype, seed=4).detach() > 0).to(dtype)
     back = structure.transposed()
     own = normal(rows, width, dtype=dtype, seed=3)
     return {
@@ -72,11 +73,18 @@ def calls(structure: Structure, width: int, split: tuple[int, int], dtype: torch
         "statistics": (lambda h: torch.cat(kernels.statistics(structure, h), dim=1), [coarse]),
         "edge_softmax": (lambda a: kernels.edge_softmax(structure, a), [logits]),
         "attention": (lambda s, t, h: kernels.attention(structure, s, t, h), [source, target, z]),
-    } | (
-        {"attention_v2": (lambda a, h: kernels.attention_v2(structure, a, h), [normal(*split, dtype=dtype), z])}
-        if rows == columns
-        else {}
-    )
+        "thinned": (lambda s, t, h: kernels.attention(structure, s, t, h, keep=keep.to(h)), [source, target, z]),
+    } | _second(structure, split, z, keep)
+
+
+def _second(structure: Structure, split: tuple[int, int], z: Tensor, keep: Tensor) -> dict[str, Call]:
+    att, own = normal(*split, dtype=z.dtype), normal(structure.shape[0], *split, dtype=z.dtype, seed=5)
+
+    def thinned(a: Tensor, h: Tensor, t: Tensor) -> Tensor:
+        return kernels.attention_v2(structure, a, h, keep=keep.to(h), target=t)
+
+    shared = {"attention_v2": (lambda a, h: kernels.attention_v2(structure, a, h), [att, z])}
+    return (shared if z.shape == own.shape else {}) | {"thinned_v2": (thinned, [att, z, own])}
 
 
 def mixtures(graph: Graph, width: int, dtype: torch.dtype) -> dict[str, Call]:
@@ -302,14 +310,16 @@ def test_a_rectangular_pattern(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", FAST)
-def test_a_hub_of_many_chunks(backend: str) -> None:
+@pytest.mark.parametrize("thinned", [False, True])
+def test_a_hub_of_many_chunks(backend: str, thinned: bool) -> None:
     # Attention treats the neighbours of a node in chunks of 2048 numbers; logits that grow move the largest one.
     edges = 3000
     edge_index = torch.stack([torch.arange(edges), torch.zeros(edges, dtype=torch.int64)])
     structure = Graph(edge_index, edges).plain
     z = (torch.linspace(-2, 2, edges, dtype=torch.float64)[:, None, None] * torch.ones(8, 3)).requires_grad_()
     att = normal(8, 3, dtype=torch.float64)
-    call = (lambda a, h: kernels.attention_v2(structure, 4 * a, h), [att, z])
+    keep = torch.rand(edges, 8, dtype=torch.float64) if thinned else None
+    call = (lambda a, h: kernels.attention_v2(structure, 4 * a, h, keep=keep), [att, z])
     with kernels.use("reference"):
         expected, direction = results(call)
     with kernels.use(backend):
