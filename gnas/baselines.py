@@ -29,13 +29,20 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import APPNP as PersonalizedPageRank
-from torch_geometric.nn import GATConv, GATv2Conv, GCN2Conv, GCNConv, GINConv, Linear, SimpleConv
+from torch_geometric.nn import Linear
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.nn.inits import glorot
 
-from gnas.data import quiet_sparse
-from gnas.kernels import structure_of, weighted_sum
+from gnas.fast import (
+    FastGATConv,
+    FastGATv2Conv,
+    FastGCN2Conv,
+    FastGCNConv,
+    FastGINConv,
+    FastPageRank,
+    FastSimpleConv,
+    adjacency,
+)
 from gnas.ops.base import dropout
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.task import Task
@@ -54,51 +61,12 @@ class Settings(Protocol):
 Builder = Callable[[Task, Settings], nn.Module]
 
 
-def adjacency(edge_index: Tensor, edge_weight: Tensor, num_nodes: int) -> Tensor:
-    """The ``sparse_csr`` matrix [num_nodes, num_nodes] whose row i sums over the edges that point at node i."""
-    source, target = edge_index
-    stacked = torch.stack([target, source])
-    matrix = torch.sparse_coo_tensor(stacked, edge_weight, (num_nodes, num_nodes), check_invariants=False)
-    with quiet_sparse():
-        return matrix.coalesce().to_sparse_csr()
-
-
 def projection(in_channels: int, out_channels: int, count: int = 1) -> Linear:
     """``count`` linear maps side by side, without bias, each with the initial weights of a convolution's own."""
     linear = Linear(in_channels, count * out_channels, bias=False)
     for weight in linear.weight.detach().chunk(count):
         glorot(weight)
     return linear
-
-
-class Fast:
-    """Mixed into a PyG layer: its sparse product keeps the transposed matrix for the backward pass.
-
-    PyTorch transposes the matrix anew in each backward pass, which costs ten times as much as the product.
-    """
-
-    def message_and_aggregate(self, adj_t: Tensor, x: Tensor | tuple[Tensor, Tensor | None]) -> Tensor:
-        return weighted_sum(structure_of(adj_t), adj_t.values(), x[0] if isinstance(x, tuple) else x)
-
-
-class FastGCNConv(Fast, GCNConv):
-    """:class:`~torch_geometric.nn.GCNConv`."""
-
-
-class FastGCN2Conv(Fast, GCN2Conv):
-    """:class:`~torch_geometric.nn.GCN2Conv`."""
-
-
-class FastGINConv(Fast, GINConv):
-    """:class:`~torch_geometric.nn.GINConv`."""
-
-
-class FastSimpleConv(Fast, SimpleConv):
-    """:class:`~torch_geometric.nn.SimpleConv`."""
-
-
-class FastPageRank(Fast, PersonalizedPageRank):
-    """:class:`~torch_geometric.nn.APPNP`, the propagation."""
 
 
 class Network(nn.Module):
@@ -223,9 +191,9 @@ class GAT(Network):
         self.dropout = dropout
         width = max(hidden_channels // heads, 1)
         self.lin1 = projection(in_channels, heads * width)
-        self.conv1 = GATConv(heads * width, width, heads=heads, dropout=attention_dropout)
+        self.conv1 = FastGATConv(heads * width, width, heads=heads, dropout=attention_dropout)
         self.conv1.lin = nn.Identity()
-        self.conv2 = GATConv(heads * width, out_channels, heads=1, dropout=attention_dropout)
+        self.conv2 = FastGATConv(heads * width, out_channels, heads=1, dropout=attention_dropout)
 
     def forward(
         self,
@@ -256,9 +224,9 @@ class GATv2(Network):
         width = max(hidden_channels // heads, 1)
         # Sender and receiver have projections of their own; one product gives both.
         self.lin1 = projection(in_channels, heads * width, 2)
-        self.conv1 = GATv2Conv(heads * width, width, heads=heads, dropout=attention_dropout)
+        self.conv1 = FastGATv2Conv(heads * width, width, heads=heads, dropout=attention_dropout)
         self.conv1.lin_l = self.conv1.lin_r = nn.Identity()
-        self.conv2 = GATv2Conv(heads * width, out_channels, heads=1, dropout=attention_dropout)
+        self.conv2 = FastGATv2Conv(heads * width, out_channels, heads=1, dropout=attention_dropout)
 
     def forward(
         self,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, GINEConv, SAGEConv, global_add_pool, global_mean_pool
 
 from gnas.baselines import BASELINES, Builder, Settings
+from gnas.fast import FastGATConv
 from gnas.ops.base import dropout
 from gnas.ops.encoder import encoder_of
 from gnas.ops.linear import sparse_dropout_linear
@@ -61,8 +62,9 @@ class Headed(nn.Module):
             mlp = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width))
             return GINConv(mlp, train_eps=True) if self.edge_encoder is None else GINEConv(mlp, train_eps=True)
         if self.name == "GAT":
-            edge_dim = None if self.edge_encoder is None else width
-            return GATConv(width, width // HEADS, heads=HEADS, edge_dim=edge_dim)
+            if self.edge_encoder is None:
+                return FastGATConv(width, width // HEADS, heads=HEADS)
+            return GATConv(width, width // HEADS, heads=HEADS, edge_dim=width)
         if self.name == "MLP":
             return nn.Linear(width, width)
         return {"GCN": GCNConv, "SAGE": SAGEConv}[self.name](width, width)

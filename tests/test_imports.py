@@ -37,6 +37,7 @@ LAYERS = (
     "evaluate",
     "headed",
     "baselines",
+    "fast",
     "supernet",
     "sites",
     "checkpointing",
