@@ -121,33 +121,6 @@ class Posterior:
         return np.asarray(own - half.T @ half)
 
 
-def informative(covariance: Array, noise: float, known: int, count: int) -> list[int]:
-    """Points to ask about, one after another, that leave the least variance over all of them.
-
-    What is learned from point j takes ``sum_i C_ij^2 / (C_jj + n)`` from the sum of the variances, where C is the
-    covariance given what was asked before (Cohn, Ghahramani and Jordan, "Active learning with statistical models", JAIR
-    4, 1996). The answers aren't needed for it.
-
-    Args:
-        covariance: Prior covariance of the points, [points, points].
-        noise: Variance of an answer's noise.
-        known: So many of the first points were asked already.
-        count: How many more to find; no more than are left.
-
-    Returns:
-        Their places.
-    """
-    left, found = covariance.copy(), list[int]()
-    for number in range(min(known + count, len(left))):
-        gains = np.square(left).sum(axis=0) / (np.diag(left) + noise)
-        gains[:known] = gains[found] = -math.inf
-        place = number if number < known else int(gains.argmax())
-        left -= np.outer(left[:, place], left[place]) / (left[place, place] + noise)
-        if number >= known:
-            found.append(place)
-    return found
-
-
 def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     """E[max(f - best, 0)] for normal f of these means and standard deviations, elementwise."""
     u = (mean - best) / deviation

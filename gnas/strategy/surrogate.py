@@ -13,8 +13,6 @@ Bayesian optimisation (Jones, Schonlau and Welch 1998; for architectures NASBOT,
 
   not over the best metric, which noise has lifted. The other questions of a round follow in the same way, each as if
   the ones before had been answered by their means, so they don't repeat each other (Ginsbourger's kriging believer);
-* the first questions, before there is a model, are those of some draws that tell most about all of them (Cohn,
-  Ghahramani and Jordan, JAIR 1996), which a random sample of the same size tells less about;
 * a space of up to ``whole`` genotypes is scored as a whole; in a larger one fresh draws and the neighbours of what
   looks best are.
 
@@ -49,15 +47,13 @@ from gnas.space.trace import Trace
 from gnas.strategy.base import Event, Task
 from gnas.strategy.black_box import ATTEMPTS, BlackBox, BlackBoxState
 from gnas.strategy.features import Encoder, Features, encoder, everything
-from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement, informative
+from gnas.strategy.gaussian import Array, Kernel, Posterior, expected_improvement
 from gnas.strategy.score_features import Matrix, places, widened
 from gnas.zero_cost import Score
 from gnas.zero_cost.scoring import named, scored
 
 FINALS = ("observed", "left_out")
 LEADERS = 10
-DRAWS = 1500
-"""Draws that the first questions are chosen from."""
 EQUAL = 2.0
 """Metrics so many standard deviations of the noise apart count as equal, when a network is handed over."""
 CUT = 4.0
@@ -71,7 +67,7 @@ class Surrogate(BlackBox):
     Args:
         evaluations: How many networks are evaluated.
         evaluator: What evaluates a candidate.
-        initial: Networks that are evaluated before the model is asked, a third of the evaluations at most.
+        initial: Networks that are drawn at random before the model is asked, a third of the evaluations at most.
         batch: Questions from one model.
         whole: Spaces of up to so many genotypes are scored as a whole, once per network.
         pool: In a larger space, how many fresh draws are scored in a round.
@@ -129,8 +125,7 @@ class Surrogate(BlackBox):
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
         tried = state.tried()
-        first = len(state.trials) < self._drawn
-        asked = state.queued(tried, lambda: self._first(state) if first else self._questions(state))
+        asked = state.queued(tried, lambda: self._questions(state)) if len(state.trials) >= self._drawn else None
         return state.draw(tried) if asked is None else asked
 
     def derive(self, task: Task, state: BlackBoxState) -> Genotype:
@@ -142,19 +137,6 @@ class Surrogate(BlackBox):
         targets = _targets(state)
         equals = targets >= targets.max() - EQUAL * math.sqrt(kernel.noise)
         return state.trials[int(np.where(equals, posterior.left_out, -math.inf).argmax())].genotype
-
-    def _first(self, state: BlackBoxState) -> list[Genotype]:
-        """What to ask before there is a model: of some draws those that tell most about all of them."""
-        encode = encoder(state.space)
-        networks = {encode.trace(trial.genotype): trial.genotype for trial in state.trials}
-        known = len(networks)
-        for genotype in (state.space.sample(state.random) for _ in range(DRAWS)):
-            networks.setdefault(encode.trace(genotype), genotype)
-        features, kernel = encode(list(networks)), Kernel()
-        prior = kernel(*(part.astype(float) for part in features.compare(features)))
-        genotypes = list(networks.values())
-        left = self._drawn - len(state.trials)
-        return [genotypes[place] for place in informative(prior, kernel.noise, known, left)]
 
     def _questions(self, state: BlackBoxState) -> list[Genotype]:
         """The next round's questions, best first."""

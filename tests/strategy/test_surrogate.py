@@ -23,7 +23,7 @@ from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.space.trace import Trace
 from gnas.strategy import STRATEGIES, BlackBoxState, Random, Surrogate
 from gnas.strategy.features import WEIGHTS, encoder, everything, pieces
-from gnas.strategy.gaussian import JITTER, Kernel, Posterior, expected_improvement, informative
+from gnas.strategy.gaussian import JITTER, Kernel, Posterior, expected_improvement
 from gnas.strategy.score_features import places, widened
 from gnas.strategy.surrogate import standing
 from gnas.testing import Scores, example_task
@@ -142,28 +142,6 @@ def test_expected_improvement_is_the_mean_of_what_is_gained() -> None:
     np.testing.assert_allclose(
         expected_improvement(mean, deviation, 0.7), np.maximum(drawn - 0.7, 0).mean(0), atol=5e-3
     )
-
-
-def variance_left(covariance: np.ndarray, noise: float, asked: list[int]) -> float:
-    """Sum of the variances of all points, given answers about some, by the textbook's formula."""
-    across = covariance[:, asked]
-    inverse = np.linalg.inv(covariance[np.ix_(asked, asked)] + noise * np.eye(len(asked)))
-    return float(np.trace(covariance - across @ inverse @ across.T))
-
-
-def test_each_first_question_leaves_the_least_variance() -> None:
-    distances, products, _ = points(30)
-    covariance = Kernel()(distances, products)
-    found = informative(covariance, 0.3, 2, 4)
-    asked = [0, 1]
-    for place in found:
-        others = {other: variance_left(covariance, 0.3, [*asked, other]) for other in range(30) if other not in asked}
-        assert place == min(others, key=others.__getitem__)
-        asked.append(place)
-    chosen, generator = variance_left(covariance, 0.3, asked), random.Random(0)
-    drawn = [variance_left(covariance, 0.3, [0, 1, *generator.sample(range(2, 30), 4)]) for _ in range(50)]
-    assert chosen < min(drawn)
-    assert sorted(informative(covariance, 0.3, 0, 99)) == list(range(30))
 
 
 def test_targets_keep_the_lead_of_the_best_and_cut_off_what_does_not_train() -> None:
@@ -293,15 +271,14 @@ NARROW = Recipe(hidden_channels=8)
 
 
 def test_a_score_that_tells_the_truth_is_believed() -> None:
-    # The metric depends on nothing that the pieces tell.
-    task, space, asked = example_task(), layered(max_depth=2), {}
+    task, space, best = example_task(), layered(max_depth=2), {}
     for scores in ((), (Hidden(),)):
         strategy = Surrogate(
-            evaluations=24, initial=8, evaluator=Told(), scores=scores, scored=60, recipe=NARROW, weight=1.0
+            evaluations=40, initial=20, evaluator=Told(), scores=scores, scored=60, recipe=NARROW, weight=1.0
         )
-        trials = [trial for seed in (0, 1) for trial in searched(strategy, space, seed, task).trials[8:]]
-        asked[bool(scores)] = sum(trial.metric for trial in trials) / len(trials)
-    assert asked[False] < 0.6 < 0.75 < asked[True]
+        found = [max(trial.metric for trial in searched(strategy, space, seed, task).trials) for seed in (0, 1)]
+        best[bool(scores)] = sum(found) / 2
+    assert best[True] > best[False] and best[True] > 0.97
 
 
 @pytest.mark.parametrize("at", [4, 9])
