@@ -17,6 +17,8 @@ _UNITS = ("seconds", *_COUNTS.values())
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 EARLY = 0.75
 """Share of its epochs that a training takes, since most of them stop early."""
+TYPICAL = 0.5
+"""The same of a short training on average; a derivation whose trainings take longer is ended in time."""
 SHORTEST = 30
 """Epochs below which a training tells nothing."""
 _EXAMPLES = "'2min', '1h 30min', '50 epochs', '20 evaluations' or a number of steps"
@@ -125,7 +127,9 @@ def fit_epochs(strategy: Any, own: int, room: float, warmup: float, search: floa
 
 
 def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any:
-    """A derivation that fits: first seeds go, then the shortlist and candidates, then all but the depth.
+    """A derivation that fits: candidates go first, by halves with a round each, then seeds, then all but the depth.
+
+    Fewer candidates on more seeds choose better than more of them on one (``python -m benchmarks.derivations``).
 
     Args:
         derivation: A :class:`gnas.derive.Derivation`.
@@ -134,20 +138,27 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any
         each: Seconds of one epoch of one training.
     """
     evidence = tuple(sorted(derivation.evidence, key=lambda name: name != "depth"))
-    lean = replace(derivation, seeds=1, inherited=False, rounds=1)
-    few = replace(lean, listed=1, best_of=min(derivation.best_of, 4), evidence=evidence)
+    half = _halved(derivation)
+    quarter = _halved(half)
+    lean = replace(quarter, seeds=1, inherited=False)
+    few = replace(lean, listed=1, best_of=min(derivation.best_of, 4), rounds=1, evidence=evidence)
     least = replace(few, best_of=1, evidence=evidence[:1])
-    for candidate in (derivation, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
+    for candidate in (derivation, half, quarter, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
         if extent(candidate, space) * each <= room:
             return candidate
     # A space without any of the choices that evidence is asked for has nothing left to train.
-    epochs = int(room / (max(1, trainings(least, space)) * EARLY * each))
+    epochs = int(room / (max(1, trainings(least, space)) * TYPICAL * each))
     return replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))
+
+
+def _halved(derivation: Any) -> Any:
+    few = min(derivation.best_of, max(4, derivation.best_of // 2))
+    return replace(derivation, best_of=few, rounds=max(1, derivation.rounds - 1))
 
 
 def extent(derivation: Any, space: Any) -> float:
     """How long a derivation is, in epochs of a training."""
-    epochs: float = trainings(derivation, space) * derivation.epochs * EARLY
+    epochs: float = trainings(derivation, space) * derivation.epochs * TYPICAL
     if derivation.lists([]):
         # Measuring is about a third of an epoch; the second round measures few.
         epochs += 2 * derivation.steps + derivation.listed / 3

@@ -83,7 +83,7 @@ def test_wrappers_fit_by_what_their_inner_strategy_costs():
     assert fit_epochs(split, 100, 75, 1, 1).inner.epochs == 62
 
 
-def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
+def test_a_derivation_gives_up_candidates_then_seeds_then_all_but_the_depth():
     space = layered(max_depth=4)
     whole = Derivation(evidence=("aggregate", "depth", "no such choice"))
     options = len(space.choices["aggregate"].options)
@@ -99,8 +99,12 @@ def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
         return extent(derivation, space) * each
 
     assert fitted(needs(whole)) == whole
-    lean = fitted(needs(whole) - 1)
-    assert (lean.seeds, lean.best_of, lean.epochs, lean.inherited) == (1, whole.best_of, whole.epochs, False)
+    half = fitted(needs(whole) - 1)
+    assert (half.seeds, half.best_of, half.rounds, half.inherited) == (whole.seeds, 16, 3, True)
+    quarter = fitted(needs(half) - 1)
+    assert (quarter.seeds, quarter.best_of, quarter.rounds, quarter.inherited) == (whole.seeds, 8, 2, True)
+    lean = fitted(needs(quarter) - 1)
+    assert (lean.seeds, lean.best_of, lean.rounds, lean.inherited) == (1, 8, 2, False)
     few = fitted(needs(lean) - 1)
     assert (few.seeds, few.best_of, few.epochs, few.evidence[0]) == (1, 4, whole.epochs, "depth")
     assert lean.lists([]) and not few.lists([])
@@ -108,8 +112,8 @@ def test_a_derivation_gives_up_seeds_then_candidates_then_all_but_the_depth():
     assert (short.best_of, short.epochs, short.evidence) == (4, whole.epochs // 2, few.evidence)
     least = fitted(needs(short) - 1)
     assert (least.best_of, least.epochs, least.evidence) == (1, whole.epochs, ("depth",))
-    half = fitted(needs(least) / 2)
-    assert (half.epochs, half.evidence) == (whole.epochs // 2, ("depth",))
+    short = fitted(needs(least) / 2)
+    assert (short.epochs, short.evidence) == (whole.epochs // 2, ("depth",))
     assert fitted(0).epochs == SHORTEST
     assert fit_derivation(Derivation(evidence=()), space, 0, each).evidence == ()
     assert fit_derivation(Derivation(evidence=()), space, 0, each).best_of == 1
