@@ -126,10 +126,11 @@ def fit_epochs(strategy: Any, own: int, room: float, warmup: float, search: floa
     return strategy if most >= own else replace(strategy, epochs=max(least, most))
 
 
-def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any:
-    """A derivation that fits: candidates go first, by halves with a round each, then seeds, then all but the depth.
+def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> list[Any]:
+    """The derivation that fits, then those that ask for more, up to the whole: for the time that it may leave.
 
-    Fewer candidates on more seeds choose better than more of them on one (``python -m benchmarks.derivations``).
+    Candidates go first, by halves with a round each, then seeds, then all but the depth. Fewer candidates on more seeds
+    choose better than more of them on one (``python -m benchmarks.derivations``).
 
     Args:
         derivation: A :class:`gnas.derive.Derivation`.
@@ -143,12 +144,14 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> Any
     lean = replace(quarter, seeds=1, inherited=False)
     few = replace(lean, listed=1, best_of=min(derivation.best_of, 4), rounds=1, evidence=evidence)
     least = replace(few, best_of=1, evidence=evidence[:1])
-    for candidate in (derivation, half, quarter, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least):
-        if extent(candidate, space) * each <= room:
-            return candidate
+    plans = [derivation, half, quarter, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least]
+    for place, plan in enumerate(plans):
+        if extent(plan, space) * each <= room:
+            # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to.
+            return plans[place::-1] if place < plans.index(few) else [plan]
     # A space without any of the choices that evidence is asked for has nothing left to train.
     epochs = int(room / (max(1, trainings(least, space)) * TYPICAL * each))
-    return replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))
+    return [replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))]
 
 
 def _halved(derivation: Any) -> Any:

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from gnas import __version__, kernels, report
-from gnas.budget import EARLY, Budget, fit_derivation
+from gnas.budget import EARLY, Budget, fit_derivation, trainings
 from gnas.conditions import anything, gate, said
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
@@ -161,19 +161,20 @@ class Job:
             return self.undecided(weights)
         listed = [event for event in events if event["event"] == LISTED]
         done = [event for event in events if event["event"] in KINDS]
-        began, before = time.monotonic(), self.seconds["derivation"]
         supernet: Any = getattr(self.state, "supernet", None)
-        derivation = self.fitted_derivation(weights) if self.timed else self.derivation
+        derivation, *larger = self.fitted_derivations(weights) if self.timed else [self.derivation]
         if derivation.lists(listed):
             self.display.start("shortlist")
-            recipe = self.evaluator.recipe_for(self.task)
-            event = derivation.shorten(
+            began, recipe = time.monotonic(), self.evaluator.recipe_for(self.task)
+            # As long as the whole derivation wants it, for the time that a smaller one may leave.
+            event = self.derivation.shorten(
                 self.task, supernet, recipe, weights, self.seed, lambda: interrupt.requested, self.admits
             )
             if not event["genotypes"]:
                 return self.undecided(weights)
             self.journal.append(event)
             listed.append(event)
+            self.seconds["derivation"] += time.monotonic() - began
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
         if derivation.redraws(self.task):
             items = self.task.index("architecture").numel()
@@ -182,7 +183,29 @@ class Job:
                 "anew for each of their seeds, the same for all networks"
             )
         self.display.start("derivation", done=len(done), unit="trainings")
-        whole = list(done)
+        done, ended = self.measured(derivation, weights, listed, done, interrupt)
+        for plan in larger:
+            if ended or self.late(len(done), trainings(plan, self.space) - len(done)):
+                break
+            derivation = plan
+            done, ended = self.measured(derivation, weights, listed, done, interrupt)
+        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits)
+        took = duration(self.seconds["derivation"])
+        self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
+        return genotype
+
+    def measured(
+        self,
+        derivation: Derivation,
+        weights: dict[str, list[float]],
+        listed: list[dict[str, Any]],
+        done: list[dict[str, Any]],
+        interrupt: Interrupt,
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """All events of short trainings that a derivation may choose by, and whether time or Ctrl-C ended it."""
+        supernet: Any = getattr(self.state, "supernet", None)
+        began, before = time.monotonic(), self.seconds["derivation"]
+        done, whole = list(done), list(done)
         while jobs := derivation.jobs(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits):
             # One seed after another. Of a seed's round, all options or none: those left out could not win. The first
             # round is the exception: what was not tried in it is out.
@@ -193,11 +216,11 @@ class Job:
             if late:
                 self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
             if late or interrupt.requested:
-                break
+                return whole, True
             left = len(jobs)
             recipe = self.evaluator.recipe_for(self.task)
-            trainings = [derivation.training(job, self.task, supernet, recipe, self.seed) for job in due]
-            with closing(self.crew.each(trainings)) as results:
+            trained = [derivation.training(job, self.task, supernet, recipe, self.seed) for job in due]
+            with closing(self.crew.each(trained)) as results:
                 for job, result in zip(due, results, strict=True):
                     event = derivation.event(job, result)
                     self.journal.append(event)
@@ -210,11 +233,7 @@ class Job:
                     self.display.advance(event, len(done), len(done) + left)
                     if interrupt.requested or (first and self.late(len(done), 1)):
                         break
-        done = whole
-        genotype = derivation.choose(self.space, weights, [*listed, *done], self.task.higher_is_better, self.admits)
-        took = duration(self.seconds["derivation"])
-        self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
-        return genotype
+        return whole, False
 
     def undecided(self, weights: dict[str, list[float]]) -> Genotype:
         """What the strategy has found by itself; under conditions, the most probable that fulfils them."""
@@ -380,8 +399,8 @@ class Job:
         last = self.evaluator.epochs * EARLY * self.epoch
         return self.left() - last <= next_ones * self.seconds["derivation"] / done
 
-    def fitted_derivation(self, weights: dict[str, list[float]]) -> Derivation:
-        """The derivation that the time left allows, by the pace of a trial."""
+    def fitted_derivations(self, weights: dict[str, list[float]]) -> list[Derivation]:
+        """The derivation that the time left allows, by the pace of a trial, and larger ones, should it leave time."""
         genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
         self.epoch = seconds_of_epoch(self.space, genotype, self.task, self.evaluator.recipe_for(self.task))
         room = self.left() - self.evaluator.epochs * EARLY * self.epoch

@@ -91,9 +91,14 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_all_but_the_depth():
     each = 0.01
 
     def fitted(room: float) -> Derivation:
-        return fit_derivation(whole, space, room, each)
+        fits, *larger = fit_derivation(whole, space, room, each)
+        # What a short or unlisted one has made serves no larger one.
+        assert not larger or larger[-1] == whole
+        extents = [extent(plan, space) for plan in (fits, *larger)]
+        assert extents == sorted(extents)
+        return fits
 
-    assert fit_derivation(whole, relational(1, depth=False), 0.0, each).best_of == 1, "nothing is left to train"
+    assert fit_derivation(whole, relational(1, depth=False), 0.0, each)[0].best_of == 1, "nothing is left to train"
 
     def needs(derivation: Derivation) -> float:
         return extent(derivation, space) * each
@@ -115,5 +120,5 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_all_but_the_depth():
     short = fitted(needs(least) / 2)
     assert (short.epochs, short.evidence) == (whole.epochs // 2, ("depth",))
     assert fitted(0).epochs == SHORTEST
-    assert fit_derivation(Derivation(evidence=()), space, 0, each).evidence == ()
-    assert fit_derivation(Derivation(evidence=()), space, 0, each).best_of == 1
+    assert fit_derivation(Derivation(evidence=()), space, 0, each)[0].evidence == ()
+    assert fit_derivation(Derivation(evidence=()), space, 0, each)[0].best_of == 1

@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from gnas import compare, kernels, report
+from gnas import compare, kernels, phases, report
 from gnas.costs import Limit
 from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import TrainFromScratch
@@ -28,7 +29,7 @@ from gnas.model import GraphModel
 from gnas.recipe import Recipe
 from gnas.run import Run
 from gnas.search import search
-from gnas.space import layered
+from gnas.space import Space, layered
 from gnas.strategy import BlackBox, Darts, Random, Reinforce
 from gnas.task import Task
 from gnas.testing import Scores, three_networks
@@ -432,6 +433,24 @@ def test_a_budget_in_seconds_is_kept(tmp_path):
     told = Journal(run.folder).run()
     assert 0.5 < told["seconds"]["search"] < 2, "part of it is kept for what follows the search"
     assert run.status == "done"
+
+
+def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
+    whole = Derivation(listed=12, steps=2, best_of=8, rounds=2, seeds=2, epochs=2)
+
+    def small(derivation: Derivation, space: Space, room: float, each: float) -> list[Derivation]:
+        return [replace(derivation, best_of=4, rounds=1, seeds=1, inherited=False), derivation]
+
+    monkeypatch.setattr(phases, "fit_derivation", small)
+    run = found(tmp_path / "run", derivation=whole, budget="60s")
+
+    def trained(run: Run) -> list[tuple[str, str, int, bool]]:
+        told = [event for event in events(run.folder) if event["event"] in KINDS]
+        return [(event["event"], str(event["genotype"]), event["seed"], event["inherit"]) for event in told]
+
+    keys = trained(run)
+    assert len(set(keys)) == len(keys), "what the small one trained is not trained again"
+    assert set(keys) >= set(trained(found(tmp_path / "whole", derivation=whole)))
 
 
 def test_the_clock_goes_on_where_it_stood(start, tmp_path):
