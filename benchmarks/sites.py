@@ -8,7 +8,8 @@ which share one projection (``share="site"``) or have each its own (``share="non
 candidates with the same sharing, each a PyG layer. Beside them: one GCN layer on our kernels, PyG's, and what no site
 of these can do without, a ReLU and a projection. All take turns in one process; a row holds medians and their ratios.
 Peak memory (above that of the graph and the weights; Linux) is that of a process of its own. Each graph and number of
-threads is a file in ``benchmarks/results/sites``, and is not measured again where it is there.
+threads is a file in ``benchmarks/results/sites``, and so is the memory of each graph, way by way; what is there is not
+measured again.
 """
 
 from __future__ import annotations
@@ -116,10 +117,14 @@ def peak(case: Case, name: str) -> float:
     return measuring.peak(run)
 
 
-def peaks(case: str) -> dict[str, float]:
-    """Peak MiB of each way, each in a process of its own."""
-    names = {name for pair in RATIOS.values() for name in pair}
-    return {name: measuring.elsewhere("benchmarks.sites", "--peak", case, name) for name in sorted(names)}
+def peaks(case: str, retained: bool) -> None:
+    """Keep the peak MiB of each way, each in a process of its own, as they come."""
+    target = RESULTS / f"peak-{case}.json"
+    found = files.read(target) if target.exists() else {"case": case, "peak MiB": {}, **measuring.about(1, retained)}
+    for name in sorted({name for pair in RATIOS.values() for name in pair} - set(found["peak MiB"])):
+        found["peak MiB"][name] = measuring.elsewhere("benchmarks.sites", "--peak", case, name)
+        files.keep(target, found)
+        print(f"{case}, {name}: {found['peak MiB'][name]:.0f} MiB", flush=True)
 
 
 def ratios(values: Mapping[str, float]) -> dict[str, float]:
@@ -130,24 +135,25 @@ def ratios(values: Mapping[str, float]) -> dict[str, float]:
 
 def table() -> str:
     """Times and peak memory of each graph and number of threads as Markdown, from the result files."""
-    found = files.every(RESULTS)
-    found.sort(key=lambda result: (list(CASES).index(result["case"]), result["threads"]))
-    names = [f"{r['case']}, {r['threads']} thread{'s' * (r['threads'] > 1)}" for r in found]
-    parts = []
-    for title, key in (("time", "ms"), ("peak memory", "peak MiB")):
+    parts, every = [], []
+    for title, key, pattern in (("time", "ms", "[!p]*.json"), ("peak memory", "peak MiB", "peak-*.json")):
+        found = files.every(RESULTS, pattern)
+        found.sort(key=lambda result: (list(CASES).index(result["case"]), result["threads"]))
+        names = [f"{r['case']}, {r['threads']} thread{'s' * (r['threads'] > 1)}" for r in found]
         lines = [f"| {' | '.join([title, *names])} |", "| --- " * (len(names) + 1) + "|"]
         for name in RATIOS:
             cells = (f"{ratios(r[key])[name]:.3g}" if name in ratios(r[key]) else "" for r in found)
             lines.append(f"| {' | '.join([name, *cells])} |")
         parts.append("\n".join(lines))
-    about = sorted({f"{r['allocator']}; {r['kernels']} kernels; {json.dumps(r['versions'])}" for r in found})
+        every += found
+    about = sorted({f"{r['allocator']}; {r['kernels']} kernels; {json.dumps(r['versions'])}" for r in every})
     return "\n\n".join([*parts, *about])
 
 
 def main() -> None:
     """The command line."""
     parser = files.parser(__doc__, root=False)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--threads", type=int, nargs="*", default=[1], help="of the times; none for the memory alone")
     parser.add_argument("--repeats", type=int, default=21)
     parser.add_argument("--large", action="store_true", help="169,343 nodes and 2.3M edges too, with fewer repeats")
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out peak memory")
@@ -175,13 +181,14 @@ def main() -> None:
                 "edges": case.edge_index.size(1),
                 "channels": case.channels,
                 "ms": taken,
-                "peak MiB": peaks(name) if args.memory and threads == 1 else {},
                 **measuring.about(threads, retained),
             }
             files.keep(target, result)
             print(f"{name}, {threads} threads: {taken}", flush=True)
             for title, ratio in ratios(taken).items():
                 print(f"  {title}: {ratio:.3f}", flush=True)
+        if args.memory:
+            peaks(name, retained)
 
 
 if __name__ == "__main__":
