@@ -20,7 +20,7 @@ EARLY = 0.75
 TYPICAL = 0.5
 """The same of a short training on average; a derivation whose trainings take longer is ended in time."""
 SHORTEST = 30
-"""Epochs below which a training tells nothing."""
+"""Epochs below which a training tells nothing: alpha decides without any."""
 _EXAMPLES = "'2min', '1h 30min', '50 epochs', '20 evaluations' or a number of steps"
 
 
@@ -129,8 +129,9 @@ def fit_epochs(strategy: Any, own: int, room: float, warmup: float, search: floa
 def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> list[Any]:
     """The derivation that fits, then those that ask for more, up to the whole: for the time that it may leave.
 
-    Candidates go first, by halves with a round each, then seeds, then all but the depth. Fewer candidates on more seeds
-    choose better than more of them on one (``python -m benchmarks.derivations``).
+    Candidates go first, by halves with a round each, then seeds, then the further evidence, then the shortlist, and at
+    last epochs. Fewer candidates on more seeds choose better than more of them on one, and evidence on the depth adds
+    nothing to a comparison of candidates (``python -m benchmarks.derivations``).
 
     Args:
         derivation: A :class:`gnas.derive.Derivation`.
@@ -138,20 +139,18 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
         room: Seconds.
         each: Seconds of one epoch of one training.
     """
-    evidence = tuple(sorted(derivation.evidence, key=lambda name: name != "depth"))
     half = _halved(derivation)
     quarter = _halved(half)
     lean = replace(quarter, seeds=1, inherited=False)
-    few = replace(lean, listed=1, best_of=min(derivation.best_of, 4), rounds=1, evidence=evidence)
-    least = replace(few, best_of=1, evidence=evidence[:1])
-    plans = [derivation, half, quarter, lean, few, replace(few, epochs=max(1, few.epochs // 2)), least]
+    bare = replace(lean, rounds=1, evidence=())
+    plans = [derivation, half, quarter, lean, bare]
     for place, plan in enumerate(plans):
         if extent(plan, space) * each <= room:
-            # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to.
-            return plans[place::-1] if place < plans.index(few) else [plan]
-    # A space without any of the choices that evidence is asked for has nothing left to train.
-    epochs = int(room / (max(1, trainings(least, space)) * TYPICAL * each))
-    return [replace(least, epochs=min(derivation.epochs, max(SHORTEST, epochs)))]
+            return plans[place::-1]
+    few = replace(bare, listed=1, best_of=min(derivation.best_of, 4))
+    epochs = int(room / (few.best_of * TYPICAL * each)) if room > 0 else 0
+    # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to.
+    return [replace(few, epochs=min(derivation.epochs, epochs)) if epochs >= SHORTEST else replace(few, best_of=1)]
 
 
 def _halved(derivation: Any) -> Any:

@@ -80,7 +80,7 @@ def search(
         budget: When to stop searching, if that is earlier than the strategy's own end: ``"50 epochs"``,
             ``"20 evaluations"``, a number of steps, or a time such as ``"2min"``. It also sets the strategy's own
             end, so its schedules fit. A time is for the whole run: about half of it is kept for the derivation and
-            the last training, and a derivation that would take longer measures less, the depth first.
+            the last training, and a derivation that would take longer measures less.
         seed: Of everything that is drawn.
         folder: Where to write; ``runs/<data>-<space>-<strategy>-s<seed>`` if not given. Never overwritten.
         resume: Go on with the run in that folder, given the same settings; without one there, begin it.

@@ -83,7 +83,7 @@ def test_wrappers_fit_by_what_their_inner_strategy_costs():
     assert fit_epochs(split, 100, 75, 1, 1).inner.epochs == 62
 
 
-def test_a_derivation_gives_up_candidates_then_seeds_then_all_but_the_depth():
+def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs():
     space = layered(max_depth=4)
     whole = Derivation(evidence=("aggregate", "depth", "no such choice"))
     options = len(space.choices["aggregate"].options)
@@ -98,8 +98,6 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_all_but_the_depth():
         assert extents == sorted(extents)
         return fits
 
-    assert fit_derivation(whole, relational(1, depth=False), 0.0, each)[0].best_of == 1, "nothing is left to train"
-
     def needs(derivation: Derivation) -> float:
         return extent(derivation, space) * each
 
@@ -110,15 +108,14 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_all_but_the_depth():
     assert (quarter.seeds, quarter.best_of, quarter.rounds, quarter.inherited) == (whole.seeds, 8, 2, True)
     lean = fitted(needs(quarter) - 1)
     assert (lean.seeds, lean.best_of, lean.rounds, lean.inherited) == (1, 8, 2, False)
-    few = fitted(needs(lean) - 1)
-    assert (few.seeds, few.best_of, few.epochs, few.evidence[0]) == (1, 4, whole.epochs, "depth")
-    assert lean.lists([]) and not few.lists([])
-    short = fitted(needs(few) - 1)
-    assert (short.best_of, short.epochs, short.evidence) == (4, whole.epochs // 2, few.evidence)
-    least = fitted(needs(short) - 1)
-    assert (least.best_of, least.epochs, least.evidence) == (1, whole.epochs, ("depth",))
-    short = fitted(needs(least) / 2)
-    assert (short.epochs, short.evidence) == (whole.epochs // 2, ("depth",))
-    assert fitted(0).epochs == SHORTEST
-    assert fit_derivation(Derivation(evidence=()), space, 0, each)[0].evidence == ()
-    assert fit_derivation(Derivation(evidence=()), space, 0, each)[0].best_of == 1
+    bare = fitted(needs(lean) - 1)
+    assert (bare.best_of, bare.rounds, bare.evidence) == (8, 1, ())
+    few = fitted(needs(bare) - 1)
+    assert (few.best_of, few.epochs, few.evidence) == (4, whole.epochs, ())
+    assert lean.lists([]) and bare.lists([]) and not few.lists([])
+    short = fitted(needs(few) / 2)
+    assert (short.best_of, short.epochs) == (4, whole.epochs // 2)
+    assert fitted(needs(few) * SHORTEST / whole.epochs + 1e-9).epochs == SHORTEST
+    for space_, derivation in ((space, whole), (relational(1, depth=False), whole), (space, Derivation(evidence=()))):
+        (none,) = fit_derivation(derivation, space_, 0.0, each)
+        assert trainings(none, space_) == 0, "a shorter training tells nothing"

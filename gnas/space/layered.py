@@ -144,7 +144,8 @@ def _starts(space: Space) -> tuple[dict[str, Value], ...]:
     """What people would try first, as far as the space has it: see :data:`KNOWN`."""
     tried = [(aggregate, known, depth) for known, depth in KNOWN for aggregate in STARTING]
     if "norm" in space.choices:
-        tried += [(aggregate, STACKED, 4) for aggregate in NORMED]
+        # First, because where normalisation is a choice the others are what is tried second.
+        tried = [(aggregate, STACKED, 4) for aggregate in NORMED] + tried
     found: list[dict[str, Value]] = []
     for aggregate, known, depth in tried:
         start: dict[str, Value] = {}
