@@ -63,6 +63,10 @@ def _softmax_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _edge_softmax.register_autograd(_softmax_back, setup_context=_keep_softmax)
 
 
+def _mask(keep: Tensor | None, entries: int, z: Tensor) -> Tensor | None:
+    return None if keep is None else full("keep", keep, (entries, z.size(1)), z.dtype)
+
+
 @op("gnas::attention", device_types="cpu")
 def _attention(
     pattern: Tensor,
@@ -75,7 +79,7 @@ def _attention(
     keep: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
-    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    keep = _mask(keep, entries, z)
     source = full("source", source, (columns, heads), z.dtype)
     target = full("target", target, (rows, heads), z.dtype)
     z = full("z", z, (columns, heads, width), z.dtype)
@@ -110,7 +114,7 @@ def _to_attention(
     grad = full("grad", grad, tuple(out.shape), z.dtype)
     entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
     inner, to_source, to_target, to_z = alike(peak, source, target, z)
-    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    keep = _mask(keep, entries, z)
     call = build.function("attention_back", z.dtype, "pnnnnnnfpppppppppppnp")
     shared = [address(x) for x in (source, target, z, keep, out, grad, peak, scale, inner)]
     workers = threads.count(entries * heads * (width + 20))
@@ -163,7 +167,7 @@ def _attention_v2(
     att = full("att", att, (1,) * (att.dim() - 2) + (heads, width), z.dtype)
     z = full("z", z, (columns, heads, width), z.dtype)
     target = full("target", z if target is None else target, (rows, heads, width), z.dtype)
-    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    keep = _mask(keep, entries, z)
     out, peak, scale = torch.empty_like(target), z.new_empty(rows, heads), z.new_empty(rows, heads)
     call = build.function("attention_v2", z.dtype, "pnnnnnfpppppppnp")
     arguments = (pattern.data_ptr(), rows, columns, entries, heads, width, slope)
@@ -204,7 +208,7 @@ def _to_attention_v2(
     inner, to_z = alike(peak, z)
     own, to_own = (z, to_z) if target is None else (target.contiguous(), alike(target)[0])
     partial = z.new_empty(PARTIAL, heads, width)
-    keep = None if keep is None else full("keep", keep, (entries, heads), z.dtype)
+    keep = _mask(keep, entries, z)
     call = build.function("attention_v2_back", z.dtype, "pnnnnnnfppppppppppppnp")
     places = [address(x) for x in (att, z, own, keep, out, grad, peak, scale, inner, to_z, to_own, partial)]
     workers = threads.count(2 * entries * heads * (width + 20))

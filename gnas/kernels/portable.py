@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import leaky_relu
 
 from gnas.kernels.graph import Structure
 from gnas.kernels.mixing import LINEAR, Propagation, aggregates, squares_of
-from gnas.kernels.reference import edge_softmax
+from gnas.kernels.reference import edge_softmax, logits_of, logits_v2_of, thinned
 
 BLOCK = 1 << 22
 """Numbers that a search for ties compares at a time."""
@@ -156,8 +155,7 @@ def attention(
     structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
 ) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`: one product for all heads, whose states are stacked."""
-    logits = source.index_select(0, structure.column) + target.index_select(0, structure.row)
-    return _attend(structure, leaky_relu(logits, slope), z, keep)
+    return _attend(structure, logits_of(structure, source, target, slope), z, keep)
 
 
 def attention_v2(
@@ -169,15 +167,12 @@ def attention_v2(
     target: Tensor | None = None,
 ) -> Tensor:
     """As :func:`gnas.kernels.reference.attention_v2`. The logits are the one thing here of entries by channels."""
-    own = z if target is None else target
-    both = leaky_relu(own.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
-    return _attend(structure, (both * att).sum(dim=-1), z, keep)
+    return _attend(structure, logits_v2_of(structure, att, z, slope, target), z, keep)
 
 
 def _attend(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
     columns, heads, channels = z.shape
-    weight = edge_softmax(structure, logits)
-    weight = weight if keep is None else weight * keep
+    weight = thinned(edge_softmax(structure, logits), keep)
     stacked = z.transpose(0, 1).reshape(heads * columns, channels)
     out = weighted_sum(structure.repeated(heads), weight.t().flatten(), stacked)
     return out.view(heads, structure.shape[0], channels).transpose(0, 1).contiguous()

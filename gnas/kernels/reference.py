@@ -62,6 +62,23 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return weight / (total.index_select(0, structure.row) + 1e-16)
 
 
+def logits_of(structure: Structure, source: Tensor, target: Tensor, slope: float) -> Tensor:
+    """Logits of GAT [entries, heads], of both halves."""
+    return leaky_relu(source.index_select(0, structure.column) + target.index_select(0, structure.row), slope)
+
+
+def logits_v2_of(structure: Structure, att: Tensor, z: Tensor, slope: float, target: Tensor | None) -> Tensor:
+    """Logits of GATv2 [entries, heads]; on the way there is a tensor of entries by channels."""
+    own = z if target is None else target
+    both = leaky_relu(own.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
+    return (both * att).sum(dim=-1)
+
+
+def thinned(weight: Tensor, keep: Tensor | None) -> Tensor:
+    """Attention weights [entries, heads] times a mask of that shape, or as they are."""
+    return weight if keep is None else weight * keep
+
+
 def attention(
     structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
 ) -> Tensor:
@@ -69,7 +86,7 @@ def attention(
 
     m is ``keep`` [entries, heads], or one.
     """
-    return _attend(structure, leaky_relu(source[structure.column] + target[structure.row], slope), z, keep)
+    return _attend(structure, logits_of(structure, source, target, slope), z, keep)
 
 
 def attention_v2(
@@ -84,14 +101,11 @@ def attention_v2(
 
     t is ``target`` [rows, heads, channels], or z.
     """
-    own = z if target is None else target
-    both = leaky_relu(own[structure.row] + z[structure.column], slope)
-    return _attend(structure, (both * att).sum(dim=-1), z, keep)
+    return _attend(structure, logits_v2_of(structure, att, z, slope, target), z, keep)
 
 
 def _attend(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
-    weight = edge_softmax(structure, logits)
-    weight = weight if keep is None else weight * keep
+    weight = thinned(edge_softmax(structure, logits), keep)
     out = z.new_zeros(structure.shape[0], *z.shape[1:])
     return out.index_add(0, structure.row, weight.unsqueeze(2) * z[structure.column])
 

@@ -18,6 +18,7 @@ from torch.nn.functional import leaky_relu
 from gnas.kernels import portable
 from gnas.kernels.graph import Structure
 from gnas.kernels.mixing import Propagation, aggregates, squares_of
+from gnas.kernels.reference import thinned
 
 TYPES = (torch.float32, torch.float64)
 
@@ -148,8 +149,7 @@ def attention_v2(
 
 
 def _attend(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
-    weight = edge_softmax(structure, logits)
-    weight = weight if keep is None else weight * keep
+    weight = thinned(edge_softmax(structure, logits), keep)
     out: Tensor = _Sum.apply(weight.unsqueeze(2) * z.index_select(0, structure.column), structure)
     return out
 

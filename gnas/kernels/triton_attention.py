@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import leaky_relu
 
 from gnas.kernels import reference
 from gnas.kernels.graph import Structure
@@ -356,8 +355,7 @@ _attention_v2.register_autograd(_attention_v2_back, setup_context=_keep_attentio
 def _formula(
     structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
 ) -> Tensor:
-    logits = source.index_select(0, structure.column) + target.index_select(0, structure.row)
-    return _weighed(structure, leaky_relu(logits, slope), z, keep)
+    return _weighed(structure, reference.logits_of(structure, source, target, slope), z, keep)
 
 
 def _formula_v2(
@@ -368,14 +366,11 @@ def _formula_v2(
     keep: Tensor | None = None,
     target: Tensor | None = None,
 ) -> Tensor:
-    own = z if target is None else target
-    both = leaky_relu(own.index_select(0, structure.row) + z.index_select(0, structure.column), slope)
-    return _weighed(structure, (both * att).sum(dim=-1), z, keep)
+    return _weighed(structure, reference.logits_v2_of(structure, att, z, slope, target), z, keep)
 
 
 def _weighed(structure: Structure, logits: Tensor, z: Tensor, keep: Tensor | None) -> Tensor:
-    weight = reference.edge_softmax(structure, logits)
-    weight = weight if keep is None else weight * keep
+    weight = reference.thinned(reference.edge_softmax(structure, logits), keep)
     heads = zip(weight.unbind(1), z.unbind(1), strict=True)
     return torch.stack([weighted_sum(structure, p, part) for p, part in heads], dim=1)
 
