@@ -2,31 +2,22 @@
  * blocks.h.
  *
  * The sums are made of two, the plain and the propagated one, and those of order and moment share the read of the
- * neighbours; nothing is kept for the backward pass, which gathers again. A row's vectors are treated in pairs, one after
- * another while its neighbours are near: of more the sums would not fit the registers. */
-
-#define PART (COUNT > 1 ? 2 : 1)
-#define PARTS for (int c = 0; c < PART; c++)
-#define EACH_PART for (int f = 0; f < BLOCK; f += PART * LANES)
+ * neighbours; nothing is kept for the backward pass, which gathers again. The sums of a whole block don't fit the
+ * registers, but what is added up in the nearest cache costs less than to walk over the neighbours once more. */
 
 typedef struct {
-    VEC even[PART], propagated[PART], up[PART], down[PART], shift[PART], one[PART], two[PART];
+    VEC even[COUNT], propagated[COUNT], up[COUNT], down[COUNT], shift[COUNT], one[COUNT], two[COUNT];
 } OF(Row);
 
-/* Fetch what the rows to come will read. */
-INLINE void OF(fetch)(const Side *s, int64_t i, int64_t channels, const T *x) {
-    for (int64_t e = s->pointer[i]; e < s->pointer[i + 1]; e++) SOON(x, s->column + e, BLOCK);
-}
-
-/* One row's aggregates, for some of its channels: the plain and the propagated sum, the largest and the smallest, and
- * the moments around the first neighbour. */
+/* One row's aggregates, for a block of its channels: the plain and the propagated sum, the largest and the smallest, and
+ * the moments around the first neighbour. Fetches what the rows to come will read of x, and of what they add to. */
 INLINE void OF(gather)(const Side *s, int64_t i, const Mix *m, const int kinds, const int edges, const T *x,
-                       OF(Row) *r) {
+                       const T *to, OF(Row) *r) {
     int64_t begin = s->pointer[i], end = s->pointer[i + 1], channels = m->channels;
-    const T nothing[PART * LANES] = {};
+    const T nothing[BLOCK] = {};
     const T *some = begin < end ? x + s->column[begin] * channels : nothing;
-    MASK odd[PART];
-    PARTS {
+    MASK odd[COUNT];
+    EACH {
         r->even[c] = r->propagated[c] = r->one[c] = r->two[c] = (VEC){};
         odd[c] = (MASK){};
         r->shift[c] = r->up[c] = r->down[c] = AT(some, c);
@@ -34,7 +25,9 @@ INLINE void OF(gather)(const Side *s, int64_t i, const Mix *m, const int kinds, 
     for (int64_t e = begin; e < end; e++) {
         const T *from = x + s->column[e] * channels;
         T value = edges ? m->values[e] : 0;
-        PARTS {
+        SOON(x, s->column + e, BLOCK);
+        if (to) SOON(to, s->column + e, BLOCK);
+        EACH {
             VEC v = AT(from, c);
             if (kinds & LINEAR) r->even[c] += v;
             if (kinds & LINEAR && edges) r->propagated[c] += value * v;
@@ -49,11 +42,11 @@ INLINE void OF(gather)(const Side *s, int64_t i, const Mix *m, const int kinds, 
         }
     }
     /* What is not a number counts as the largest and the smallest. */
-    if (kinds & (HIGH | LOW)) PARTS {
+    if (kinds & (HIGH | LOW)) EACH {
         r->up[c] = CHOOSE(odd[c], (T)NAN - (VEC){}, r->up[c]);
         r->down[c] = CHOOSE(odd[c], (T)NAN - (VEC){}, r->down[c]);
     }
-    if (kinds & STD) PARTS {
+    if (kinds & STD) EACH {
         /* A difference of two products would be rounded as each compilation of this likes. */
         VEC mean = r->one[c] * m->share[i], v = (r->two[c] - r->one[c] * mean) * m->share[i];
         r->shift[c] += mean;
@@ -70,7 +63,7 @@ INLINE void OF(gather)(const Side *s, int64_t i, const Mix *m, const int kinds, 
 INLINE void OF(tally)(const Mix *m, int64_t i, const int kinds, const int edges, const T *own, const OF(Row) *r,
                       const T *against, const int apart, VEC *total) {
     T share = m->share[i], loop = edges ? m->diagonal[i] : 0;
-    PARTS {
+    EACH {
         VEC *to = total + apart * c * KINDS, mine = AT(own, c), g = against ? AT(against, c) : (VEC){};
 #define TALLY(k, aggregate) \
     { \
@@ -105,22 +98,19 @@ INLINE void OF(mix_)(const Side *s, int64_t first, int64_t last, const Mix *m, c
         int64_t at = i * m->channels;
         T own = (m->kinds & SELF ? m->weight[3] : 0) + (edges ? m->weight[2] * m->diagonal[i] : 0);
         T even = (m->kinds & SUM ? m->weight[0] : 0) + (m->kinds & MEAN ? m->weight[1] * m->share[i] : 0);
-        OF(fetch)(s, i, m->channels, x);
-        EACH_PART {
-            OF(Row) r;
-            OF(gather)(s, i, m, kinds, edges, x + f, &r);
-            PARTS {
-                VEC sum = bias ? AT(bias + f, c) : (VEC){};
-                if (m->kinds & (SELF | GCN)) sum += own * AT(x + at + f, c);
-                if (m->kinds & (SUM | MEAN)) sum += even * r.even[c];
-                if (edges) sum += m->weight[2] * r.propagated[c];
-                if (kinds & m->kinds & HIGH) sum += m->weight[4] * r.up[c];
-                if (kinds & m->kinds & LOW) sum += m->weight[5] * r.down[c];
-                if (kinds & m->kinds & STD) sum += m->weight[6] * r.two[c];
-                PUT(out + at + f, c) = sum;
-            }
-            if (totals) OF(tally)(m, i, kinds, edges, x + at + f, &r, 0, 0, total);
+        OF(Row) r;
+        OF(gather)(s, i, m, kinds, edges, x, 0, &r);
+        EACH {
+            VEC sum = bias ? AT(bias, c) : (VEC){};
+            if (m->kinds & (SELF | GCN)) sum += own * AT(x + at, c);
+            if (m->kinds & (SUM | MEAN)) sum += even * r.even[c];
+            if (edges) sum += m->weight[2] * r.propagated[c];
+            if (kinds & m->kinds & HIGH) sum += m->weight[4] * r.up[c];
+            if (kinds & m->kinds & LOW) sum += m->weight[5] * r.down[c];
+            if (kinds & m->kinds & STD) sum += m->weight[6] * r.two[c];
+            PUT(out + at, c) = sum;
         }
+        if (totals) OF(tally)(m, i, kinds, edges, x + at, &r, 0, 0, total);
         if (totals) EVERY_64(i, last) for (int k = 0; k < KINDS; k++) OF(flush)(total + k, 0, totals + k * m->columns);
     }
 }
@@ -239,35 +229,31 @@ INLINE void OF(mix_back_)(const Side *s, const Mix *m, const int kinds, const in
     for (int64_t i = 0; i < s->rows; i++) {
         int64_t begin = s->pointer[i], end = s->pointer[i + 1], at = i * channels;
         T even = plain + share * m->share[i];
-        OF(fetch)(s, i, channels, x);
-        OF(fetch)(s, i, channels, out);
-        EACH_PART {
-            VEC ups[PART] = {}, downs[PART] = {}, steep[PART], g[PART];
-            OF(Row) r;
-            OF(gather)(s, i, m, kinds, edges, x + f, &r);
-            OF(tally)(m, i, kinds, edges, x + at + f, &r, grad + at + f, 1, total[f / LANES]);
-            /* Those that tie share the gradient evenly. */
-            for (int64_t e = begin; e < end; e++) {
-                const T *from = x + s->column[e] * channels + f;
-                if (kinds & HIGH) PARTS ups[c] += PICK(AT(from, c) == r.up[c], 1 - (VEC){});
-                if (kinds & LOW) PARTS downs[c] += PICK(AT(from, c) == r.down[c], 1 - (VEC){});
-            }
-            PARTS {
-                g[c] = AT(grad + at + f, c);
-                ups[c] = high * g[c] / ups[c];
-                downs[c] = low * g[c] / downs[c];
-                steep[c] = PICK(r.two[c] != 0, std * m->share[i] * g[c] / r.two[c]);
-            }
-            for (int64_t e = begin; e < end; e++) {
-                const T *from = x + s->column[e] * channels + f;
-                T *to = out + s->column[e] * channels + f, factor = edges ? even + by * m->values[e] : even;
-                PARTS {
-                    VEC v = AT(from, c), sum = AT(to, c) + factor * g[c];
-                    if (kinds & HIGH) sum += PICK(v == r.up[c], ups[c]);
-                    if (kinds & LOW) sum += PICK(v == r.down[c], downs[c]);
-                    if (kinds & STD) sum += steep[c] * (v - r.shift[c]);
-                    PUT(to, c) = sum;
-                }
+        VEC ups[COUNT] = {}, downs[COUNT] = {}, steep[COUNT], g[COUNT];
+        OF(Row) r;
+        OF(gather)(s, i, m, kinds, edges, x, out, &r);
+        OF(tally)(m, i, kinds, edges, x + at, &r, grad + at, 1, total[0]);
+        /* Those that tie share the gradient evenly. */
+        for (int64_t e = begin; e < end; e++) {
+            const T *from = x + s->column[e] * channels;
+            if (kinds & HIGH) EACH ups[c] += PICK(AT(from, c) == r.up[c], 1 - (VEC){});
+            if (kinds & LOW) EACH downs[c] += PICK(AT(from, c) == r.down[c], 1 - (VEC){});
+        }
+        EACH {
+            g[c] = AT(grad + at, c);
+            ups[c] = high * g[c] / ups[c];
+            downs[c] = low * g[c] / downs[c];
+            steep[c] = PICK(r.two[c] != 0, std * m->share[i] * g[c] / r.two[c]);
+        }
+        for (int64_t e = begin; e < end; e++) {
+            const T *from = x + s->column[e] * channels;
+            T *to = out + s->column[e] * channels, factor = edges ? even + by * m->values[e] : even;
+            EACH {
+                VEC v = AT(from, c), sum = AT(to, c) + factor * g[c];
+                if (kinds & HIGH) sum += PICK(v == r.up[c], ups[c]);
+                if (kinds & LOW) sum += PICK(v == r.down[c], downs[c]);
+                if (kinds & STD) sum += steep[c] * (v - r.shift[c]);
+                PUT(to, c) = sum;
             }
         }
         EVERY_64(i, s->rows) EACH for (int k = 0; k < KINDS; k++)
@@ -287,7 +273,4 @@ static void OF(mix_back)(const Side *s, const Mix *m, const T *x, const T *grad,
 #undef CALL
 }
 
-#undef PART
-#undef PARTS
-#undef EACH_PART
 #undef EVERY_64
