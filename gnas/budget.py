@@ -147,10 +147,13 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
     for place, plan in enumerate(plans):
         if extent(plan, space) * each <= room:
             return plans[place::-1]
-    few = replace(bare, listed=1, best_of=min(derivation.best_of, 4))
-    epochs = int(room / (few.best_of * TYPICAL * each)) if room > 0 else 0
-    # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to.
-    return [replace(few, epochs=min(derivation.epochs, epochs)) if epochs >= SHORTEST else replace(few, best_of=1)]
+    # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to, so the time is
+    # used up at once: for more candidates where all their epochs fit, else for fewer epochs of four.
+    unlisted, epochs = replace(bare, listed=1), int(room / (TYPICAL * each)) if room > 0 else 0
+    candidates = min(derivation.best_of, max(4, epochs // derivation.epochs))
+    if epochs // candidates < SHORTEST:
+        return [replace(unlisted, best_of=1)]
+    return [replace(unlisted, best_of=candidates, epochs=min(derivation.epochs, epochs // candidates))]
 
 
 def _halved(derivation: Any) -> Any:

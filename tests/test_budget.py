@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gnas.budget import SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
@@ -111,11 +113,15 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     bare = fitted(needs(lean) - 1)
     assert (bare.best_of, bare.rounds, bare.evidence) == (8, 1, ())
     few = fitted(needs(bare) - 1)
-    assert (few.best_of, few.epochs, few.evidence) == (4, whole.epochs, ())
+    assert (few.epochs, few.evidence) == (whole.epochs, ())
+    # Without a shortlist there is time for more candidates, and it is used up.
+    assert bare.best_of < few.best_of and needs(replace(few, best_of=few.best_of + 1)) > needs(bare) - 1 >= needs(few)
+    four = fitted(needs(replace(few, best_of=4)))
+    assert (four.best_of, four.epochs) == (4, whole.epochs)
     assert lean.lists([]) and bare.lists([]) and not few.lists([])
-    short = fitted(needs(few) / 2)
+    short = fitted(needs(four) / 2)
     assert (short.best_of, short.epochs) == (4, whole.epochs // 2)
-    assert fitted(needs(few) * SHORTEST / whole.epochs + 1e-9).epochs == SHORTEST
+    assert fitted(needs(four) * SHORTEST / whole.epochs + 1e-9).epochs == SHORTEST
     for space_, derivation in ((space, whole), (relational(1, depth=False), whole), (space, Derivation(evidence=()))):
         (none,) = fit_derivation(derivation, space_, 0.0, each)
         assert trainings(none, space_) == 0, "a shorter training tells nothing"
