@@ -42,8 +42,9 @@ from benchmarks import files, kernels_device, measuring
 from benchmarks.naive import NaiveSite
 from gnas import Darts, GraphModel, GraphSupernet, OnePath, Space, Task, TwoPaths, baselines, kernels, layered
 from gnas.sites import SharedSite
-from gnas.strategy import capture
+from gnas.strategy import PcDarts, capture
 from gnas.strategy.base import Task as AnyTask
+from gnas.strategy.differentiable import Differentiable
 
 RESULTS = Path(__file__).parent / "results" / "search_step"
 SEVEN = ("gcn", "conv_mean", "conv_max", "identity", "conv_sum", "conv_min", "conv_std")
@@ -67,13 +68,14 @@ class NaiveDarts(Darts):
         return net
 
 
-def searching(space: Space, kind: type[Darts] = Darts, **settings: Any) -> Start:
+def searching(space: Space, kind: type[Differentiable] = Darts, **settings: Any) -> Start:
     """The two updates of a search step."""
 
     def start(task: Task) -> measuring.Run:
         strategy = kind(hidden_channels=HIDDEN, dropout=DROPOUT, **settings)
         torch.manual_seed(0)
         state = strategy.init(space, task, torch.default_generator)
+        strategy.prepare(state)
         state.supernet.train()
         (batches,) = task.steps(torch.default_generator)
 
@@ -153,14 +155,16 @@ class Row:
     graph: Callable[[], Data] = cora
 
 
-LEVERS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "checkpoint": {"checkpoint": True},
-    "two paths": {"relaxation": TwoPaths()},
-    "one path": {"relaxation": OnePath()},
-    "two paths, checkpoint": {"relaxation": TwoPaths(), "checkpoint": True},
-    "order 2 exact": {"order": 2, "hvp": "exact"},
-    "order 2 exact, checkpoint": {"order": 2, "hvp": "exact", "checkpoint": True},
+LEVERS: dict[str, Start] = {
+    "none": searching(layered(4)),
+    "checkpoint": searching(layered(4), checkpoint=True),
+    "two paths": searching(layered(4), relaxation=TwoPaths()),
+    "one path": searching(layered(4), relaxation=OnePath()),
+    "two paths, checkpoint": searching(layered(4), relaxation=TwoPaths(), checkpoint=True),
+    "a quarter of the channels": searching(layered(4), PcDarts),
+    "a quarter of the channels, checkpoint": searching(layered(4), PcDarts, checkpoint=True),
+    "order 2 exact": searching(layered(4), order=2, hvp="exact"),
+    "order 2 exact, checkpoint": searching(layered(4), order=2, hvp="exact", checkpoint=True),
 }
 GRAPHS: dict[str, Callable[[], Data]] = {"cora": cora, "200,000 edges": partial(drawn, 200_000)}
 TABLES: dict[str, list[Row]] = {
@@ -187,9 +191,7 @@ TABLES: dict[str, list[Row]] = {
         for edges in (25_000, 50_000, 100_000, 200_000, 400_000, 800_000)
     ],
     "levers": [
-        Row(f"{graph}: {name}", searching(layered(4), **settings), build)
-        for graph, build in GRAPHS.items()
-        for name, settings in LEVERS.items()
+        Row(f"{graph}: {name}", start, build) for graph, build in GRAPHS.items() for name, start in LEVERS.items()
     ],
 }
 ON_GPU: dict[str, Start] = {

@@ -306,7 +306,10 @@ class GraphSupernet(Network):
         mixing = isinstance(node.op, Choice) and self._fixed is None and skip is not None
         if not mixing or skip is None or skip.size(0) != context.zeros.size(0):
             return self._run(site, inputs, mixes, context)
-        if self.partial > 1 and self.training:
+        part = site.draw(self.partial) if self.partial > 1 and self.training and isinstance(site, SharedSite) else None
+        if part is not None:
+            value = skip.index_copy(1, part, self._run(site, inputs, mixes, context, part))
+        elif self.partial > 1 and self.training:
             channels = skip.size(1)
             drawn = torch.randperm(channels)[: max(1, channels // self.partial)]
             mask = torch.zeros(channels, dtype=skip.dtype).index_fill(0, drawn, 1).to(skip.device)
@@ -316,13 +319,13 @@ class GraphSupernet(Network):
             value = self._run(site, inputs, mixes, context)
         return torch.add(value, skip, alpha=self.auxiliary) if self.auxiliary else value
 
-    def _run(self, site: Site, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
+    def _run(self, site: Site, inputs: Inputs, mixes: Mixes, context: Context, *part: Tensor) -> Tensor:
         if not (self.checkpoint and site.inner and torch.is_grad_enabled()):
-            return cast(Tensor, site(inputs, mixes, context))
+            return cast(Tensor, site(inputs, mixes, context, *part))
         places = list(inputs)
 
         def run(*tensors: Tensor) -> Tensor:
-            return cast(Tensor, site(dict(zip(places, tensors, strict=True)), mixes, context))
+            return cast(Tensor, site(dict(zip(places, tensors, strict=True)), mixes, context, *part))
 
         return recomputed(site, run, list(inputs.values()))
 

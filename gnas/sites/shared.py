@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from gnas import kernels
 from gnas.ops import Context, activate, find, settled
@@ -31,6 +32,8 @@ class SharedSite(nn.Module):
     that of ``identity`` is one. Sums, attentions and other statistics of the neighbours are one mixture, see
     :func:`gnas.kernels.mix_aggregate`. GraphSAGE's candidates share a second projection for the node itself.
     Candidates that PyG lacks, and those that read edge features, keep parameters of their own.
+
+    On a part of the channels it reads, and computes, these alone, by the block of its matrices that joins them.
     """
 
     momentum = 0.1
@@ -66,14 +69,27 @@ class SharedSite(nn.Module):
         """Positions of the inputs that are read."""
         return [0]
 
-    def forward(self, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
-        """The weighted sum of the candidates."""
-        x = inputs[0]
+    def draw(self, partial: int) -> Tensor | None:
+        """Channels, one of so many, that this site can run on alone: whole heads where there is attention.
+
+        None where a candidate keeps layers of its own, which have all channels.
+        """
+        if not self.folding.issuperset(str(option) for option in self.op.options):
+            return None
+        vectors = {"gat": "att_src", "gatv2": "att"}
+        width = max((getattr(self.own[op], name).size(-1) for op, name in vectors.items() if op in self.own), default=1)
+        count = self.project.in_features // width
+        drawn = torch.randperm(count)[: max(1, count // partial)]
+        return (drawn.unsqueeze(1) * width + torch.arange(width)).flatten().to(self.bias.device)
+
+    def forward(self, inputs: Inputs, mixes: Mixes, context: Context, part: Tensor | None = None) -> Tensor:
+        """The weighted sum of the candidates, of some channels alone if they are given."""
+        x = inputs[0] if part is None else inputs[0].index_select(1, part)
         project, keep = self._transforms(mixes)
         if project is None and keep is None:
-            return context.zeros
+            return torch.zeros_like(x)
         active = activate(x, context) if project is not None else x
-        mixed = _Mixed(self, x, active, project, keep, context)
+        mixed = _Mixed(self, x, active, project, keep, context, part)
         weights, positions = self._ops(mixes)
         # Those that one mixture serves come first, in the order of their weights and measures, too.
         options = [str(option) for option in self.op.options]
@@ -85,7 +101,7 @@ class SharedSite(nn.Module):
         biased = [n for n, op in enumerate(ops) if op in self.folding]
         bias = None
         if project is not None and biased:
-            bias = self._projected(_part(weights, biased).sum(), project) * self.bias
+            bias = self._projected(_part(weights, biased).sum(), project) * mixed.channels(self.bias)
         moves = self.training and self.tracking and x.numel() > 0
         base: Tensor | None = None
         squares: Tensor | None = None
@@ -103,11 +119,11 @@ class SharedSite(nn.Module):
         sage = [n for n, op in enumerate(ops) if op.startswith("sage_")]
         if sage and project is not None:
             factors.append(self._projected(_part(weights, sage).sum(), project).view(1))
-            values.append(cast(nn.Linear, self.root)(active))
+            values.append(mixed.linear(cast(nn.Linear, self.root), active))
         if values:
             base = kernels.combine(torch.cat(factors), values, base)
             base = base if folded or bias is None else base.add_(bias)
-        return context.zeros if base is None else base
+        return torch.zeros_like(x) if base is None else base
 
     def _projected(self, weight: Tensor, project: Tensor) -> Tensor:
         """A weight times that of the transform, where that is a choice."""
@@ -198,11 +214,28 @@ class _Mixed:
     """The candidates of a shared site at one input, with what they have in common computed once."""
 
     def __init__(
-        self, site: SharedSite, x: Tensor, active: Tensor, project: Tensor | None, keep: Tensor | None, context: Context
+        self,
+        site: SharedSite,
+        x: Tensor,
+        active: Tensor,
+        project: Tensor | None,
+        keep: Tensor | None,
+        context: Context,
+        part: Tensor | None,
     ) -> None:
         self.site, self.x, self.active, self.project, self.keep = site, x, active, project, keep
-        self.context = context
+        self.context, self.part = context, part
         self.cache: dict[str, Tensor] = {}
+
+    def channels(self, vector: Tensor) -> Tensor:
+        """The entries of a vector of all channels that this is about."""
+        return vector if self.part is None else vector.index_select(0, self.part)
+
+    def linear(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        """The layer, or the block of it that joins the channels which this is about."""
+        if self.part is None:
+            return cast(Tensor, layer(x))
+        return linear(x, layer.weight.index_select(0, self.part).index_select(1, self.part))
 
     def once(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """A value that several candidates read."""
@@ -219,7 +252,7 @@ class _Mixed:
         return kernels.combine(torch.stack(weights), values)
 
     def projected(self) -> Tensor:
-        return self.once("projected", lambda: self.site.project(self.active))
+        return self.once("projected", lambda: self.linear(self.site.project, self.active))
 
     def z(self) -> Tensor:
         return self.once("z", lambda: self.blend(self.projected, lambda: self.x))
@@ -231,7 +264,7 @@ class _Mixed:
         if op == "sage_max":
             # GraphSAGE projects after its maximum, so it is the activated state that is mixed with the plain one.
             top = kernels.aggregate(self.blend(lambda: self.active, lambda: self.x), self.context.graph, "max")
-            return self.settle(lambda: self.site.project(top), top)
+            return self.settle(lambda: self.linear(self.site.project, top), top)
         return self.gin()
 
     def vectors(self, ops: Sequence[str]) -> dict[str, tuple[Tensor, ...]]:
@@ -242,16 +275,19 @@ class _Mixed:
             found["gat"] = (own["gat"].att_src, own["gat"].att_dst)
         if "gatv2" in ops:
             found["gatv2"] = (own["gatv2"].att,)
-        return found
+        if self.part is None:
+            return found
+        return {op: tuple(self.channels(v.flatten()).view(1, -1, v.size(-1)) for v in vs) for op, vs in found.items()}
 
     def gin(self) -> Tensor:
         layer = cast(_GIN, self.site.own["gin"])
         weights = torch.cat([torch.ones_like(layer.eps), 1 + layer.eps])
         # What isn't transformed has no bias, either.
-        bias = layer.bias if self.keep is None else None
+        own = None if layer.bias is None else self.channels(layer.bias)
+        bias = own if self.keep is None else None
         inner = kernels.mix_aggregate(self.z(), self.context.graph, weights, ("sum", "identity"), bias=bias)
-        moved = inner if bias is not None or layer.bias is None else inner + layer.bias
-        return self.settle(lambda: cast(Tensor, cast(nn.Linear, layer.second)(moved.relu())), inner)
+        moved = inner if bias is not None or own is None else inner + own
+        return self.settle(lambda: self.linear(cast(nn.Linear, layer.second), moved.relu()), inner)
 
     def settle(self, projected: Callable[[], Tensor], kept: Tensor) -> Tensor:
         """What follows an aggregation: something with a transform, nothing without; mixed by the transform choice.

@@ -22,10 +22,10 @@ class PcDarts(Differentiable):
 
     Where it departs from the paper, and why:
 
-    * The operations have all channels and are masked, instead of a part of them: a step trains a block of their
-      matrices. So the found network inherits whole weights, which the derivation compares networks by, and the supernet
-      is measured as it will be built, without a mask. The price is that no memory is saved; a narrower supernet
-      (``hidden_channels``), sampled options (:class:`~gnas.strategy.gdas.Gdas`) or ``checkpoint`` save it.
+    * The matrices have all channels, and a step trains the block of them that joins those that were drawn. So the found
+      network inherits whole weights, which the derivation compares networks by, and the supernet is measured as it will
+      be built. A site whose candidates share a projection (``share="site"``) computes that block alone, with whole
+      heads of attention, which saves time and memory; others compute all channels and are masked, which saves none.
     * Its edge normalisation, a second softmax over the edges into a node, is left out: here which inputs are read is a
       choice with a softmax of its own, or whether an edge is ``zero``.
     * It warms up for 15 of 50 epochs; here for the fifth that is usual, and for ``warmup`` where that is given.

@@ -11,7 +11,10 @@ from strategy_fakes import TinyTask, batches_of, tiny, tiny_space
 from torch import Tensor
 
 from gnas.budget import Budget
+from gnas.kernels import Graph
+from gnas.ops import Context
 from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW, Sigmoid
+from gnas.sites import Mix, SharedSite
 from gnas.space import Choice, Node, Space, relational
 from gnas.space.transform import Decide, Keep, Reach, restrict, sureness
 from gnas.strategy import (
@@ -321,6 +324,45 @@ def test_the_channels_that_are_not_drawn_pass_by() -> None:
         # Both operations work channel by channel, so what goes through is what would have.
         torch.testing.assert_close(part[:, through], whole[:, through])
         assert torch.equal(net.eval()(x, edge_index), whole)
+
+
+SHARING = ("identity", "gcn", "sage_mean", "sage_max", "gat", "gatv2", "gin", "conv_std")
+
+
+def test_a_site_runs_on_the_channels_that_were_drawn_as_if_the_others_were_zero() -> None:
+    torch.manual_seed(0)
+    choice = Choice("op", SHARING)
+    site = SharedSite(Node("conv", choice, ("x",), attrs={"transform": True}), 16).double()
+    for name, parameter in site.named_parameters():
+        if "att" in name or "eps" in name:
+            torch.nn.init.normal_(parameter)
+    edge_index = torch.tensor([[0, 1, 2, 3, 4, 5, 0, 1], [1, 2, 3, 4, 5, 0, 3, 4]])
+    context = Context(Graph(edge_index, 6), torch.zeros(6, 16, dtype=torch.float64), 0.0, False)
+    site.tracking = False
+    mixes = {"op": Mix.of(torch.rand(len(SHARING), dtype=torch.float64))}
+    part = site.draw(4)
+    assert part is not None and part.numel() == 4 and not torch.equal(part, site.draw(4))
+    x = torch.randn(6, 16, dtype=torch.float64, requires_grad=True)
+    mask = torch.zeros(16, dtype=torch.float64).index_fill(0, part, 1)
+    with torch.no_grad():  # what GIN's second layer reads of the channels that were not drawn
+        site.own["gin"].second.weight.mul_(mask)
+    alone = site({0: x}, mixes, context, part)
+    among = site({0: x * mask}, mixes, context)[:, part]
+    torch.testing.assert_close(alone, among)
+    # What isn't drawn is zero in the second layer, not in its gradient.
+    weights = [parameter for name, parameter in site.named_parameters() if name != "own.gin.second.weight"]
+    for got, expected in zip(
+        torch.autograd.grad(alone.square().sum(), [x, *weights]),
+        torch.autograd.grad(among.square().sum(), [x, *weights]),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, expected)
+
+
+def test_a_site_with_layers_of_its_own_has_no_part() -> None:
+    ops = Choice("op", ("gcn", "gat_cos"))
+    site = SharedSite(Node("conv", ops, ("x",), attrs={"transform": True}), 16)
+    assert site.draw(4) is None
 
 
 @pytest.mark.parametrize("kind", [PcDarts, DrNas])
