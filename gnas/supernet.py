@@ -17,6 +17,7 @@ from gnas.model import GraphModel, Network
 from gnas.ops import Context
 from gnas.relaxation import Relaxation, Softmax
 from gnas.sites import Inputs, Mix, Mixes, SharedSite, Site, site_of
+from gnas.sites.shared import drawn
 from gnas.space import Choice, Genotype, Node, Space
 from gnas.space.discretise import discretise
 from gnas.space.transform import restrict
@@ -311,8 +312,8 @@ class GraphSupernet(Network):
             value = skip.index_copy(1, part, self._run(site, inputs, mixes, context, part))
         elif self.partial > 1 and self.training:
             channels = skip.size(1)
-            drawn = torch.randperm(channels)[: max(1, channels // self.partial)]
-            mask = torch.zeros(channels, dtype=skip.dtype).index_fill(0, drawn, 1).to(skip.device)
+            through = drawn(channels, self.partial)
+            mask = torch.zeros(channels, dtype=skip.dtype).index_fill(0, through, 1).to(skip.device)
             inputs = {place: read * mask for place, read in inputs.items()}
             value = torch.lerp(skip, self._run(site, inputs, mixes, context), mask)
         else:

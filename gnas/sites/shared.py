@@ -78,9 +78,8 @@ class SharedSite(nn.Module):
             return None
         vectors = {"gat": "att_src", "gatv2": "att"}
         width = max((getattr(self.own[op], name).size(-1) for op, name in vectors.items() if op in self.own), default=1)
-        count = self.project.in_features // width
-        drawn = torch.randperm(count)[: max(1, count // partial)]
-        return (drawn.unsqueeze(1) * width + torch.arange(width)).flatten().to(self.bias.device)
+        heads = drawn(self.project.in_features // width, partial)
+        return (heads.unsqueeze(1) * width + torch.arange(width)).flatten().to(self.bias.device)
 
     def forward(self, inputs: Inputs, mixes: Mixes, context: Context, part: Tensor | None = None) -> Tensor:
         """The weighted sum of the candidates, of some channels alone if they are given."""
@@ -310,6 +309,11 @@ class _Mixed:
             return convolution.propagate(layers["conv"], x, self.context, transform)
 
         return self.blend(lambda: run(True, self.active), lambda: run(False, self.x))
+
+
+def drawn(count: int, partial: int) -> Tensor:
+    """One in ``partial`` of the numbers below ``count``, one of them at least."""
+    return torch.randperm(count)[: max(1, count // partial)]
 
 
 def _part(x: Tensor, positions: Sequence[int]) -> Tensor:

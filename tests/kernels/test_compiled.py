@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_kernels import Call, calls, graph_with, mixtures, normal
+from test_kernels import calls, graph_with, mixtures, normal
 from torch import Tensor
 
 from gnas import kernels
@@ -135,8 +135,12 @@ def test_no_bit_depends_on_the_number_of_threads(kind: str, many_threads: None) 
         assert all(torch.equal(a, b) for a, b in zip(found[1], found[count], strict=True))
 
 
-def _race(cases: dict[str, Call], runs: int) -> None:
+@needs_compiler
+@pytest.mark.parametrize("runs", [20, pytest.param(1000, marks=pytest.mark.slow)])
+def test_threads_do_not_race(runs: int, many_threads: None) -> None:
+    graph = graph_with(40, 400, 3)
     torch.set_num_threads(4)
+    cases = calls(graph.plain, 36, (2, 3), torch.float32) | mixtures(graph, 36, torch.float32)
     for name, (function, inputs) in cases.items():
         first = None
         for _ in range(1 + runs):
@@ -144,19 +148,6 @@ def _race(cases: dict[str, Call], runs: int) -> None:
             found = [out, *torch.autograd.grad(out.square().sum(), inputs)]
             first = first or found
             assert all(torch.equal(a, b) for a, b in zip(found, first, strict=True)), name
-
-
-@needs_compiler
-def test_threads_do_not_race(many_threads: None) -> None:
-    graph = graph_with(40, 400, 3)
-    _race(calls(graph.plain, 36, (2, 3), torch.float32) | mixtures(graph, 36, torch.float32), 20)
-
-
-@needs_compiler
-@pytest.mark.slow
-def test_threads_do_not_race_in_a_thousand_runs(many_threads: None) -> None:
-    graph = graph_with(40, 400, 3)
-    _race(calls(graph.plain, 36, (2, 3), torch.float32) | mixtures(graph, 36, torch.float32), 1000)
 
 
 def _in_a_child(queue: multiprocessing.Queue) -> None:

@@ -359,6 +359,17 @@ def test_a_site_runs_on_the_channels_that_were_drawn_as_if_the_others_were_zero(
         torch.testing.assert_close(got, expected)
 
 
+def test_the_channels_that_are_not_drawn_pass_a_shared_projection_by() -> None:
+    conv = Node("conv", Choice("op", ("gcn", "conv_max")), ("x",), attrs={"transform": True})
+    torch.manual_seed(0)
+    net = GraphSupernet(Space("one", (conv,), "conv"), 8, 8, 8, dropout=0.0).train()
+    net.partial = 4
+    x, edge_index = torch.randn(6, 8), torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
+    with torch.no_grad(), net.undecoded():
+        part, first = net(x, edge_index), net.encoder(x)
+    assert sum(not torch.equal(part[:, k], first[:, k]) for k in range(8)) == 2
+
+
 def test_a_site_with_layers_of_its_own_has_no_part() -> None:
     ops = Choice("op", ("gcn", "gat_cos"))
     site = SharedSite(Node("conv", ops, ("x",), attrs={"transform": True}), 16)
