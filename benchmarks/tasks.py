@@ -5,10 +5,11 @@
 
 Each data set has its published split and metric (docs/data.md); of those with several splits or folds each is searched
 and evaluated for itself, ``--splits`` says how many. ``cora-links`` and ``pubmed-links`` ask which edges are missing
-(85/5/10 %), once by ROC-AUC and once by average precision (``-ap``). Default settings but for ``--budget``; on AQSOL
-networks are wider, as those of Dwivedi and others (arXiv 2003.00982) have about 100,000 parameters. What was measured
-is kept, in the runs' folders and in ``benchmarks/results/tasks``, so a call that was broken off goes on when it is
-repeated; ``--table`` prints the tables, and at their end what was gained on how many of the data sets.
+(85/5/10 %), once by ROC-AUC and once by average precision (``-ap``). Default settings but for ``--budget`` and
+``--epochs``, which shortens every training alike; on AQSOL networks are wider, as those of Dwivedi and others (arXiv
+2003.00982) have about 100,000 parameters. What was measured is kept, in the runs' folders and in
+``benchmarks/results/tasks``, so a call that was broken off goes on when it is repeated; ``--table`` prints the tables,
+and at their end what was gained on how many of the data sets.
 """
 
 from __future__ import annotations
@@ -86,11 +87,12 @@ def measure(name: str, split: int, args: argparse.Namespace) -> None:
     task = gnas.Task.from_data(data, name=name, level=entry.level, metric=entry.metric)
     folder = args.runs / target.stem
     recipes = [replace(recipe, hidden_channels=entry.width or recipe.hidden_channels) for recipe in recipes_of(task)]
+    evaluator = gnas.TrainFromScratch(recipes[0], epochs=args.epochs)
     run = gnas.search(
         task,
         usual_space(task, args.space),
         gnas.Darts(hidden_channels=recipes[0].hidden_channels),
-        evaluator=gnas.TrainFromScratch(recipes[0]),
+        evaluator=evaluator,
         seed=split,
         budget=args.budget,
         folder=folder,
@@ -100,6 +102,8 @@ def measure(name: str, split: int, args: argparse.Namespace) -> None:
         folder,
         data=task,
         seeds=args.seeds,
+        tuning_seeds=args.tuning_seeds,
+        evaluator=evaluator,
         baselines=args.baselines,
         random=args.random,
         recipes=recipes,
@@ -167,7 +171,15 @@ def section(name: str, results: list[dict[str, Any]]) -> tuple[str, dict[str, An
         error = best["std"] / math.sqrt(len(own[0]["test"]))
         best = {**best, "shown": scale.number(best["gain"]), "error": scale.number(error)}
         best["level"] = best["gain"] >= -error
-    return "\n".join([*lines, "", sentence]), best
+    return "\n".join([*lines, "", sentence, "", protocol(results[0])]), best
+
+
+def protocol(result: dict[str, Any]) -> str:
+    """How long the search might take, and how the networks were tuned and trained."""
+    settings = result["settings"]
+    budget = f"a search of at most {result['budget']}" if result["budget"] else "a whole search"
+    tuning = f"{len(settings['recipes'])} recipes with {len(settings['tuning_seeds'])} trainings each"
+    return f"({budget}; {tuning}; at most {settings['training']['epochs']} epochs)"
 
 
 def table() -> str:
@@ -205,6 +217,8 @@ def main() -> None:
     parser.add_argument("--space", default="layered", help="layered, gap, pooling or relational")
     parser.add_argument("--budget", help="of each search, such as 5min; the strategy's own end if not given")
     parser.add_argument("--seeds", type=int, default=10, help="trainings of each network")
+    parser.add_argument("--tuning-seeds", type=int, default=2, help="trainings of each network under each recipe")
+    parser.add_argument("--epochs", type=int, default=300, help="of each training, at most")
     parser.add_argument("--baselines", nargs="*", default=None, help="hand-made networks; all if not given")
     parser.add_argument("--no-random", dest="random", action="store_false", help="leave out random search for now")
     parser.add_argument("--runs", type=Path, default=Path("runs/tasks"), help="folder of the runs")

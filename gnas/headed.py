@@ -5,7 +5,8 @@ batch normalisation, ReLU and a residual each, the mean over a graph's nodes (Ha
 readout; for GIN the sum, as in its paper), and a linear map to the scores. For pairs there are two layers, and a pair
 is the Hadamard product of its ends, whose weighted sum is the inner product of the graph autoencoder (Kipf and Welling,
 arXiv 1611.07308); encoded features of an edge that is asked about are added to it. Edge features are read by GIN (as
-GINE, Hu and others, arXiv 1905.12265) and GAT.
+GINE, Hu and others, arXiv 1905.12265) and GAT. The layers are PyG's, computed by :mod:`gnas.kernels` as those of a
+space are.
 
 Nodes with many labels have them besides those of :mod:`gnas.baselines`, whose two layers are made for few: there depth
 and normalisation are what a search may gain by, and no hand-made network should lack them for want of trying.
@@ -14,13 +15,17 @@ and normalisation are what a search may gain by, and no hand-made network should
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, GINEConv, SAGEConv, global_add_pool, global_mean_pool
 
 from gnas.baselines import BASELINES, Builder, Settings
-from gnas.fast import FastGATConv
-from gnas.ops.base import dropout
+from gnas.kernels import graph_of
+from gnas.ops import OPS
+from gnas.ops.base import Context, dropout
+from gnas.ops.convolution import Convolution
 from gnas.ops.encoder import encoder_of
 from gnas.ops.linear import sparse_dropout_linear
 from gnas.targets import EDGE, GRAPH, NODE, PAIR
@@ -28,6 +33,8 @@ from gnas.task import Task
 from gnas.units import answering
 
 HEADS = 4
+LAYER: dict[str, str] = {"GCN": "gcn", "GIN": "gin", "SAGE": "sage_mean", "GAT": "gat"}
+"""The operation whose kernels compute a layer."""
 LAYERS = {NODE: 4, GRAPH: 4, EDGE: 2, PAIR: 2}
 
 
@@ -62,9 +69,8 @@ class Headed(nn.Module):
             mlp = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width))
             return GINConv(mlp, train_eps=True) if self.edge_encoder is None else GINEConv(mlp, train_eps=True)
         if self.name == "GAT":
-            if self.edge_encoder is None:
-                return FastGATConv(width, width // HEADS, heads=HEADS)
-            return GATConv(width, width // HEADS, heads=HEADS, edge_dim=width)
+            edges = None if self.edge_encoder is None else width
+            return GATConv(width, width // HEADS, heads=HEADS, edge_dim=edges)
         if self.name == "MLP":
             return nn.Linear(width, width)
         return {"GCN": GCNConv, "SAGE": SAGEConv}[self.name](width, width)
@@ -84,14 +90,12 @@ class Headed(nn.Module):
             x = sparse_dropout_linear(x, self.encoder, 0.0, self.training)
         else:
             x = self.encoder(x)
-        more = {} if self.edge_encoder is None or edge_attr is None else {"edge_attr": self.edge_encoder(edge_attr)}
+        edges = None if self.edge_encoder is None or edge_attr is None else self.edge_encoder(edge_attr)
+        graph = graph_of(edge_index, x.size(0), edge_weight)
+        context = Context(graph, torch.zeros_like(x), self.dropout, self.training, batch, edges=edges)
+        op = cast(Convolution, OPS[LAYER[self.name]]) if self.name in LAYER else None
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            if self.name == "MLP":
-                state = conv(x)
-            elif self.name == "GCN":
-                state = conv(x, edge_index, edge_weight)
-            else:
-                state = conv(x, edge_index, **more)
+            state = conv(x) if op is None else op.propagate(conv, x, context, True)
             x = x + dropout(norm(state).relu(), self.dropout, self.training)
         if self.level == GRAPH:
             x = (global_add_pool if self.name == "GIN" else global_mean_pool)(x, batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -20,17 +20,40 @@ from gnas.task import Task
 # Epochs of the trial: of the warm-up, then of the search.
 TRIAL = (2, 3)
 TRIAL_SHARE = 0.05
-TRAINED = 5
+# Epochs of a trial training, but one where that takes so many seconds.
+TRAINED, LONG = 5, 1.0
 
 
-def fit_strategy(strategy: Strategy[Any], space: Space, task: Task, seed: int, room: float) -> Strategy[Any]:
-    """The strategy with as many epochs as so many seconds allow, the trial's own among them.
+@dataclass(frozen=True)
+class Pace:
+    """How fast a strategy goes.
 
-    A strategy without epochs of a supernet is left as it is.
+    Args:
+        warmup, search: Seconds of an epoch of the warm-up, and of one after it.
+        spent: Seconds that it took to find out.
+        weighs: Whether it has weights of options, which a derivation starts from.
     """
+
+    warmup: float
+    search: float
+    spent: float
+    weighs: bool
+
+    def whole(self, strategy: Any) -> float:
+        """Seconds that all its epochs take."""
+        return float(strategy.seconds(self.warmup, self.search))
+
+    def fit(self, strategy: Any, room: float) -> Any:
+        """The strategy with as many epochs as so many seconds allow, the trial's own among them."""
+        own = getattr(strategy, "inner", strategy).epochs
+        return fit_epochs(strategy, own, room - self.spent, self.warmup, self.search)
+
+
+def pace_of(strategy: Strategy[Any], space: Space, task: Task, seed: int, room: float) -> Pace | None:
+    """The pace of a strategy that has epochs of a supernet, by a short trial; ``room`` is what it may take at most."""
     inner = getattr(strategy, "inner", strategy)
     if not isinstance(inner, OneShot) or inner.epochs <= sum(TRIAL):
-        return strategy
+        return None
     trial = replace(inner, warmup=TRIAL[0])
     with seeded(seed):
         state = trial.init(space, task, torch.default_generator)
@@ -38,19 +61,24 @@ def fit_strategy(strategy: Strategy[Any], space: Space, task: Task, seed: int, r
         # A generation of networks may be dear: it is not repeated for the sake of an even pace.
         while len(paces) <= TRIAL[0] or (len(paces) < sum(TRIAL) and sum(paces) < TRIAL_SHARE * room):
             began = time.monotonic()
-            trial.step(task, state)
+            event = trial.step(task, state)
             paces.append(time.monotonic() - began)
     # The first one of each kind also sets things up.
     warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :] or paces[TRIAL[0] :])
-    return fit_epochs(strategy, inner.epochs, room - sum(paces), warmup, search)  # type: ignore[no-any-return]
+    return Pace(warmup, search, sum(paces), "weights" in event)
 
 
 def seconds_of_epoch(space: Space, genotype: Genotype, task: Task, recipe: Recipe) -> float:
     """Seconds of an epoch of training a network, on average over depths: they are tried from the first to the last."""
-    deepest = genotype
+    shallow = deep = genotype
     if "depth" in space.choices:
-        deepest = genotype.replace(depth=space.choices["depth"].options[-1])
-    trial = TrainFromScratch(recipe, epochs=TRAINED)
+        shallow, deep = (genotype.replace(depth=space.choices["depth"].options[end]) for end in (0, -1))
+
+    def seconds(tried: Genotype, epochs: int) -> float:
+        return TrainFromScratch(recipe, epochs)(builder(space.bind(tried)), task, 0).seconds / epochs
+
     # The first one also sets things up.
-    paces = [trial(builder(space.bind(g)), task, 0).seconds / TRAINED for g in (genotype, genotype, deepest)]
-    return fmean(paces[1:])
+    first = seconds(deep, 1)
+    if first > LONG:
+        return fmean([first, seconds(shallow, 1)])
+    return fmean(seconds(tried, TRAINED) for tried in (shallow, deep))

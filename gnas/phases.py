@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from gnas import __version__, kernels, report
-from gnas.budget import EARLY, Budget, fit_derivation, trainings
+from gnas.budget import EARLY, Budget, extent, fit_derivation, trainings
 from gnas.conditions import anything, gate, said
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
@@ -34,7 +34,7 @@ from gnas.export import source as source_of
 from gnas.journal import Journal
 from gnas.model import GraphModel
 from gnas.ops import unread
-from gnas.pace import fit_strategy, seconds_of_epoch
+from gnas.pace import pace_of, seconds_of_epoch
 from gnas.progress import Display, Interrupt, duration, words
 from gnas.run import Run
 from gnas.scale import Scale
@@ -43,8 +43,9 @@ from gnas.strategy.base import Strategy
 from gnas.strategy.black_box import BlackBox
 from gnas.task import Task
 
-# A wall-clock budget is for the whole run. Derivation and the last training get this share of it.
-RESERVED = 0.5
+# A wall-clock budget is for the whole run. The search phase gets at least and at most this share of it; between them
+# what it would take of the whole without a budget.
+SHARES = (0.125, 0.5)
 # Snapshots may take one part in so many of the time.
 SNAPSHOT_SHARE = 20
 # Networks that are drawn to see whether conditions leave any.
@@ -70,6 +71,7 @@ class Job:
     state: Any = None
     steps: int = 0
     phase: str = "search"
+    portion: float = SHARES[-1]
     epoch: float = 0.0
 
     def __post_init__(self) -> None:
@@ -130,7 +132,7 @@ class Job:
         began, before = time.monotonic(), self.seconds["search"]
         saved, cost = began, 0.0
         if self.timed and not self.steps:
-            self.strategy = fit_strategy(self.strategy, self.space, self.task, self.seed, self.share())
+            self.fit_strategy()
         while not interrupt.requested and not self.strategy.done(self.state) and not self.spent():
             event = self.strategy.step(self.task, self.state)
             self.journal.append(event)
@@ -351,6 +353,7 @@ class Job:
         self.steps, self.phase, self.seconds = kept["steps"], kept["phase"], dict(kept["seconds"])
         if self.phase == "derivation":
             self.seconds["derivation"] = self.journal.run()["seconds"]["derivation"]
+        self.portion = kept["portion"]
         if self.timed and kept["epochs"] is not None:
             self.strategy = dataclasses.replace(self.strategy, epochs=kept["epochs"])  # type: ignore[call-arg]
         torch.set_rng_state(kept["rng"])
@@ -362,6 +365,7 @@ class Job:
             "steps": self.steps,
             "phase": self.phase,
             "epochs": getattr(self.strategy, "epochs", None),
+            "portion": self.portion,
             "seconds": self.seconds,
             "rng": torch.get_rng_state(),
         }
@@ -380,7 +384,23 @@ class Job:
         if isinstance(self.strategy, BlackBox) and self.steps:
             # No derivation follows: what is left must do for one more candidate and for the last training.
             return self.budget.amount - 2 * self.seconds["search"] / self.steps
-        return self.budget.amount * (1 - RESERVED)
+        return self.budget.amount * self.portion
+
+    def fit_strategy(self) -> None:
+        """Share out a wall-clock budget between search and derivation, and give the strategy as many epochs as fit.
+
+        Both are shortened alike: a supernet whose epochs are long, as of many batches, must not leave the derivation
+        without the short trainings that decide.
+        """
+        pace = pace_of(self.strategy, self.space, self.task, self.seed, self.share())
+        if pace is None:
+            return
+        if pace.weighs:
+            genotype, recipe = self.space.sample(random.Random(self.seed)), self.evaluator.recipe_for(self.task)
+            epoch = seconds_of_epoch(self.space, genotype, self.task, recipe)
+            whole, after = pace.whole(self.strategy), extent(self.derivation, self.space) * epoch
+            self.portion = min(max(whole / (whole + after), SHARES[0]), SHARES[1])
+        self.strategy = pace.fit(self.strategy, self.share())
 
     @property
     def timed(self) -> bool:

@@ -190,7 +190,13 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
 
 
 def attention(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float = 0.2, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float = 0.2,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
     """Attention of GAT: ``sum_j p_ij z_j`` with ``p_ij = softmax_j leaky_relu(source_j + target_i)``, for each head.
 
@@ -202,12 +208,13 @@ def attention(
         slope: Negative slope of the leaky ReLU, at least 0.
         keep: What each p_ij is multiplied by after the softmax, [entries, heads] in the order of the structure's, such
             as the mask of a dropout; a constant. None for one.
+        edge: What each edge adds to its logit before the leaky ReLU, [entries, heads] in that order. None for nothing.
 
     Returns:
         [rows, heads, channels], zero where there is no neighbour.
     """
     keep = None if keep is None else keep.detach()
-    out: Tensor = _backend(structure, z, z.size(1)).attention(structure, source, target, z, slope, keep)
+    out: Tensor = _backend(structure, z, z.size(1)).attention(structure, source, target, z, slope, keep, edge)
     return out
 
 

@@ -23,13 +23,41 @@ static void thin(const Side *s, int64_t e, int64_t count, int64_t heads, const T
     }
 }
 
-/* Logits leaky_relu(source_j + target_i), whose largest is known once the largest source is. */
+/* What was summed before a larger logit was met counts less. */
+static void scale_down(int64_t heads, int64_t width, const T *by, T *to) {
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t c = 0; c < width; c++) to[h * width + c] *= by[h];
+}
+
+/* logit_k = leaky_relu(own + other_k + edge_k) for the entries from number e of a side on. */
+static void lift(const Side *s, int64_t e, int64_t count, int64_t heads, const T *own, const T *other, const T *edge,
+                 T slope, T *logit) {
+    for (int64_t k = 0; k < count; k++) {
+        const T *from = other + s->column[e + k] * heads, *along = edge + (s->order ? s->order[e + k] : e + k) * heads;
+        for (int64_t h = 0; h < heads; h++) {
+            T v = own[h] + from[h] + along[h];
+            logit[k * heads + h] = v > 0 ? v : slope * v;
+        }
+    }
+}
+
+/* The gradient before that leaky ReLU, summed over the entries, and of each where they are asked for. */
+static void lower_back(int64_t count, int64_t heads, const T *logit, T slope, const T *d, T *to_own, T *to_edge) {
+    for (int64_t k = 0; k < count * heads; k++) {
+        T g = logit[k] > 0 ? d[k] : slope * d[k];
+        to_own[k % heads] += g;
+        if (to_edge) to_edge[k] = g;
+    }
+}
+
+/* Logits leaky_relu(source_j + target_i), whose largest is known once the largest source is; or with edge, [entries,
+ * heads], leaky_relu(source_j + target_i + edge_ij), whose largest is not. */
 void attention(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t heads, int64_t width,
-               double slope, const T *source, const T *target, const T *z, const T *keep, T *out, T *peak, T *scale,
-               int64_t ranges, int64_t *counter) {
+               double slope, const T *source, const T *target, const T *edge, const T *z, const T *keep, T *out, T *peak,
+               T *scale, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, 0);
     int64_t first, last, chunk = SCRATCH / heads, all = heads * width;
-    T logit[SCRATCH + WIDEST];
+    T logit[SCRATCH + WIDEST], by[SCRATCH];
     while (take(&s, ranges, counter, &first, &last) >= 0)
         for (int64_t i = first; i < last; i++) {
             int64_t begin = s.pointer[i], end = s.pointer[i + 1];
@@ -41,18 +69,28 @@ void attention(const int32_t *pattern, int64_t rows, int64_t columns, int64_t en
                 memset(to, 0, all * sizeof(T));
                 continue;
             }
-            memcpy(top, source + s.column[begin] * heads, heads * sizeof(T));
-            EACH_BLOCK(heads, 0) b->largest(s.column + begin, end - begin, heads, source + f, top + f);
-            for (int64_t h = 0; h < heads; h++) {
-                T v = top[h] + own[h];
-                top[h] = v > 0 ? v : (T)slope * v;
+            if (!edge) {
+                memcpy(top, source + s.column[begin] * heads, heads * sizeof(T));
+                EACH_BLOCK(heads, 0) b->largest(s.column + begin, end - begin, heads, source + f, top + f);
+                for (int64_t h = 0; h < heads; h++) {
+                    T v = top[h] + own[h];
+                    top[h] = v > 0 ? v : (T)slope * v;
+                }
             }
             EACH_CHUNK(begin, end) {
                 const int32_t *column = s.column + e;
-                EACH_BLOCK(heads, 0)
-                    b->lower(column, count, heads, own + f, source + f, heads, slope, top + f, 0, logit + f);
-                exponential(logit, count * heads);
-                EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
+                if (edge) {
+                    lift(&s, e, count, heads, own, source, edge, slope, logit);
+                    EACH_BLOCK(heads, 0)
+                        b->soften(column, count, heads, 0, 0, 0, slope, e > begin, logit + f, top + f, total + f,
+                                  by + f);
+                    if (e > begin) scale_down(heads, width, by, to);
+                } else {
+                    EACH_BLOCK(heads, 0)
+                        b->lower(column, count, heads, own + f, source + f, heads, slope, top + f, 0, logit + f);
+                    exponential(logit, count * heads);
+                    EACH_BLOCK(heads, 0) b->add(count, heads, logit + f, total + f);
+                }
                 if (keep) thin(&s, e, count, heads, keep, logit);
                 EACH_BLOCK(width, 0) b->weigh(column, count, logit, heads, width, all, z + f, to + f, e > begin);
             }
@@ -71,16 +109,16 @@ static void own_products(int64_t first, int64_t last, int64_t heads, int64_t wid
 }
 
 /* Gradients: to the target's half of a logit by rows, to the source's half and to z by columns. In both, the own
- * half belongs to the row (column) i, the other to its neighbours. */
+ * half belongs to the row (column) i, the other to its neighbours. By rows, too, to the edges' part of a logit. */
 void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, int64_t by_columns,
-                    int64_t heads, int64_t width, double slope, const T *source, const T *target, const T *z,
-                    const T *keep, const T *out, const T *grad, const T *peak, const T *scale, T *inner, T *to_own,
-                    T *to_z, int64_t ranges, int64_t *counter) {
+                    int64_t heads, int64_t width, double slope, const T *source, const T *target, const T *edge,
+                    const T *z, const T *keep, const T *out, const T *grad, const T *peak, const T *scale, T *inner,
+                    T *to_own, T *to_z, T *to_edge, int64_t ranges, int64_t *counter) {
     Side s = side(pattern, rows, columns, entries, by_columns);
     const T *own = by_columns ? source : target, *other = by_columns ? target : source;
     const T *left = by_columns ? z : grad, *right = by_columns ? grad : z;
     int64_t first, last, chunk = SCRATCH / heads, all = heads * width, step = by_columns ? heads : 0;
-    T weight[SCRATCH + WIDEST], d[SCRATCH];
+    T weight[SCRATCH + WIDEST], d[SCRATCH], logit[SCRATCH];
     while (take(&s, ranges, counter, &first, &last) >= 0) {
         if (!by_columns) own_products(first, last, heads, width, grad, out, inner);
         for (int64_t i = first; i < last; i++) {
@@ -89,16 +127,22 @@ void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64
             if (by_columns) memset(to_z + i * all, 0, all * sizeof(T));
             EACH_CHUNK(s.pointer[i], s.pointer[i + 1]) {
                 const int32_t *column = s.column + e;
+                if (edge) {
+                    lift(&s, e, count, heads, own + mine, other, edge, slope, logit);
+                    memcpy(weight, logit, count * heads * sizeof(T));
+                }
                 EACH_BLOCK(heads, 0)
-                    b->lower(column, count, heads, own + mine + f, other + f, heads, slope, peak + row + f, step,
-                             weight + f);
+                    b->lower(column, count, heads, own + mine + f, edge ? 0 : other + f, heads, slope, peak + row + f,
+                             step, weight + f);
                 exponential(weight, count * heads);
                 EACH_BLOCK(width, 0)
                     b->match(column, count, left + i * all + f, heads, width, all, right + f, d, f > 0);
                 if (keep) thin(&s, e, count, heads, keep, d);
                 EACH_BLOCK(heads, 0)
                     b->settle(column, count, heads, own + mine + f, other + f, slope, scale + row + f,
-                              inner + row + f, step, weight + f, d + f, to_own + mine + f);
+                              inner + row + f, step, weight + f, d + f, edge ? 0 : to_own + mine + f);
+                if (edge)
+                    lower_back(count, heads, logit, slope, d, to_own + mine, by_columns ? 0 : to_edge + e * heads);
                 if (keep && by_columns) thin(&s, e, count, heads, keep, weight);
                 if (by_columns)
                     EACH_BLOCK(width, 0)
@@ -106,12 +150,6 @@ void attention_back(const int32_t *pattern, int64_t rows, int64_t columns, int64
             }
         }
     }
-}
-
-/* What was summed before a larger logit was met counts less. */
-static void scale_down(int64_t heads, int64_t width, const T *by, T *to) {
-    for (int64_t h = 0; h < heads; h++)
-        for (int64_t c = 0; c < width; c++) to[h * width + c] *= by[h];
 }
 
 /* Logits att . leaky_relu(target_i + z_j). */

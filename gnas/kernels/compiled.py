@@ -213,10 +213,16 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
 
 
 def attention(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`."""
-    return _attention(structure.pattern, *structure.shape, source, target, z, slope, keep)[0]
+    return _attention(structure.pattern, *structure.shape, source, target, z, slope, keep, edge)[0]
 
 
 def attention_v2(

@@ -63,8 +63,8 @@ def _softmax_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _edge_softmax.register_autograd(_softmax_back, setup_context=_keep_softmax)
 
 
-def _mask(keep: Tensor | None, entries: int, z: Tensor) -> Tensor | None:
-    return None if keep is None else full("keep", keep, (entries, z.size(1)), z.dtype)
+def _of_edges(name: str, x: Tensor | None, entries: int, z: Tensor) -> Tensor | None:
+    return None if x is None else full(name, x, (entries, z.size(1)), z.dtype)
 
 
 @op("gnas::attention", device_types="cpu")
@@ -77,16 +77,17 @@ def _attention(
     z: Tensor,
     slope: float,
     keep: Tensor | None,
+    edge: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
-    keep = _mask(keep, entries, z)
+    keep, edge = _of_edges("keep", keep, entries, z), _of_edges("edge", edge, entries, z)
     source = full("source", source, (columns, heads), z.dtype)
     target = full("target", target, (rows, heads), z.dtype)
     z = full("z", z, (columns, heads, width), z.dtype)
     out, peak, scale = z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
-    call = build.function("attention", z.dtype, "pnnnnnfpppppppnp")
+    call = build.function("attention", z.dtype, "pnnnnnfppppppppnp")
     arguments = (pattern.data_ptr(), rows, columns, entries, heads, width, slope)
-    places = map(address, (source, target, z, keep, out, peak, scale))
+    places = map(address, (source, target, edge, z, keep, out, peak, scale))
     threads.run(call, (*arguments, *places), threads.count(entries * heads * (width + 20)))
     return out, peak, scale
 
@@ -101,6 +102,7 @@ def _(
     z: Tensor,
     slope: float,
     keep: Tensor | None,
+    edge: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     heads, width = z.shape[1:]
     return z.new_empty(rows, heads, width), z.new_empty(rows, heads), z.new_empty(rows, heads)
@@ -108,45 +110,65 @@ def _(
 
 @op("gnas::attention_back", device_types="cpu")
 def _to_attention(
-    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float, keep: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    kept: list[Tensor],
+    grad: Tensor,
+    slope: float,
+    keep: Tensor | None,
+    edge: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     source, target, z, out, peak, scale = (x.contiguous() for x in kept)
     grad = full("grad", grad, tuple(out.shape), z.dtype)
     entries, (heads, width) = entries_of(pattern, rows, columns), z.shape[1:]
     inner, to_source, to_target, to_z = alike(peak, source, target, z)
-    keep = _mask(keep, entries, z)
-    call = build.function("attention_back", z.dtype, "pnnnnnnfpppppppppppnp")
-    shared = [address(x) for x in (source, target, z, keep, out, grad, peak, scale, inner)]
+    keep, edge = _of_edges("keep", keep, entries, z), _of_edges("edge", edge, entries, z)
+    to_edge = z.new_empty(0) if edge is None else torch.empty_like(edge)
+    call = build.function("attention_back", z.dtype, "pnnnnnnfpppppppppppppnp")
+    shared = [address(x) for x in (source, target, edge, z, keep, out, grad, peak, scale, inner)]
     workers = threads.count(entries * heads * (width + 20))
     for by_columns, to_own in ((False, to_target), (True, to_source)):
         sizes = (pattern.data_ptr(), rows, columns, entries, by_columns, heads, width, slope)
-        threads.run(call, (*sizes, *shared, to_own.data_ptr(), to_z.data_ptr()), workers)
-    return to_source, to_target, to_z
+        threads.run(call, (*sizes, *shared, to_own.data_ptr(), to_z.data_ptr(), to_edge.data_ptr()), workers)
+    return to_source, to_target, to_z, to_edge
 
 
 @_to_attention.register_fake
 def _(
-    pattern: Tensor, rows: int, columns: int, kept: list[Tensor], grad: Tensor, slope: float, keep: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    pattern: Tensor,
+    rows: int,
+    columns: int,
+    kept: list[Tensor],
+    grad: Tensor,
+    slope: float,
+    keep: Tensor | None,
+    edge: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     source, target, z = alike(*kept[:3])
-    return source, target, z
+    return source, target, z, z.new_empty(0) if edge is None else alike(edge)[0]
 
 
 def _keep_attention(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    pattern, ctx.rows, ctx.columns, source, target, z, ctx.slope, keep = inputs
+    pattern, ctx.rows, ctx.columns, source, target, z, ctx.slope, keep, edge = inputs
     ctx.mark_non_differentiable(*output[1:])
-    ctx.save_for_backward(pattern, keep, source, target, z, *output)
+    ctx.save_for_backward(pattern, keep, edge, source, target, z, *output)
 
 
 def _attention_back(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    pattern, keep, *kept = ctx.saved_tensors
+    pattern, keep, edge, *kept = ctx.saved_tensors
     found: Sequence[Tensor | None]
     if torch.is_grad_enabled():
         structure = Structure.from_pattern(pattern, ctx.rows, ctx.columns)
-        found = again(lambda s, t, z: portable.attention(structure, s, t, z, ctx.slope, keep), kept[:3], [grad])
+
+        def formula(source: Tensor, target: Tensor, z: Tensor, along: Tensor | None = None) -> Tensor:
+            return portable.attention(structure, source, target, z, ctx.slope, keep, along)
+
+        found = again(formula, kept[:3] if edge is None else [*kept[:3], edge], [grad])
     else:
-        found = _to_attention(pattern, ctx.rows, ctx.columns, kept, grad, ctx.slope, keep)
-    return None, None, None, *found, None, None
+        found = _to_attention(pattern, ctx.rows, ctx.columns, kept, grad, ctx.slope, keep, edge)
+    to_source, to_target, to_z, *to_edge = found
+    return None, None, None, to_source, to_target, to_z, None, None, None if edge is None else to_edge[0]
 
 
 _attention.register_autograd(_attention_back, setup_context=_keep_attention)
@@ -167,7 +189,7 @@ def _attention_v2(
     att = full("att", att, (1,) * (att.dim() - 2) + (heads, width), z.dtype)
     z = full("z", z, (columns, heads, width), z.dtype)
     target = full("target", z if target is None else target, (rows, heads, width), z.dtype)
-    keep = _mask(keep, entries, z)
+    keep = _of_edges("keep", keep, entries, z)
     out, peak, scale = torch.empty_like(target), z.new_empty(rows, heads), z.new_empty(rows, heads)
     call = build.function("attention_v2", z.dtype, "pnnnnnfpppppppnp")
     arguments = (pattern.data_ptr(), rows, columns, entries, heads, width, slope)
@@ -208,7 +230,7 @@ def _to_attention_v2(
     inner, to_z = alike(peak, z)
     own, to_own = (z, to_z) if target is None else (target.contiguous(), alike(target)[0])
     partial = z.new_empty(PARTIAL, heads, width)
-    keep = _mask(keep, entries, z)
+    keep = _of_edges("keep", keep, entries, z)
     call = build.function("attention_v2_back", z.dtype, "pnnnnnnfppppppppppppnp")
     places = [address(x) for x in (att, z, own, keep, out, grad, peak, scale, inner, to_z, to_own, partial)]
     workers = threads.count(2 * entries * heads * (width + 20))

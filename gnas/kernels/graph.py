@@ -190,7 +190,7 @@ class Graph:
         """Number of edges that end in each node, ``[num_nodes]``."""
         return self.plain.pointer.diff()
 
-    def _looped(self) -> tuple[Structure, Tensor]:
+    def _looped(self) -> tuple[Structure, Tensor, Tensor]:
         if "looped" not in self._kept:
             edge_index, count = self.edge_index, self.num_nodes
             weight = self.edge_weight
@@ -203,7 +203,7 @@ class Graph:
             source = torch.cat([edge_index[0][~loops], nodes])
             destination = torch.cat([edge_index[1][~loops], nodes])
             structure, order = Structure.from_entries(destination, source, (count, count))
-            self._kept["looped"] = (structure, torch.cat([weight[~loops], loop_weight])[order])
+            self._kept["looped"] = (structure, torch.cat([weight[~loops], loop_weight])[order], order)
         return self._kept["looped"]  # type: ignore[return-value]
 
     @property
@@ -216,13 +216,30 @@ class Graph:
         """Weight of each edge of ``looped``."""
         return self._looped()[1]
 
+    def along_looped(self, values: Tensor) -> Tensor:
+        """Values of the edges ``[edges, channels]`` as ``looped`` has them, ``[entries, channels]``.
+
+        A self-loop gets the mean over the edges that come from other nodes, as PyG's attention fills it in.
+        """
+        structure, _, order = self._looped()
+        if "others" not in self._kept:
+            self._kept["others"] = (self.edge_index[0] != self.edge_index[1]).nonzero().view(-1)
+        others: Tensor = self._kept["others"]  # type: ignore[assignment]
+        if others.numel() < values.size(0):
+            values = values.index_select(0, others)
+        target = self.edge_index[1].index_select(0, others)
+        total = values.new_zeros(self.num_nodes, values.size(1)).index_add(0, target, values)
+        # All but the self-loop itself.
+        count = structure.pointer.diff().sub(1).clamp(min=1).unsqueeze(1)
+        return torch.cat([values, total / count]).index_select(0, order)
+
     def heads(self, count: int) -> Structure:
         """``looped``, once for each of ``count`` attention heads."""
         return self.looped.repeated(count)
 
     def _scale(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         # The weights of ``looped``, and one over the root of the degree that they give each node.
-        structure, weight = self._looped()
+        structure, weight, _ = self._looped()
         weight = weight.to(dtype)
         if self.whole_degree is not None:
             degree = self.whole_degree.to(dtype)

@@ -152,10 +152,16 @@ def statistics(structure: Structure, x: Tensor) -> tuple[Tensor, Tensor, Tensor,
 
 
 def attention(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`: one product for all heads, whose states are stacked."""
-    return _attend(structure, logits_of(structure, source, target, slope), z, keep)
+    return _attend(structure, logits_of(structure, source, target, slope, edge), z, keep)
 
 
 def attention_v2(

@@ -62,9 +62,10 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
     return weight / (total.index_select(0, structure.row) + 1e-16)
 
 
-def logits_of(structure: Structure, source: Tensor, target: Tensor, slope: float) -> Tensor:
-    """Logits of GAT [entries, heads], of both halves."""
-    return leaky_relu(source.index_select(0, structure.column) + target.index_select(0, structure.row), slope)
+def logits_of(structure: Structure, source: Tensor, target: Tensor, slope: float, edge: Tensor | None = None) -> Tensor:
+    """Logits of GAT [entries, heads], of both halves and what the edges add."""
+    both = source.index_select(0, structure.column) + target.index_select(0, structure.row)
+    return leaky_relu(both if edge is None else both + edge, slope)
 
 
 def logits_v2_of(structure: Structure, att: Tensor, z: Tensor, slope: float, target: Tensor | None) -> Tensor:
@@ -80,13 +81,19 @@ def thinned(weight: Tensor, keep: Tensor | None) -> Tensor:
 
 
 def attention(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
-    """``sum_j m_j softmax_j(leaky_relu(source_j + target_i)) z_j``, for each head: [rows, heads, channels].
+    """``sum_j m_j softmax_j(leaky_relu(source_j + target_i + e_ij)) z_j``, for each head: [rows, heads, channels].
 
-    m is ``keep`` [entries, heads], or one.
+    m is ``keep`` [entries, heads], or one; e is ``edge`` [entries, heads], or zero.
     """
-    return _attend(structure, logits_of(structure, source, target, slope), z, keep)
+    return _attend(structure, logits_of(structure, source, target, slope, edge), z, keep)
 
 
 def attention_v2(

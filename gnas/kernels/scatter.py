@@ -128,10 +128,17 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
 
 
 def attention(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
     """As :func:`gnas.kernels.reference.attention`."""
     logits = source.index_select(0, structure.column) + _Copies.apply(target, structure)
+    logits = logits if edge is None else logits + edge
     return _attend(structure, leaky_relu(logits, slope), z, keep)
 
 

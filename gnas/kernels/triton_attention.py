@@ -353,9 +353,15 @@ _attention_v2.register_autograd(_attention_v2_back, setup_context=_keep_attentio
 
 
 def _formula(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
-    return _weighed(structure, reference.logits_of(structure, source, target, slope), z, keep)
+    return _weighed(structure, reference.logits_of(structure, source, target, slope, edge), z, keep)
 
 
 def _formula_v2(
@@ -384,11 +390,17 @@ def edge_softmax(structure: Structure, logits: Tensor) -> Tensor:
 
 
 def attention(
-    structure: Structure, source: Tensor, target: Tensor, z: Tensor, slope: float, keep: Tensor | None = None
+    structure: Structure,
+    source: Tensor,
+    target: Tensor,
+    z: Tensor,
+    slope: float,
+    keep: Tensor | None = None,
+    edge: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`gnas.kernels.reference.attention`; with ``keep`` PyTorch makes the weights."""
-    if keep is not None:
-        return _formula(structure, source, target, z, slope, keep)
+    """As :func:`gnas.kernels.reference.attention`; with ``keep`` or ``edge`` PyTorch makes the logits."""
+    if keep is not None or edge is not None:
+        return _formula(structure, source, target, z, slope, keep, edge)
     return _attention(*plan(structure), *structure.shape, source, target, z, slope)[0]
 
 

@@ -267,33 +267,47 @@ class GAT(Convolution):
         return Call(GATConv, (HIDDEN, split(self.heads)), {"heads": self.heads, "bias": False}, {"lin": IDENTITY})
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
-        if conv.edge_dim is not None:
-            return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
-        z = conv.lin(x).view(-1, self.heads, x.size(1) // self.heads)
-        return plus(gat(conv.att_src, conv.att_dst, z, context), conv.bias)
+        z = conv.lin(x).view(-1, conv.heads, x.size(1) // conv.heads)
+        return plus(gat(conv.att_src, conv.att_dst, z, context, edge_logits(conv, context)), conv.bias)
 
     def linear(self, conv: Any) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        return ((), None) if conv.edge_dim is not None else ((conv.lin.weight,), conv.bias)
+        return (conv.lin.weight,), conv.bias
 
     def weighted_value(
         self, conv: Any, weight: Tensor, matrices: Sequence[Tensor], x: Tensor, context: Context
     ) -> Tensor:
-        if not matrices:
-            return super().weighted_value(conv, weight, matrices, x, context)
         # The value is linear in what is summed; the logits are without the weight, and have a product of their own.
         both = torch.cat([conv.att_src, conv.att_dst])
         logits = (both.unsqueeze(-1) * conv.lin.weight.view(*both.shape[1:], -1)).sum(dim=2).flatten(0, 1)
-        source, target = nn.functional.linear(x, logits).split(self.heads, dim=1)
+        source, target = nn.functional.linear(x, logits).split(conv.heads, dim=1)
         z = nn.functional.linear(x, matrices[0]).view(-1, *both.shape[1:])
-        return kernels.attention(context.graph.looped, source, target, z).flatten(1)
+        edge = edge_logits(conv, context)
+        return kernels.attention(context.graph.looped, source, target, z, edge=edge).flatten(1)
 
 
-def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context) -> Tensor:
-    """Attention of GAT over projected states ``z`` [nodes, heads, channels]."""
+def edge_logits(conv: Any, context: Context) -> Tensor | None:
+    """What the edge features add to GAT's logits, [entries of the looped graph, heads]; None if it doesn't read them.
+
+    PyG's layer projects the features of every edge to all channels, a . W e. Here a W is taken first.
+    """
+    if conv.edge_dim is None:
+        return None
+    assert context.edges is not None
+    att: Tensor = conv.att_edge.squeeze(0)
+    if isinstance(conv.lin_edge, nn.Identity):
+        logits = (context.edges.view(-1, *att.shape) * att).sum(dim=-1)
+    else:
+        matrix = (att.unsqueeze(-1) * conv.lin_edge.weight.view(*att.shape, -1)).sum(dim=1)
+        logits = nn.functional.linear(context.edges, matrix)
+    return context.graph.along_looped(logits)
+
+
+def gat(att_src: Tensor, att_dst: Tensor, z: Tensor, context: Context, edge: Tensor | None = None) -> Tensor:
+    """Attention of GAT over projected states ``z`` [nodes, heads, channels]; edges add to its logits."""
     # As one product: each head's vector lies in the rows that belong to the head.
     spread = [torch.diag_embed(att.squeeze(0).t()).transpose(0, 1).flatten(0, 1) for att in (att_src, att_dst)]
     source, target = (z.flatten(1) @ torch.cat(spread, dim=1)).split(z.size(1), dim=1)
-    return kernels.attention(context.graph.looped, source, target, z).flatten(1)
+    return kernels.attention(context.graph.looped, source, target, z, edge=edge).flatten(1)
 
 
 class GATv2(Convolution):

@@ -31,7 +31,8 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
     sizes = (pattern, rows, columns)
     plain = [t.detach() for t in (x, logits, logits, z)]
     keep = torch.rand(14, 2, dtype=dtype)
-    attended = torch.ops.gnas.attention(*sizes, *plain[1:], 0.2, keep)
+    along = normal(14, 2, dtype=dtype)
+    attended = torch.ops.gnas.attention(*sizes, *plain[1:], 0.2, keep, None)
     attended_v2 = torch.ops.gnas.attention_v2(*sizes, att.detach(), plain[3], None, 0.2, keep)
     graph = graph_with(6, 14, 1)
 
@@ -56,8 +57,12 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
         "statistics_back": [(*sizes, plain[0], stats, [plain[0], None, None, plain[0]])],
         "edge_softmax": [(*sizes, normal(14, 2, dtype=dtype))],
         "edge_softmax_back": [(*sizes, torch.rand(14, 2, dtype=dtype), torch.rand(14, 2, dtype=dtype))],
-        "attention": [(*sizes, logits, normal(6, 2, dtype=dtype), z, 0.2, given) for given in (None, keep)],
-        "attention_back": [(*sizes, [*plain[1:], *attended], plain[3], 0.2, keep)],
+        "attention": [
+            (*sizes, logits, normal(6, 2, dtype=dtype), z, 0.2, *given) for given in ((None, None), (keep, along))
+        ],
+        "attention_back": [
+            (*sizes, [*plain[1:], *attended], plain[3], 0.2, keep, given) for given in (None, along.detach())
+        ],
         "attention_v2": [(*sizes, att, z, own, 0.2, keep) for own in (None, normal(6, 2, 3, dtype=dtype, seed=1))],
         "mix": [
             (*mixing(kinds, x), bias, attending(kinds), 0.2, squares)

@@ -74,6 +74,10 @@ def calls(structure: Structure, width: int, split: tuple[int, int], dtype: torch
         "edge_softmax": (lambda a: kernels.edge_softmax(structure, a), [logits]),
         "attention": (lambda s, t, h: kernels.attention(structure, s, t, h), [source, target, z]),
         "thinned": (lambda s, t, h: kernels.attention(structure, s, t, h, keep=keep.to(h)), [source, target, z]),
+        "edges": (
+            lambda s, t, h, e: kernels.attention(structure, s, t, h, keep=keep.to(h), edge=e),
+            [source, target, z, logits],
+        ),
     } | _second(structure, split, z, keep)
 
 
