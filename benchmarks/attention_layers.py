@@ -46,7 +46,7 @@ def network(name: str, task: gnas.Task, plain: bool) -> nn.Module:
 
 def step(net: nn.Module, task: gnas.Task) -> Callable[[], None]:
     """One step of training."""
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01, fused=True)
     batch = next(iter(task.steps(torch.default_generator, ("weights",))))["weights"]
 
     def run() -> None:

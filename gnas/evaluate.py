@@ -89,7 +89,7 @@ class TrainFromScratch:
         start = time.perf_counter()
         recipe = self.recipe_for(task)
         model.to(task.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         best, epoch, since = (-float("inf"), -float("inf")), 0, 0
         state: dict[str, Tensor] = {}
         while epoch < self.epochs and since < self.patience:

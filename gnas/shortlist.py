@@ -49,7 +49,7 @@ def shortlist(
     """
     net = copy.deepcopy(supernet)
     net.dropout = recipe.dropout
-    optimizer = torch.optim.Adam(net.weight_parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.Adam(net.weight_parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     left, metrics = list(genotypes), dict.fromkeys(genotypes, math.nan)
     with seeded(seed):
         batches = _endless(task)

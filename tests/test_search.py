@@ -26,6 +26,7 @@ from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import TrainFromScratch
 from gnas.journal import EVENTS, Journal
 from gnas.model import GraphModel
+from gnas.pace import Pace
 from gnas.recipe import Recipe
 from gnas.run import Run
 from gnas.search import search
@@ -433,6 +434,21 @@ def test_a_budget_in_seconds_is_kept(tmp_path):
     told = Journal(run.folder).run()
     assert 0.5 < told["seconds"]["search"] < 2, "part of it is kept for what follows the search"
     assert run.status == "done"
+
+
+@pytest.mark.parametrize(
+    ("after", "weighs", "share"), [(0.0, True, 0.5), (30.0, True, 0.25), (1e3, True, 0.125), (1e3, False, 0.5)]
+)
+def test_search_and_derivation_share_a_time_by_what_they_would_take(tmp_path, monkeypatch, after, weighs, share):
+    whole = Derivation(listed=1, best_of=8, rounds=1, evidence=(), epochs=10)
+    # The search would take ten seconds; what is after it are eight trainings of five epochs on average.
+    pace = Pace(warmup=1.0, search=1.0, spent=0.0, weighs=weighs)
+    monkeypatch.setattr(phases, "pace_of", lambda *_: pace)
+    monkeypatch.setattr(phases, "seconds_of_epoch", lambda *_: after / 40)
+    given: list[float] = []
+    monkeypatch.setattr(Pace, "fit", lambda self, strategy, room: (given.append(room), strategy)[1])
+    found(tmp_path / "run", strategy=Darts(epochs=10, hidden_channels=8), derivation=whole, budget="40s")
+    assert given == [pytest.approx(40 * share)]
 
 
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):

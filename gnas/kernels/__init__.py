@@ -44,6 +44,7 @@ __all__ = [
     "moments",
     "positions",
     "reason",
+    "rectified_sum",
     "retain",
     "statistics",
     "structure_of",
@@ -159,6 +160,19 @@ def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tens
 def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
     """``<left_i, right_j>`` for every entry: [entries]."""
     out: Tensor = _backend(structure, left).inner_product(structure, left, right)
+    return out
+
+
+def rectified_sum(graph: Graph, x: Tensor, edge: Tensor) -> Tensor:
+    """What GINE sums (Hu and others, arXiv 1905.12265): ``sum_j relu(x_j + e_ij)``, [nodes, channels].
+
+    Args:
+        graph: The graph.
+        x: [nodes, channels].
+        edge: A state for each edge, in the order of the graph's ``edge_index``, [edges, channels].
+    """
+    structure = graph.plain
+    out: Tensor = _backend(structure, x).rectified_sum(structure, graph.order, x, edge)
     return out
 
 

@@ -155,6 +155,43 @@ static void OF(product)(const Side *s, int64_t first, int64_t last, const T *lef
     }
 }
 
+/* out_i = sum_j relu(x_j + y_ij). The rows of y are those of the edges as they were given; place says where each is. */
+static void OF(rectify)(const Side *s, int64_t first, int64_t last, const int64_t *place, const T *x, const T *y,
+                        int64_t channels, T *out) {
+    for (int64_t i = first; i < last; i++) {
+        VEC a[COUNT] = {};
+        for (int64_t e = s->pointer[i]; e < s->pointer[i + 1]; e++) {
+            const T *from = x + s->column[e] * channels, *along = y + place[e] * channels;
+            SOON(x, s->column + e, BLOCK);
+            EACH {
+                VEC v = AT(from, c) + AT(along, c);
+                a[c] += PICK((MASK)(v > 0) | (MASK)(v != v), v);
+            }
+        }
+        EACH PUT(out + i * channels, c) = a[c];
+    }
+}
+
+/* Its gradients, by columns: to each row of y, which is one edge's, and to x_j the sum of those of its edges. */
+static void OF(rectify_back)(const Side *s, int64_t first, int64_t last, const int64_t *place, const T *x, const T *y,
+                             int64_t channels, const T *grad, T *to_x, T *to_y) {
+    for (int64_t j = first; j < last; j++) {
+        VEC own[COUNT], a[COUNT] = {};
+        EACH own[c] = AT(x + j * channels, c);
+        for (int64_t e = s->pointer[j]; e < s->pointer[j + 1]; e++) {
+            int64_t at = place[s->order[e]] * channels;
+            const T *from = grad + s->column[e] * channels;
+            SOON(grad, s->column + e, BLOCK);
+            EACH {
+                VEC g = PICK((MASK)(own[c] + AT(y + at, c) > 0), AT(from, c));
+                PUT(to_y + at, c) = g;
+                a[c] += g;
+            }
+        }
+        EACH PUT(to_x + j * channels, c) = a[c];
+    }
+}
+
 /* Largest, smallest, mean and standard deviation. The moments are taken around the first neighbour: a constant
  * neighbourhood has exactly no deviation. */
 INLINE void OF(statistics_)(const Side *s, int64_t first, int64_t last, const T *x, int64_t channels, T *high, T *low,
@@ -271,9 +308,10 @@ static void OF(statistics_back)(const Side *s, const T *x, int64_t channels, con
 #include "heads.h"
 
 static const Kernels OF(kernels) = {
-    BLOCK,    OF(sum),     OF(product), OF(statistics), OF(statistics_back), OF(weigh),  OF(match),    OF(score),
-    OF(bend), OF(spread),  OF(unmatch), OF(largest),    OF(lower),           OF(add),    OF(settle),   OF(soften),
-    OF(resoften), OF(finish), OF(turn), OF(mix),        OF(fold_back),       OF(mix_back)};
+    BLOCK, OF(sum), OF(product), OF(rectify), OF(rectify_back), OF(statistics), OF(statistics_back), OF(weigh),
+    OF(match), OF(score), OF(bend), OF(spread), OF(unmatch), OF(largest), OF(lower), OF(add), OF(settle),
+    OF(soften), OF(resoften), OF(finish), OF(turn), OF(mix), OF(fold_back), OF(mix_back)
+};
 
 #undef BLOCK
 #undef OF

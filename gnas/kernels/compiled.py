@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gnas.kernels import build, portable, threads
 from gnas.kernels.compiled_attention import _attention, _attention_v2, _edge_softmax
+from gnas.kernels.compiled_edges import _rectified_sum
 from gnas.kernels.compiled_mixture import _mix
 from gnas.kernels.graph import Structure
 from gnas.kernels.mixing import Propagation
@@ -189,6 +190,11 @@ def weighted_sum(structure: Structure, values: Tensor | None, x: Tensor) -> Tens
 def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
     """As :func:`gnas.kernels.reference.inner_product`."""
     return _inner_product(structure.pattern, *structure.shape, left, right)
+
+
+def rectified_sum(structure: Structure, order: Tensor, x: Tensor, edge: Tensor) -> Tensor:
+    """As :func:`gnas.kernels.reference.rectified_sum`."""
+    return _rectified_sum(structure.pattern, *structure.shape, order, x, edge)
 
 
 def extreme(structure: Structure, x: Tensor, largest: bool) -> Tensor:

@@ -177,6 +177,11 @@ class Graph:
         return self._sorted()[0]
 
     @property
+    def order(self) -> Tensor:
+        """Position, among the edges as they were given, of each of ``plain``."""
+        return self._sorted()[1]
+
+    @property
     def weight(self) -> Tensor:
         """Weight of each edge of ``plain``, one where none was given."""
         if "weight" not in self._kept:

@@ -17,6 +17,7 @@ from torch import Tensor
 from gnas.kernels.graph import Structure
 from gnas.kernels.mixing import LINEAR, Propagation, aggregates, squares_of
 from gnas.kernels.reference import edge_softmax, logits_of, logits_v2_of, thinned
+from gnas.kernels.reference import rectified_sum as rectified_sum
 
 BLOCK = 1 << 22
 """Numbers that a search for ties compares at a time."""

@@ -24,6 +24,12 @@ def inner_product(structure: Structure, left: Tensor, right: Tensor) -> Tensor:
     return (left[structure.row] * right[structure.column]).sum(dim=1)
 
 
+def rectified_sum(structure: Structure, order: Tensor, x: Tensor, edge: Tensor) -> Tensor:
+    """``out_i = sum_j relu(x_j + e_ij)``, where an entry's row of ``edge`` [entries, channels] is that of ``order``."""
+    messages = (x.index_select(0, structure.column) + edge.index_select(0, order)).relu()
+    return x.new_zeros(structure.shape[0], x.size(1)).index_add(0, structure.row, messages)
+
+
 def extreme(structure: Structure, x: Tensor, largest: bool) -> Tensor:
     """Largest (or smallest) of the neighbours in each channel; zero where there is no neighbour, as in PyG.
 

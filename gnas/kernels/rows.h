@@ -14,6 +14,9 @@ typedef struct {
     int64_t size;
     void (*sum)(const Side *, int64_t, int64_t, const T *, const T *, int64_t, T *);
     void (*product)(const Side *, int64_t, int64_t, const T *, const T *, int64_t, T *, int);
+    void (*rectify)(const Side *, int64_t, int64_t, const int64_t *, const T *, const T *, int64_t, T *);
+    void (*rectify_back)(const Side *, int64_t, int64_t, const int64_t *, const T *, const T *, int64_t, const T *, T *,
+                         T *);
     void (*statistics)(const Side *, int64_t, int64_t, const T *, int64_t, T *, T *, T *, T *);
     void (*statistics_back)(const Side *, const T *, int64_t, const T *, const T *, const T *, const T *, const T *,
                             const T *, const T *, const T *, T *);
@@ -121,6 +124,24 @@ void inner_product(const int32_t *pattern, int64_t rows, int64_t columns, int64_
     int64_t first, last;
     while (take(&s, ranges, counter, &first, &last) >= 0)
         EACH_BLOCK(channels, 0) b->product(&s, first, last, left + f, right + f, channels, out, f > 0);
+}
+
+void rectified_sum(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const int64_t *place,
+                   const T *x, const T *y, int64_t channels, T *out, int64_t ranges, int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 0);
+    int64_t first, last;
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        EACH_BLOCK(channels, 1) b->rectify(&s, first, last, place, x + f, y + f, channels, out + f);
+}
+
+void rectified_sum_back(const int32_t *pattern, int64_t rows, int64_t columns, int64_t entries, const int64_t *place,
+                        const T *x, const T *y, int64_t channels, const T *grad, T *to_x, T *to_y, int64_t ranges,
+                        int64_t *counter) {
+    Side s = side(pattern, rows, columns, entries, 1);
+    int64_t first, last;
+    while (take(&s, ranges, counter, &first, &last) >= 0)
+        EACH_BLOCK(channels, 1)
+            b->rectify_back(&s, first, last, place, x + f, y + f, channels, grad + f, to_x + f, to_y + f);
 }
 
 #define PLUS(p, f) ((p) ? (p) + (f) : 0)

@@ -18,6 +18,7 @@ from torch.nn.functional import leaky_relu
 from gnas.kernels import portable
 from gnas.kernels.graph import Structure
 from gnas.kernels.mixing import Propagation, aggregates, squares_of
+from gnas.kernels.reference import rectified_sum as rectified_sum
 from gnas.kernels.reference import thinned
 
 TYPES = (torch.float32, torch.float64)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gnas.kernels.graph import Structure
+from gnas.kernels.reference import rectified_sum
 from gnas.kernels.triton_attention import attention, attention_v2, edge_softmax
 from gnas.kernels.triton_mixture import extreme, mix, moments, statistics
 from gnas.kernels.triton_plan import TYPES, WIDEST
@@ -36,6 +37,7 @@ __all__ = [
     "mix",
     "moments",
     "reason",
+    "rectified_sum",
     "statistics",
     "weighted_sum",
 ]

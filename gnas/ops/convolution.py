@@ -380,8 +380,12 @@ class GIN(Convolution):
 
     def propagate(self, conv: Any, x: Tensor, context: Context, project: bool) -> Tensor:
         if isinstance(conv, GINEConv):
-            return cast(Tensor, conv(x, context.graph.edge_index, context.edges))
-        return cast(Tensor, conv.nn((1 + conv.eps) * x + kernels.aggregate(x, context.graph, "sum")))
+            assert context.edges is not None
+            edges = context.edges if conv.lin is None else conv.lin(context.edges)
+            out = kernels.rectified_sum(context.graph, x, edges)
+        else:
+            out = kernels.aggregate(x, context.graph, "sum")
+        return cast(Tensor, conv.nn((1 + conv.eps) * x + out))
 
 
 class Identity(Convolution):

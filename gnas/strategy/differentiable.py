@@ -48,7 +48,11 @@ class Differentiable(OneShot):
 
     def arch_optimizer(self, supernet: Supernet) -> torch.optim.Optimizer:
         return torch.optim.Adam(
-            supernet.arch_parameters(), lr=self.arch_lr, betas=self.betas, weight_decay=self.arch_weight_decay
+            supernet.arch_parameters(),
+            lr=self.arch_lr,
+            betas=self.betas,
+            weight_decay=self.arch_weight_decay,
+            fused=True,
         )
 
     def arch_loss(self, task: Task, state: OneShotState, batches: Batches) -> Tensor:

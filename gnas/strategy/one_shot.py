@@ -244,7 +244,7 @@ class OneShot(Strategy[OneShotState]):
         if self.optimizer == "sgd":
             weight_optimizer = torch.optim.SGD(weights, lr=self.lr, momentum=self.momentum, weight_decay=decay)
         else:
-            weight_optimizer = torch.optim.Adam(weights, lr=self.lr, weight_decay=decay)
+            weight_optimizer = torch.optim.Adam(weights, lr=self.lr, weight_decay=decay, fused=True)
         return OneShotState(supernet, weight_optimizer, self.arch_optimizer(supernet))
 
     def step(self, task: Task, state: OneShotState) -> Event:

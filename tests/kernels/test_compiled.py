@@ -55,6 +55,8 @@ def test_the_operators_keep_the_rules_of_torch_library(dtype: torch.dtype) -> No
         "inner_product": [(*sizes, x, normal(6, 3, dtype=dtype))],
         "statistics": [(*sizes, x, True, True, True), (*sizes, x, False, True, False)],
         "statistics_back": [(*sizes, plain[0], stats, [plain[0], None, None, plain[0]])],
+        "rectified_sum": [(*sizes, graph.order, x, normal(14, 3, dtype=dtype))],
+        "rectified_sum_back": [(*sizes, graph.order, plain[0], normal(14, 3, dtype=dtype).detach(), plain[0])],
         "edge_softmax": [(*sizes, normal(14, 2, dtype=dtype))],
         "edge_softmax_back": [(*sizes, torch.rand(14, 2, dtype=dtype), torch.rand(14, 2, dtype=dtype))],
         "attention": [

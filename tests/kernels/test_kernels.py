@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.nn import GATConv, GATv2Conv
 from torch_geometric.nn.aggr import StdAggregation
-from torch_geometric.utils import scatter, softmax
+from torch_geometric.utils import add_self_loops, remove_self_loops, scatter, softmax
 
 from gnas import kernels
 from gnas.kernels import Graph, Structure, portable, reference
@@ -125,7 +125,22 @@ def mixtures(graph: Graph, width: int, dtype: torch.dtype) -> dict[str, Call]:
         "mean gatv2": attending(("gatv2", "mean"), heads),
         "all with attention": attending((*kernels.AGGREGATIONS, *kernels.ATTENTIONS), heads),
     }
-    return {" ".join(names): call(names) for names in [*sets, kernels.AGGREGATIONS]} | attended
+    along = normal(edges, width, dtype=dtype, seed=30)
+    rectified = {"rectified": (lambda h, e: kernels.rectified_sum(graph, h, e), [x, along])}
+    return {" ".join(names): call(names) for names in [*sets, kernels.AGGREGATIONS]} | attended | rectified
+
+
+@pytest.mark.parametrize("kind", ["random", "loops", "twice", "hub"])
+def test_self_loops_get_the_mean_of_their_nodes_edges_as_with_pyg(kind: str) -> None:
+    graph, values = graph_with(9, 40, 3, kind), normal(40, 2, dtype=torch.float64)
+    others, kept = remove_self_loops(graph.edge_index, values)
+    (source, target), filled = add_self_loops(others, kept, fill_value="mean", num_nodes=9)
+    assert filled is not None
+    expected = filled[torch.argsort(target * 9 + source, stable=True)]
+    got = graph.along_looped(values)
+    torch.testing.assert_close(got, expected)
+    direction = torch.randn_like(got)
+    torch.testing.assert_close(*(torch.autograd.grad(out, values, direction)[0] for out in (got, expected)))
 
 
 def results(call: Call, direction: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
