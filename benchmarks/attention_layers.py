@@ -10,6 +10,7 @@ medians. Each data set is a file in ``benchmarks/results/attention_layers``; wha
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -44,14 +45,15 @@ def network(name: str, task: gnas.Task, plain: bool) -> nn.Module:
     return net
 
 
-def step(net: nn.Module, task: gnas.Task) -> Callable[[], None]:
-    """One step of training."""
+def step(net: nn.Module, task: gnas.Task, anew: bool = False) -> Callable[[], None]:
+    """One step of training; ``anew`` with edges that no kernel has sorted yet, as of a batch just drawn."""
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01, fused=True)
     batch = next(iter(task.steps(torch.default_generator, ("weights",))))["weights"]
 
     def run() -> None:
+        given = replace(batch, edge_index=batch.edge_index.clone()) if anew else batch
         optimizer.zero_grad()
-        task.loss(task.forward(net, batch), batch, "weights").backward()
+        task.loss(task.forward(net, given), given, "weights").backward()
         optimizer.step()
 
     return run

@@ -75,6 +75,12 @@ class Headed(nn.Module):
             return nn.Linear(width, width)
         return {"GCN": GCNConv, "SAGE": SAGEConv}[self.name](width, width)
 
+    def propagate(self, conv: nn.Module, x: Tensor, context: Context) -> Tensor:
+        """What one of PyG's layers computes, by kernels."""
+        if self.name not in LAYER:
+            return cast(Tensor, conv(x))
+        return cast(Convolution, OPS[LAYER[self.name]]).propagate(conv, x, context, True)
+
     def forward(
         self,
         x: Tensor,
@@ -93,10 +99,8 @@ class Headed(nn.Module):
         edges = None if self.edge_encoder is None or edge_attr is None else self.edge_encoder(edge_attr)
         graph = graph_of(edge_index, x.size(0), edge_weight)
         context = Context(graph, torch.zeros_like(x), self.dropout, self.training, batch, edges=edges)
-        op = cast(Convolution, OPS[LAYER[self.name]]) if self.name in LAYER else None
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            state = conv(x) if op is None else op.propagate(conv, x, context, True)
-            x = x + dropout(norm(state).relu(), self.dropout, self.training)
+            x = x + dropout(norm(self.propagate(conv, x, context)).relu(), self.dropout, self.training)
         if self.level == GRAPH:
             x = (global_add_pool if self.name == "GIN" else global_mean_pool)(x, batch)
         elif edge_label_index is not None:

@@ -84,4 +84,5 @@ INLINE int64_t take(const Side *s, int64_t ranges, int64_t *counter, int64_t *fi
 #define BITS int32_t
 #define WIDEST FLOATS
 #endif
+#include "sort.h"
 #include "rows.h"

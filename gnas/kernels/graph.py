@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gnas.kernels.mixing import Propagation
+from gnas.kernels.sorting import by_rows_and_columns
 
 PADDING = 8
 """Zeros that end a pattern: the compiled kernels look so many entries ahead."""
@@ -59,12 +60,9 @@ class Structure:
                     f"the entries of a sparse matrix name the {name}s {int(index.min())} to {int(index.max())}; "
                     f"expected 0 to {count - 1}, try a larger shape than {shape}"
                 )
-        order = torch.argsort(row * max(shape[1], 1) + column, stable=True)
-        row, column = row[order], column[order]
-        order_t = torch.argsort(column, stable=True)
-        pointer = torch._convert_indices_from_coo_to_csr(row, shape[0])
-        pointer_t = torch._convert_indices_from_coo_to_csr(column[order_t], shape[1])
-        return cls(pointer, column, row, pointer_t, row[order_t], order_t, shape), order
+        found = by_rows_and_columns(row, column, shape)
+        by_columns = found.pointer_t, found.column_t, found.order_t
+        return cls(found.pointer, found.column, found.row, *by_columns, shape), found.order
 
     @property
     def entries(self) -> int:
@@ -195,20 +193,27 @@ class Graph:
         """Number of edges that end in each node, ``[num_nodes]``."""
         return self.plain.pointer.diff()
 
+    def _others(self) -> Tensor:
+        # The edges that are no self-loops.
+        if "others" not in self._kept:
+            self._kept["others"] = (self.edge_index[0] != self.edge_index[1]).nonzero().view(-1)
+        return self._kept["others"]  # type: ignore[return-value]
+
     def _looped(self) -> tuple[Structure, Tensor, Tensor]:
         if "looped" not in self._kept:
-            edge_index, count = self.edge_index, self.num_nodes
+            (source, target), count, others = self.edge_index, self.num_nodes, self._others()
             weight = self.edge_weight
             if weight is None:
-                weight = torch.ones(edge_index.size(1), device=edge_index.device)
-            loops = edge_index[0] == edge_index[1]
-            loop_weight = torch.ones(count, device=edge_index.device, dtype=weight.dtype)
-            loop_weight[edge_index[0][loops]] = weight[loops]
-            nodes = torch.arange(count, device=edge_index.device)
-            source = torch.cat([edge_index[0][~loops], nodes])
-            destination = torch.cat([edge_index[1][~loops], nodes])
-            structure, order = Structure.from_entries(destination, source, (count, count))
-            self._kept["looped"] = (structure, torch.cat([weight[~loops], loop_weight])[order], order)
+                weight = torch.ones(source.numel(), device=source.device)
+            loop_weight = torch.ones(count, device=source.device, dtype=weight.dtype)
+            if others.numel() < source.numel():
+                loops = source == target
+                loop_weight[source[loops]] = weight[loops]
+                source, target, weight = source[others], target[others], weight[others]
+            nodes = torch.arange(count, device=source.device)
+            row, column = torch.cat([target, nodes]), torch.cat([source, nodes])
+            structure, order = Structure.from_entries(row, column, (count, count))
+            self._kept["looped"] = (structure, torch.cat([weight, loop_weight])[order], order)
         return self._kept["looped"]  # type: ignore[return-value]
 
     @property
@@ -227,12 +232,9 @@ class Graph:
         A self-loop gets the mean over the edges that come from other nodes, as PyG's attention fills it in.
         """
         structure, _, order = self._looped()
-        if "others" not in self._kept:
-            self._kept["others"] = (self.edge_index[0] != self.edge_index[1]).nonzero().view(-1)
-        others: Tensor = self._kept["others"]  # type: ignore[assignment]
+        others, target = self._others(), self.edge_index[1]
         if others.numel() < values.size(0):
-            values = values.index_select(0, others)
-        target = self.edge_index[1].index_select(0, others)
+            values, target = values.index_select(0, others), target.index_select(0, others)
         total = values.new_zeros(self.num_nodes, values.size(1)).index_add(0, target, values)
         # All but the self-loop itself.
         count = structure.pointer.diff().sub(1).clamp(min=1).unsqueeze(1)

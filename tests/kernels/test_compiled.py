@@ -15,7 +15,8 @@ from test_kernels import calls, graph_with, mixtures, normal
 from torch import Tensor
 
 from gnas import kernels
-from gnas.kernels import Structure, build, compiled, portable, threads
+from gnas.kernels import Structure, build, compiled, portable, sorting, threads
+from gnas.kernels.sorting import by_rows_and_columns
 
 needs_compiler = pytest.mark.skipif(bool(kernels.reason()), reason=kernels.reason())
 
@@ -115,6 +116,17 @@ def test_a_pattern_made_for_inference_serves_training() -> None:
     assert torch.equal(out, expected)
     out.sum().backward()
     assert values.grad is not None
+
+
+@needs_compiler
+@pytest.mark.parametrize("entries", [0, 1, 40, 3000])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 90), (70, 4)])
+def test_counting_sorts_as_pytorch_does(entries: int, shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(entries)
+    row, column = (torch.randint(size, (entries,), generator=generator) for size in shape)
+    found = by_rows_and_columns(row, column, shape)
+    for name, got, expected in zip(found._fields, found, sorting._sorted(row, column, shape), strict=True):
+        assert torch.equal(got, expected), name
 
 
 @pytest.fixture
