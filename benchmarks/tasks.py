@@ -178,7 +178,8 @@ def protocol(result: dict[str, Any]) -> str:
     """How long the search might take, and how the networks were tuned and trained."""
     settings = result["settings"]
     budget = f"a search of at most {result['budget']}" if result["budget"] else "a whole search"
-    tuning = f"{len(settings['recipes'])} recipes with {len(settings['tuning_seeds'])} trainings each"
+    each = len(settings["tuning_seeds"])
+    tuning = f"{len(settings['recipes'])} recipes with {each} training{'s' if each > 1 else ''} each"
     return f"({budget}; {tuning}; at most {settings['training']['epochs']} epochs)"
 
 

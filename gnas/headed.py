@@ -33,7 +33,7 @@ from gnas.task import Task
 from gnas.units import answering
 
 HEADS = 4
-LAYER: dict[str, str] = {"GCN": "gcn", "GIN": "gin", "SAGE": "sage_mean", "GAT": "gat"}
+LAYER = {"GCN": "gcn", "GIN": "gin", "SAGE": "sage_mean", "GAT": "gat"}
 """The operation whose kernels compute a layer."""
 LAYERS = {NODE: 4, GRAPH: 4, EDGE: 2, PAIR: 2}
 
