@@ -148,14 +148,9 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
         if extent(plan, space) * each <= room:
             return plans[place::-1]
     # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to, so the time is
-    # used up at once. Where all their epochs fit, half of it for candidates and the rest for climbing from the best of
-    # them, since the next most probable networks are much like those before; else for fewer epochs of four.
+    # used up at once: for more candidates where all their epochs fit, else for fewer epochs of four.
     unlisted, epochs = replace(bare, listed=1), int(room / (TYPICAL * each)) if room > 0 else 0
-    affordable = epochs // derivation.epochs
-    if affordable >= 4:
-        candidates = min(derivation.best_of, max(4, affordable // 2))
-        return [replace(unlisted, best_of=candidates, climb=derivation.best_of)]
-    candidates = min(derivation.best_of, 4)
+    candidates = min(derivation.best_of, max(4, epochs // derivation.epochs))
     if epochs // candidates < SHORTEST:
         return [replace(unlisted, best_of=1)]
     return [replace(unlisted, best_of=candidates, epochs=min(derivation.epochs, epochs // candidates))]
@@ -181,7 +176,6 @@ def trainings(derivation: Any, space: Any) -> int:
     count, left = 0, derivation.best_of
     if left > 1:
         for i in range(derivation.rounds):
-            left += 0 if i else derivation.climb
             count += left * max(1, 2**i // 2)
             left = -(-left // 2)
     for choice in settled:

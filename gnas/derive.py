@@ -8,8 +8,6 @@ after another:
 2. **Best of n.** The best of these, and points of the space that are known to be good (a warm start; alpha may not have
    seen what they have), n in all, are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
    1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on.
-   Before the first halving they may be joined by neighbours of the best, and of what is better still: a local search
-   (White and others, arXiv 2005.02960), the likelier option first.
 3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
    with all other choices as they stand; the best mean wins, and what stood stands in a tie. Depth is the most
    important of them, and by default the only one; its options are also trained on from the supernet's weights.
@@ -37,7 +35,7 @@ from gnas.recipe import Recipe
 from gnas.scale import Scale
 from gnas.shortlist import shortlist
 from gnas.space import Genotype, Space
-from gnas.space.discretise import Weights, around, confidence, discretise, drawn, most_probable
+from gnas.space.discretise import Weights, confidence, discretise, drawn, most_probable
 from gnas.space.node import Value
 from gnas.supernet import GraphSupernet
 from gnas.task import Task
@@ -51,8 +49,6 @@ LISTED = "shortlist"
 DEPTH = "depth"
 METRIC = "metric_architecture"
 TRIES = 2000
-ABREAST = 2
-"""Neighbours of one network that a climb asks for at once, for who trains side by side."""
 FIRST_SEED = 2_000_000
 """Seeds of short trainings count from here, so that none of them is one of an evaluation."""
 Event = Mapping[str, Any]
@@ -94,8 +90,6 @@ class Derivation:
         steps: Training steps of the supernet in each of the two rounds of that.
         best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
         starts: Whether the space's own starts, points that are known to be good, are among these: half at most.
-        climb: Number of neighbours of the best of these, one choice away, that are trained besides at most; around a
-            better one the climb goes on.
         rounds: Rounds of halving them: the first has one seed, each further one twice as many.
         seeds: Seeds for every depth and for further evidence.
         evidence: Choices to settle by training, in this order; those that a space lacks are skipped. Without
@@ -113,7 +107,6 @@ class Derivation:
     steps: int = 200
     best_of: int = 32
     starts: bool = True
-    climb: int = 0
     rounds: int = 4
     seeds: int = 3
     evidence: tuple[str, ...] = (DEPTH,)
@@ -133,8 +126,7 @@ class Derivation:
             check_count(self, key, 1)
         if self.inputs is not None:
             check_count(self, "inputs", 1)
-        for key in ("climb", "redraw"):
-            check_count(self, key, 0)
+        check_count(self, "redraw", 0)
         for key in ("starts", "inherited"):
             check_flag(self, key)
 
@@ -248,10 +240,6 @@ class Derivation:
                 self._refused()
             for before, seeds in halvings(self.rounds):
                 yield [job("best_of", genotype, seed) for seed in range(before, seeds) for genotype in left]
-                if self.climb and not before:
-                    yield [job("best_of", genotype, 0) for genotype in self._climb(space, weights, done, left, admits)]
-                    known = {_key(dict(genotype.choices)) for genotype in left}
-                    left += [space.genotype(c) for c, _ in _scores(done, "best_of") if _key(c) not in known]
                 # As it stood then: a seed of a later round must not change who was in it.
                 scores = {_key(choices): fmean(values[:seeds]) for choices, values in _scores(done, "best_of")}
                 left.sort(key=lambda genotype: -scores[_key(dict(genotype.choices))])
@@ -270,31 +258,6 @@ class Derivation:
                     jobs.append(job(kind, other, 0, inherit=True))
             yield jobs
             genotype = self._winner(space, genotype, name, done)
-
-    def _climb(
-        self, space: Space, weights: Weights, done: Sequence[Event], left: Sequence[Genotype], admits: Admits
-    ) -> list[Genotype]:
-        """The neighbours that are next, the likelier first, those that are done among them; none at the climb's end."""
-        scores, end = _scores(done, "best_of"), len(left) + self.climb
-        settled = len(left)
-        while True:
-            # As it stood before them: what one of them gave must not change what the others are.
-            due = list(islice(self._unseen(space, weights, scores[:settled], admits), min(ABREAST, end - settled)))
-            if not due or len(scores) < settled + len(due):
-                return due
-            settled += len(due)
-
-    def _unseen(
-        self, space: Space, weights: Weights, scores: Sequence[tuple[dict[str, Value], list[float]]], admits: Admits
-    ) -> Iterator[Genotype]:
-        """What wasn't trained yet around the best by one seed; where that is nothing, around the next best."""
-        digests = {space.bind(space.genotype(choices)).digest() for choices, _ in scores}
-        for choices, _ in sorted(scores, key=lambda score: -score[1][0]):
-            fresh = _distinct(space, filter(admits, around(space, weights, space.genotype(choices), self.inputs)))
-            unseen = [other for other in fresh if space.bind(other).digest() not in digests]
-            if unseen:
-                yield from unseen
-                return
 
     def _settled(self, space: Space) -> list[str]:
         return [name for name in self.evidence if name in space.choices and len(space.choices[name].options) > 1]

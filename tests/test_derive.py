@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from gnas.derive import Derivation, Job
 from gnas.recipe import Recipe
 from gnas.space import Choice, Genotype, Node, Space, gap, layered
-from gnas.space.discretise import around, discretise, edges, most_probable
+from gnas.space.discretise import discretise, most_probable
 from gnas.supernet import GraphSupernet
 from gnas.task import Task
 
@@ -226,50 +226,6 @@ def test_half_of_the_candidates_may_be_the_spaces_own_starts() -> None:
     assert Derivation().choose(space, weights, []) == discretise(space, weights)
 
 
-@given(seed=st.integers(0, 200), climb=st.integers(0, 9), rounds=st.integers(1, 3))
-@settings(max_examples=25)
-def test_a_climb_goes_from_the_best_network_to_better_ones(seed: int, climb: int, rounds: int) -> None:
-    space, derivation = tower(3), Derivation(best_of=3, climb=climb, rounds=rounds, evidence=())
-    weights, generator = weights_of(space, seed), random.Random(seed)
-    first = [job.genotype for job in derivation.jobs(space, weights, [])]
-    done = carried_out(derivation, space, weights, noise, generator)
-    trained = [space.genotype(e["genotype"]) for e in done if not e["seed"]]
-    scores = [noise(genotype, 0, False) for genotype in trained]
-    assert set(trained[:3]) == set(first) and len(trained) == 3 + climb
-    digests = [space.bind(genotype).digest() for genotype in trained]
-    assert len(set(digests)) == len(digests), "none twice"
-    near = [{space.bind(g).digest() for g in space.neighbours(genotype)} for genotype in trained]
-
-    def around_the_best_of(before: int) -> set[str]:
-        ranked = sorted(range(before), key=scores.__getitem__, reverse=True)
-        return next(near[rank] for rank in ranked if near[rank] - set(digests[:before]))
-
-    for place in range(3, len(trained)):
-        # Two are asked for at once.
-        asked = [around_the_best_of(before) for before in (place, place - 1) if before >= 3]
-        assert any(digests[place] in neighbours for neighbours in asked)
-    chosen = derivation.choose(space, weights, done)
-    if rounds == 1:
-        assert chosen == trained[max(range(len(trained)), key=scores.__getitem__)]
-    # Whoever begins anew in the middle asks for the same.
-    for cut in range(len(done)):
-        asked = derivation.jobs(space, weights, done[:cut])
-        assert any(job.matches(done[cut]) for job in asked)
-
-
-def test_a_climb_keeps_what_alpha_closed_and_the_edges_of_a_sum() -> None:
-    space = gap(1)
-    weights = {name: [1.0, *[0.0] * (len(choice.options) - 1)] for name, choice in space.choices.items()}
-    start = discretise(space, weights)
-    assert list(around(space, weights, start)) == []
-    weights = weights_of(space)
-    start = discretise(space, weights)
-    switched = [choice.name for choices in edges(space).values() for choice in choices]
-    for other in around(space, weights, start):
-        kept = [sum(genotype[name] != "zero" for name in switched) for genotype in (start, other)]
-        assert kept[0] == kept[1] and other != start
-
-
 def test_networks_that_are_the_same_are_trained_once() -> None:
     # Branches of a tree that are alike can be exchanged.
     space = gap(1)
@@ -387,16 +343,7 @@ def test_a_shortlist_is_what_the_best_of_n_is_taken_from() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {"best_of": 0},
-        {"listed": 0},
-        {"steps": 0},
-        {"rounds": 0},
-        {"seeds": 0},
-        {"epochs": 0},
-        {"inputs": 0},
-        {"climb": -1},
-    ],
+    [{"best_of": 0}, {"listed": 0}, {"steps": 0}, {"rounds": 0}, {"seeds": 0}, {"epochs": 0}, {"inputs": 0}],
 )
 def test_impossible_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -73,20 +73,6 @@ def discretise(space: Space, weights: Weights, inputs: int | None = 1) -> Genoty
     return next(most_probable(space, weights, inputs))
 
 
-def around(space: Space, weights: Weights, genotype: Genotype, inputs: int | None = 1) -> Iterator[Genotype]:
-    """What differs from a genotype in one choice, or in the edges that one sum keeps, the likeliest change first.
-
-    How likely a change is, is the probability of the new option over that of the likeliest there. For the rest see
-    :func:`most_probable`.
-    """
-    found = []
-    for group in _groups(space, weights, inputs):
-        top = max(score for score, _ in group)
-        others = ((score - top, genotype.replace(**assignment)) for score, assignment in group)
-        found += [(score, other) for score, other in others if dict(other.choices) != dict(genotype.choices)]
-    yield from (other for _, other in sorted(found, key=lambda item: -item[0]))
-
-
 def drawn(space: Space, weights: Weights, inputs: int | None, count: int) -> Iterator[Genotype]:
     """Genotypes drawn under independent choices, the same ones each time; others follow the rules of the most probable.
 
