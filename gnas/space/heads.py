@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gnas.space.node import Choice, Node
+from gnas.space.node import Choice, Node, Value
 from gnas.space.program import Space
 
 LEVELS = {"node": "node", "edge": "pair", "link": "pair", "graph": "graph"}
 """What a task asks about, and the kind of the states that answer."""
 
-READOUTS = ("readout_mean", "readout_sum", "readout_max")
+SUM = "readout_sum"
+READOUTS = ("readout_mean", SUM, "readout_max")
 PAIRS = ("pair_hadamard", "pair_difference", "pair_concat")
 EDGES = (*PAIRS, "pair_edge")
 """The same where the pairs are edges whose features are known."""
@@ -22,7 +23,7 @@ def for_level(space: Space, level: str, options: Sequence[str] | None = None, *,
 
     It is the space itself where its output is of that kind already. Otherwise a node is appended: ``readout`` for
     graphs, ``pair`` for the two ends of an edge or a link. Its operation is a choice, whose first option is that of
-    the space's starts.
+    the space's starts; those of GIN are read out by the sum, as in its paper (Xu and others, arXiv 1810.00826).
 
     Args:
         space: A space whose output is a state of nodes, or of what is asked about.
@@ -47,5 +48,10 @@ def for_level(space: Space, level: str, options: Sequence[str] | None = None, *,
     picked = tuple(usual if options is None else options)
     op: str | Choice = Choice(name, picked) if len(picked) != 1 else picked[0]
     node = Node(name, op, (space.output,), kind=wanted)
-    starts = tuple({**start, name: picked[0]} if isinstance(op, Choice) else start for start in space.starts)
+
+    def begun(start: Mapping[str, Value]) -> Mapping[str, Value]:
+        summed = "gin" in start.values() and SUM in picked
+        return {**start, name: SUM if summed else picked[0]} if isinstance(op, Choice) else start
+
+    starts = tuple(map(begun, space.starts))
     return replace(space, nodes=(*space.nodes, node), output=name, starts=starts)
