@@ -8,6 +8,7 @@ import pytest
 
 from gnas.space import Space, for_level, gap, layered, pooling, relational
 from gnas.space.heads import LEVELS, PAIRS, READOUTS
+from gnas.usual import NORMS
 
 
 def test_a_space_that_answers_is_left_alone() -> None:
@@ -21,7 +22,9 @@ def test_a_space_that_answers_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("level", ["edge", "link", "graph"])
-@pytest.mark.parametrize("space", [layered(3), gap(2), relational(2)], ids=lambda space: space.name)
+@pytest.mark.parametrize(
+    "space", [layered(3), layered(4, norms=NORMS), gap(2), relational(2)], ids=lambda space: space.name
+)
 def test_a_node_is_appended(space: Space, level: str) -> None:
     headed = for_level(space, level)
     options = READOUTS if level == "graph" else PAIRS
@@ -29,18 +32,28 @@ def test_a_node_is_appended(space: Space, level: str) -> None:
     assert headed.nodes[:-1] == space.nodes and headed.nodes[-1].inputs == (space.output,)
     assert headed.size == 3 * space.size and headed.choices[headed.output].options == options
     for own, start in zip(space.starts, headed.starts, strict=True):
-        # The paper of GIN reads graphs out by the sum.
-        summed = level == "graph" and "gin" in own.values()
-        assert dict(start) == {**own, headed.output: "readout_sum" if summed else options[0]}
+        assert {**start, headed.output: options[0]} == {**own, headed.output: options[0]}
     bound = headed.bind(headed.sample(random.Random(0)))
     assert bound.bound and bound[bound.output].kind == LEVELS[level]
+
+
+def test_starts_are_read_out_as_in_their_papers() -> None:
+    """GIN by the sum (arXiv 1810.00826), where that is an option; the others by what comes first."""
+    for options, gin in (
+        (None, "readout_sum"),
+        (("readout_max", "readout_sum"), "readout_sum"),
+        (("readout_max", "readout_mean"), "readout_max"),
+    ):
+        starts = for_level(layered(4, norms=NORMS), "graph", options).starts
+        first = options[0] if options else READOUTS[0]
+        found = {(start["aggregate"] == "gin", start["readout"]) for start in starts}
+        assert found == {(True, gin), (False, first)}
 
 
 def test_options_may_be_others() -> None:
     space = for_level(layered(2), "graph", ("readout_sort", "readout_sum"))
     assert space.choices["readout"].options == ("readout_sort", "readout_sum")
-    for start in space.starts:
-        assert start["readout"] == ("readout_sum" if "gin" in start.values() else "readout_sort")
+    assert {start["readout"] for start in space.starts} == {"readout_sort"}
     single = for_level(layered(2), "link", ("pair_hadamard",))
     assert "pair" not in single.choices and single.starts == layered(2).starts
 
