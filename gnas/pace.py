@@ -30,13 +30,11 @@ class Pace:
 
     Args:
         warmup, search: Seconds of an epoch of the warm-up, and of one after it.
-        spent: Seconds that it took to find out.
         weighs: Whether it has weights of options, which a derivation starts from.
     """
 
     warmup: float
     search: float
-    spent: float
     weighs: bool
 
     def whole(self, strategy: Any) -> float:
@@ -44,9 +42,9 @@ class Pace:
         return float(strategy.seconds(self.warmup, self.search))
 
     def fit(self, strategy: Any, room: float) -> Any:
-        """The strategy with as many epochs as so many seconds allow, the trial's own among them."""
+        """The strategy with as many epochs as so many seconds allow."""
         own = getattr(strategy, "inner", strategy).epochs
-        return fit_epochs(strategy, own, room - self.spent, self.warmup, self.search)
+        return fit_epochs(strategy, own, room, self.warmup, self.search)
 
 
 def pace_of(strategy: Strategy[Any], space: Space, task: Task, seed: int, room: float) -> Pace | None:
@@ -65,7 +63,7 @@ def pace_of(strategy: Strategy[Any], space: Space, task: Task, seed: int, room: 
             paces.append(time.monotonic() - began)
     # The first one of each kind also sets things up.
     warmup, search = fmean(paces[1 : TRIAL[0]]), fmean(paces[TRIAL[0] + 1 :] or paces[TRIAL[0] :])
-    return Pace(warmup, search, sum(paces), "weights" in event)
+    return Pace(warmup, search, "weights" in event)
 
 
 def seconds_of_epoch(space: Space, genotype: Genotype, task: Task, recipe: Recipe) -> float:

@@ -392,6 +392,7 @@ class Job:
         Both are shortened alike: a supernet whose epochs are long, as of many batches, must not leave the derivation
         without the short trainings that decide.
         """
+        began = time.monotonic()
         pace = pace_of(self.strategy, self.space, self.task, self.seed, self.share())
         if pace is None:
             return
@@ -400,7 +401,8 @@ class Job:
             epoch = seconds_of_epoch(self.space, genotype, self.task, recipe)
             whole, after = pace.whole(self.strategy), extent(self.derivation, self.space) * epoch
             self.portion = min(max(whole / (whole + after), SHARES[0]), SHARES[1])
-        self.strategy = pace.fit(self.strategy, self.share())
+        # The trials are of the same share, or the clock would end the strategy before its schedules do.
+        self.strategy = pace.fit(self.strategy, self.share() - (time.monotonic() - began))
 
     @property
     def timed(self) -> bool:

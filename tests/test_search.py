@@ -442,13 +442,16 @@ def test_a_budget_in_seconds_is_kept(tmp_path):
 def test_search_and_derivation_share_a_time_by_what_they_would_take(tmp_path, monkeypatch, after, weighs, share):
     whole = Derivation(listed=1, best_of=8, rounds=1, evidence=(), epochs=10)
     # The search would take ten seconds; what is after it are eight trainings of five epochs on average.
-    pace = Pace(warmup=1.0, search=1.0, spent=0.0, weighs=weighs)
+    pace, trial = Pace(warmup=1.0, search=1.0, weighs=weighs), 0.2
     monkeypatch.setattr(phases, "pace_of", lambda *_: pace)
-    monkeypatch.setattr(phases, "seconds_of_epoch", lambda *_: after / 40)
+    monkeypatch.setattr(phases, "seconds_of_epoch", lambda *_: (time.sleep(trial), after / 40)[1])
     given: list[float] = []
     monkeypatch.setattr(Pace, "fit", lambda self, strategy, room: (given.append(room), strategy)[1])
-    found(tmp_path / "run", strategy=Darts(epochs=10, hidden_channels=8), derivation=whole, budget="40s")
-    assert given == [pytest.approx(40 * share)]
+    run = found(tmp_path / "run", strategy=Darts(epochs=10, hidden_channels=8), derivation=whole, budget="40s")
+    assert torch.load(run.folder / "state.pt", weights_only=True)["state"]["portion"] == share
+    # What the trials took is gone by then.
+    (room,) = given
+    assert 40 * share - 2 < room <= 40 * share - (trial if weighs else 0)
 
 
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
