@@ -1,7 +1,6 @@
 """The order of a sparse matrix's entries by rows and by columns: a counting sort in C, or PyTorch's sorts.
 
-A batch that was just drawn is sorted once and serves one step, so on graphs of molecules PyTorch's sorts are a tenth of
-the step.
+A batch that was just drawn is sorted once and serves one step, so how long that takes is part of the step.
 """
 
 from __future__ import annotations
