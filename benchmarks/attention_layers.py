@@ -9,7 +9,7 @@ medians. Each data set is a file in ``benchmarks/results/attention_layers``; wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -72,6 +72,12 @@ def measure(name: str, root: str | None) -> dict[str, Any]:
     return {"data": name, "edges": task.edge_index.size(1), "ms": milliseconds, **measuring.about(1, retained)}
 
 
+def compared(milliseconds: Mapping[str, float], names: Iterable[str]) -> str:
+    """Cells of a table: milliseconds of each network, and how many times as long PyG's layers take."""
+    ratios = ((milliseconds[name], milliseconds[name + PLAIN] / milliseconds[name]) for name in names)
+    return " | ".join(f"{own:.1f} | x {ratio:.1f}" for own, ratio in ratios)
+
+
 def table() -> str:
     """Milliseconds, and how many times as long PyG's layers take, as Markdown."""
     lines = [
@@ -80,23 +86,9 @@ def table() -> str:
     ]
     for result in sorted(files.every(RESULTS), key=lambda result: DATA.index(result["data"])):
         ms = result["ms"]
-        cells = [f"{ms[name]:.1f} | x {ms[name + PLAIN] / ms[name]:.1f}" for name in LAYERS]
-        lines.append(f"| {result['data']} | {result['edges']:,} | {ms['GCN']:.1f} | {' | '.join(cells)} |")
+        lines.append(f"| {result['data']} | {result['edges']:,} | {ms['GCN']:.1f} | {compared(ms, LAYERS)} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    """The command line."""
-    args = files.parser(__doc__).parse_args()
-    if args.table:
-        print(table())
-        return
-    for name in DATA:
-        target = RESULTS / f"{name}.json"
-        if not target.exists():
-            files.keep(target, measure(name, args.root))
-            print(f"{name}: done", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    files.each(__doc__, RESULTS, DATA, measure, table)

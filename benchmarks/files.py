@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +47,30 @@ def parser(description: str | None, root: bool = True) -> argparse.ArgumentParse
         made.add_argument("--root", default=None, help="folder of raw data; GNAS_DATA if not given")
     made.add_argument("--table", action="store_true", help="print the tables from the result files, measure nothing")
     return made
+
+
+def each(
+    description: str | None,
+    folder: Path,
+    names: Iterable[str],
+    measure: Callable[[str, str | None], Mapping[str, Any]],
+    table: Callable[[], str],
+) -> None:
+    """The command line of a benchmark that has one file for each name: those that are missing are measured.
+
+    Args:
+        description: What the command line says of itself.
+        folder: Where the files lie.
+        names: What is measured.
+        measure: Of a name, and of the folder of raw data, what the file holds.
+        table: What ``--table`` prints.
+    """
+    args = parser(description).parse_args()
+    if args.table:
+        print(table())
+        return
+    for name in names:
+        target = folder / f"{name}.json"
+        if not target.exists():
+            keep(target, measure(name, args.root))
+            print(f"{name}: done", flush=True)

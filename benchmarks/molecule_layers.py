@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import gnas
 from benchmarks import files, measuring
-from benchmarks.attention_layers import PLAIN, step
+from benchmarks.attention_layers import PLAIN, compared, step
 from gnas import kernels
 from gnas.headed import Headed
 from gnas.ops.base import Context
@@ -65,24 +65,10 @@ def table() -> str:
         "| --- " * 11 + "|",
     ]
     for result in sorted(files.every(RESULTS), key=lambda result: DATA.index(result["data"])):
-        ms = result["ms"]
-        cells = [f"{ms[name]:.1f} | x {ms[name + PLAIN] / ms[name]:.1f}" for name in LAYERS]
-        lines.append(f"| {result['data']} | {result['nodes']:,} | {result['edges']:,} | {' | '.join(cells)} |")
+        cells = compared(result["ms"], LAYERS)
+        lines.append(f"| {result['data']} | {result['nodes']:,} | {result['edges']:,} | {cells} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    """The command line."""
-    args = files.parser(__doc__).parse_args()
-    if args.table:
-        print(table())
-        return
-    for name in DATA:
-        target = RESULTS / f"{name}.json"
-        if not target.exists():
-            files.keep(target, measure(name, args.root))
-            print(f"{name}: done", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    files.each(__doc__, RESULTS, DATA, measure, table)

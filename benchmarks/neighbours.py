@@ -58,18 +58,5 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """The command line."""
-    args = files.parser(__doc__).parse_args()
-    if args.table:
-        print(table())
-        return
-    for name in TABLES:
-        target = RESULTS / f"{name}.json"
-        if not target.exists():
-            files.keep(target, measure(Tabular(name, args.root)))
-            print(f"{name}: done", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    files.each(__doc__, RESULTS, TABLES, lambda name, root: measure(Tabular(name, root)), table)
