@@ -16,11 +16,13 @@ _COUNTS = {"epoch": "epochs", "evaluation": "evaluations", "step": "steps"}
 _UNITS = ("seconds", *_COUNTS.values())
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 EARLY = 0.75
-"""Share of its epochs that a training takes, since most of them stop early."""
+"""Share of its epochs that a training takes, since most of them stop early; none stops before its patience ends."""
 TYPICAL = 0.5
 """The same of a short training on average; a derivation whose trainings take longer is ended in time."""
 SHORTEST = 30
-"""Epochs below which a training tells nothing: alpha decides without any."""
+"""Epochs below which a training that was cut short tells nothing: alpha decides without any."""
+FEWEST = 8
+"""Networks that should be compared; trainings are cut short rather than fewer."""
 _EXAMPLES = "'2min', '1h 30min', '50 epochs', '20 evaluations' or a number of steps"
 
 
@@ -147,13 +149,20 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
     for place, plan in enumerate(plans):
         if extent(plan, space) * each <= room:
             return plans[place::-1]
-    # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to, so the time is
-    # used up at once: for more candidates where all their epochs fit, else for fewer epochs of four.
-    unlisted, epochs = replace(bare, listed=1), int(room / (TYPICAL * each)) if room > 0 else 0
-    candidates = min(derivation.best_of, max(4, epochs // derivation.epochs))
-    if epochs // candidates < SHORTEST:
+    # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to. So as many are
+    # tried as there is time for, which ends the derivation.
+    typical = expected(derivation.epochs, derivation.patience, TYPICAL)
+    shortest = min(SHORTEST, derivation.epochs)
+    epochs = int(room / each * derivation.epochs / typical) if room > 0 else 0
+    unlisted = replace(bare, listed=1, best_of=derivation.best_of)
+    if epochs < 2 * shortest:
         return [replace(unlisted, best_of=1)]
-    return [replace(unlisted, best_of=candidates, epochs=min(derivation.epochs, epochs // candidates))]
+    return [replace(unlisted, epochs=min(derivation.epochs, max(shortest, epochs // FEWEST)))]
+
+
+def expected(epochs: int, patience: int, share: float) -> float:
+    """Epochs that a training takes: a share of them, but never less than its patience."""
+    return max(share * epochs, min(patience, epochs))
 
 
 def _halved(derivation: Any) -> Any:
@@ -163,7 +172,7 @@ def _halved(derivation: Any) -> Any:
 
 def extent(derivation: Any, space: Any) -> float:
     """How long a derivation is, in epochs of a training."""
-    epochs: float = trainings(derivation, space) * derivation.epochs * TYPICAL
+    epochs = trainings(derivation, space) * expected(derivation.epochs, derivation.patience, TYPICAL)
     if derivation.lists([]):
         # Measuring is about a third of an epoch; the second round measures few.
         epochs += 2 * derivation.steps + derivation.listed / 3

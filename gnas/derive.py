@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from math import inf
 from statistics import fmean
 from typing import Any, NoReturn
@@ -86,7 +86,7 @@ class Derivation:
     Args:
         inputs: Edges that a sum of switchable edges keeps (GNAS-MP one, DARTS two).
         listed: Number of most probable genotypes that are judged by the supernet's weights; no more than
-            ``best_of`` leaves that out, and the most probable ones go on.
+            ``best_of`` leaves that out, and the most probable one goes on with draws from the weights of options.
         steps: Training steps of the supernet in each of the two rounds of that.
         best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
         starts: Whether the space's own starts, points that are known to be good, are among these: half at most.
@@ -263,11 +263,18 @@ class Derivation:
         return [name for name in self.evidence if name in space.choices and len(space.choices[name].options) > 1]
 
     def _candidates(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Iterator[Genotype]:
-        """What the best of n is taken from: the space's own starts, then the shortlist."""
-        listed = _listed(done)
-        probable = map(space.genotype, listed) if listed else self._probable(space, weights, admits)
+        """What the best of n is taken from: the space's own starts, then the shortlist.
+
+        Without one, draws stand in beside the most probable network: the next most probable ones differ from it in
+        what alpha cares least about. They take turns with the starts, since time may end before all were tried.
+        """
         starts = map(space.genotype, space.starts[: self.best_of // 2] if self.starts else ())
-        return islice(_distinct(space, filter(admits, chain(starts, probable))), self.best_of)
+        if listed := _listed(done):
+            found = chain(starts, map(space.genotype, listed))
+        else:
+            others = chain(islice(self._probable(space, weights, admits), 1), drawn(space, weights, self.inputs, TRIES))
+            found = chain.from_iterable(zip_longest(starts, others))
+        return islice(_distinct(space, (one for one in found if one is not None and admits(one))), self.best_of)
 
     def _probable(self, space: Space, weights: Weights, admits: Admits) -> Iterator[Genotype]:
         """The most probable genotypes that are admitted, of those that bind to one network the first.

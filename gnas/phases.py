@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from gnas import __version__, kernels, report
-from gnas.budget import EARLY, Budget, extent, fit_derivation, trainings
+from gnas.budget import EARLY, Budget, expected, extent, fit_derivation, trainings
 from gnas.conditions import anything, gate, said
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation, confidence
@@ -75,6 +75,9 @@ class Job:
     epoch: float = 0.0
 
     def __post_init__(self) -> None:
+        # A short training is no longer than the last one.
+        if self.derivation.epochs > self.evaluator.epochs:
+            self.derivation = dataclasses.replace(self.derivation, epochs=self.evaluator.epochs)
         self.admits = gate(self.derivation.conditions, self.space, self.task)
 
     # the phases
@@ -409,24 +412,23 @@ class Job:
         """Whether the budget is one of time."""
         return self.budget is not None and self.budget.unit == "seconds"
 
-    def left(self) -> float:
-        """Seconds of a wall-clock budget that search and derivation have left."""
+    def room(self) -> float:
+        """Seconds of a wall-clock budget that the derivation has left, the last training's set aside."""
         assert self.budget is not None
-        return self.budget.amount - self.seconds["search"] - self.seconds["derivation"]
+        last = expected(self.evaluator.epochs, self.evaluator.patience, EARLY) * self.epoch
+        return self.budget.amount - self.seconds["search"] - self.seconds["derivation"] - last
 
     def late(self, done: int, next_ones: int) -> bool:
         """Whether the next short trainings and the last training would go beyond a wall-clock budget."""
         if not self.timed or not done:
             return False
-        last = self.evaluator.epochs * EARLY * self.epoch
-        return self.left() - last <= next_ones * self.seconds["derivation"] / done
+        return self.room() <= next_ones * self.seconds["derivation"] / done
 
     def fitted_derivations(self, weights: dict[str, list[float]]) -> list[Derivation]:
         """The derivation that the time left allows, by the pace of a trial, and larger ones, should it leave time."""
         genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
         self.epoch = seconds_of_epoch(self.space, genotype, self.task, self.evaluator.recipe_for(self.task))
-        room = self.left() - self.evaluator.epochs * EARLY * self.epoch
-        return fit_derivation(self.derivation, self.space, room, self.epoch)  # type: ignore[no-any-return]
+        return fit_derivation(self.derivation, self.space, self.room(), self.epoch)  # type: ignore[no-any-return]
 
     def extent(self) -> tuple[float | None, float, str]:
         """How much there is to do in the search phase, how much is done, and in what."""

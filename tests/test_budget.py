@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gnas.budget import SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
+from gnas.budget import FEWEST, SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
 from gnas.derive import Derivation
 from gnas.space import layered, relational
 from gnas.strategy import Darts, FewShot, Nac, Progressive, SinglePath
@@ -113,15 +113,27 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     bare = fitted(needs(lean) - 1)
     assert (bare.best_of, bare.rounds, bare.evidence) == (8, 1, ())
     few = fitted(needs(bare) - 1)
-    assert (few.epochs, few.evidence) == (whole.epochs, ())
-    # Without a shortlist there is time for more candidates, and it is used up.
-    assert bare.best_of < few.best_of and needs(replace(few, best_of=few.best_of + 1)) > needs(bare) - 1 >= needs(few)
-    four = fitted(needs(replace(few, best_of=4)))
-    assert (four.best_of, four.epochs) == (4, whole.epochs)
+    # Without a shortlist as many are tried as there is time for, in one round that time ends.
     assert lean.lists([]) and bare.lists([]) and not few.lists([])
-    short = fitted(needs(four) / 2)
-    assert (short.best_of, short.epochs) == (4, whole.epochs // 2)
-    assert fitted(needs(four) * SHORTEST / whole.epochs + 1e-9).epochs == SHORTEST
+    assert few == replace(bare, listed=1, best_of=whole.best_of)
+    eight = replace(few, best_of=FEWEST)
+    assert fitted(needs(eight) + each) == few
+    assert fitted(needs(eight) / 2 + each) == replace(few, epochs=whole.epochs // 2)
+    # Rather shorter trainings than fewer, down to what a training must have to tell something.
+    two = needs(replace(few, best_of=2)) * SHORTEST / whole.epochs
+    assert fitted(two + each) == replace(few, epochs=SHORTEST)
+    assert fitted(two - each).best_of == 1, "there is nothing to compare"
     for space_, derivation in ((space, whole), (relational(1, depth=False), whole), (space, Derivation(evidence=()))):
         (none,) = fit_derivation(derivation, space_, 0.0, each)
         assert trainings(none, space_) == 0, "a shorter training tells nothing"
+
+
+def test_a_training_without_time_to_lose_its_patience_takes_all_its_epochs():
+    space = layered(max_depth=4)
+    derivation = Derivation(best_of=8, listed=1, rounds=1, evidence=())
+    assert extent(derivation, space) == 8 * derivation.epochs / 2
+    assert extent(replace(derivation, epochs=50), space) == 8 * derivation.patience
+    assert extent(replace(derivation, epochs=6), space) == 8 * 6
+    # Six epochs are all that a training is to have, so they tell what there is to tell.
+    (fits,) = fit_derivation(replace(derivation, epochs=6), space, room=20.0, each=1.0)
+    assert (fits.best_of, fits.epochs) == (8, 6)

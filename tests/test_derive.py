@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Callable
 from itertools import islice, pairwise
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -218,12 +219,34 @@ def test_half_of_the_candidates_may_be_the_spaces_own_starts() -> None:
         derivation = Derivation(listed=1, best_of=count, evidence=())
         genotypes = [job.genotype for job in derivation.jobs(space, weights, [])]
         starts = [space.genotype(start) for start in space.starts[: count // 2]]
-        assert len(genotypes) == count and genotypes[: len(starts)] == starts
-        assert genotypes[len(starts)] == discretise(space, weights)
-        without = dataclasses.replace(derivation, starts=False).jobs(space, weights, [])
-        assert without[0].genotype == discretise(space, weights)
+        assert len(genotypes) == count and genotypes[1] == discretise(space, weights)
+        # In turns, so that time which ends too early leaves some of both.
+        assert genotypes[:4:2] == starts[:2] and set(starts) < set(genotypes)
+        without = [job.genotype for job in dataclasses.replace(derivation, starts=False).jobs(space, weights, [])]
+        assert without[0] == discretise(space, weights) and not set(starts) & set(without[1:3])
+        # With a list they come first: all of it is trained.
+        listed = {"event": "shortlist", "genotypes": [dict(one.choices) for one in without]}
+        assert [job.genotype for job in derivation.jobs(space, weights, [listed])][: len(starts)] == starts
     # They are tried, not believed: without any training alpha decides.
     assert Derivation().choose(space, weights, []) == discretise(space, weights)
+
+
+def test_without_a_list_candidates_are_drawn_from_the_weights() -> None:
+    space = layered(4)
+    derivation = Derivation(listed=1, best_of=32, evidence=(), starts=False)
+
+    def apart(weights: dict[str, list[float]]) -> float:
+        first, *others = [dict(job.genotype.choices) for job in derivation.jobs(space, weights, [])]
+        return fmean(sum(first[name] != other[name] for name in first) for other in others)
+
+    # Where alpha knows little they differ in most choices, and in few where it is sure; the most probable ones differ
+    # in few either way.
+    unsure = {name: [1.0 + 0.01 * i for i in range(len(one.options))] for name, one in space.choices.items()}
+    sure = {name: [1.0] + [0.01] * (len(one.options) - 1) for name, one in space.choices.items()}
+    probable = [dict(one.choices) for one in islice(most_probable(space, unsure, 1), 32)]
+    near = fmean(sum(probable[0][name] != other[name] for name in other) for other in probable[1:])
+    assert apart(unsure) > 1.5 * near > 0
+    assert apart(sure) < 0.5 * apart(unsure)
 
 
 def test_networks_that_are_the_same_are_trained_once() -> None:

@@ -440,11 +440,11 @@ def test_a_budget_in_seconds_is_kept(tmp_path):
     ("after", "weighs", "share"), [(0.0, True, 0.5), (30.0, True, 0.25), (1e3, True, 0.125), (1e3, False, 0.5)]
 )
 def test_search_and_derivation_share_a_time_by_what_they_would_take(tmp_path, monkeypatch, after, weighs, share):
-    whole = Derivation(listed=1, best_of=8, rounds=1, evidence=(), epochs=10)
-    # The search would take ten seconds; what is after it are eight trainings of five epochs on average.
+    whole = Derivation(listed=1, best_of=8, rounds=1, evidence=(), epochs=4)
+    # The search would take ten seconds; what is after it are eight trainings of four epochs, none of which stops early.
     pace, trial = Pace(warmup=1.0, search=1.0, weighs=weighs), 0.2
     monkeypatch.setattr(phases, "pace_of", lambda *_: pace)
-    monkeypatch.setattr(phases, "seconds_of_epoch", lambda *_: (time.sleep(trial), after / 40)[1])
+    monkeypatch.setattr(phases, "seconds_of_epoch", lambda *_: (time.sleep(trial), after / 32)[1])
     given: list[float] = []
     monkeypatch.setattr(Pace, "fit", lambda self, strategy, room: (given.append(room), strategy)[1])
     run = found(tmp_path / "run", strategy=Darts(epochs=10, hidden_channels=8), derivation=whole, budget="40s")
