@@ -19,10 +19,10 @@ EARLY = 0.75
 """Share of its epochs that a training takes, since most of them stop early; none stops before its patience ends."""
 TYPICAL = 0.5
 """The same of a short training on average; a derivation whose trainings take longer is ended in time."""
-SHORTEST = 30
-"""Epochs below which a training that was cut short tells nothing: alpha decides without any."""
-FEWEST = 8
-"""Networks that should be compared; trainings are cut short rather than fewer."""
+SIXTH = 6
+"""The first rung has one of so many epochs of a short training."""
+QUARTER = 4
+"""One of so many goes on from it."""
 _EXAMPLES = "'2min', '1h 30min', '50 epochs', '20 evaluations' or a number of steps"
 
 
@@ -132,8 +132,8 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
     """The derivation that fits, then those that ask for more, up to the whole: for the time that it may leave.
 
     Candidates go first, by halves with a round each, then seeds, then the further evidence, then the shortlist, and at
-    last epochs. Fewer candidates on more seeds choose better than more of them on one, and evidence on the depth adds
-    nothing to a comparison of candidates (``python -m benchmarks.derivations``).
+    last the epochs of most candidates. Fewer candidates on more seeds choose better than more of them on one, and
+    evidence on the depth adds nothing to a comparison of candidates (``python -m benchmarks.derivations``).
 
     Args:
         derivation: A :class:`gnas.derive.Derivation`.
@@ -149,20 +149,22 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
     for place, plan in enumerate(plans):
         if extent(plan, space) * each <= room:
             return plans[place::-1]
-    # What was trained for fewer epochs, or without a shortlist, is nothing that more could be added to. So as many are
-    # tried as there is time for, which ends the derivation.
-    typical = expected(derivation.epochs, derivation.patience, TYPICAL)
-    shortest = min(SHORTEST, derivation.epochs)
-    epochs = int(room / each * derivation.epochs / typical) if room > 0 else 0
-    unlisted = replace(bare, listed=1, best_of=derivation.best_of)
-    if epochs < 2 * shortest:
-        return [replace(unlisted, best_of=1)]
-    return [replace(unlisted, epochs=min(derivation.epochs, max(shortest, epochs // FEWEST)))]
+    # What was trained without a shortlist is nothing that more could be added to. So as many are tried as there is time
+    # for, which ends the derivation.
+    rung = derivation.epochs // SIXTH
+    if room < 2 * (rung or derivation.epochs) * each:
+        return [replace(bare, listed=1, best_of=1)]
+    return [replace(bare, listed=1, best_of=derivation.best_of, rung=rung)]
 
 
 def expected(epochs: int, patience: int, share: float) -> float:
     """Epochs that a training takes: a share of them, but never less than its patience."""
     return max(share * epochs, min(patience, epochs))
+
+
+def survivors(candidates: int) -> int:
+    """How many go on from a first rung."""
+    return -(-candidates // QUARTER)
 
 
 def _halved(derivation: Any) -> Any:
@@ -173,6 +175,7 @@ def _halved(derivation: Any) -> Any:
 def extent(derivation: Any, space: Any) -> float:
     """How long a derivation is, in epochs of a training."""
     epochs = trainings(derivation, space) * expected(derivation.epochs, derivation.patience, TYPICAL)
+    epochs += derivation.best_of * derivation.rung
     if derivation.lists([]):
         # Measuring is about a third of an epoch; the second round measures few.
         epochs += 2 * derivation.steps + derivation.listed / 3
@@ -180,9 +183,9 @@ def extent(derivation: Any, space: Any) -> float:
 
 
 def trainings(derivation: Any, space: Any) -> int:
-    """How many short trainings a derivation makes at most."""
+    """How many short trainings a derivation makes at most, those of a first rung not counted."""
     settled = [space.choices[name] for name in derivation.evidence if name in space.choices]
-    count, left = 0, derivation.best_of
+    count, left = 0, survivors(derivation.best_of) if derivation.rung else derivation.best_of
     if left > 1:
         for i in range(derivation.rounds):
             count += left * max(1, 2**i // 2)

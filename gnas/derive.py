@@ -8,6 +8,7 @@ after another:
 2. **Best of n.** The best of these, and points of the space that are known to be good (a warm start; alpha may not have
    seen what they have), n in all, are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
    1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on.
+   Where time is short, a first rung of fewer epochs sorts out three of four.
 3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
    with all other choices as they stand; the best mean wins, and what stood stands in a tie. Depth is the most
    important of them, and by default the only one; its options are also trained on from the supernet's weights.
@@ -27,6 +28,7 @@ from math import inf
 from statistics import fmean
 from typing import Any, NoReturn
 
+from gnas.budget import SIXTH, survivors
 from gnas.checks import check_count, check_flag, check_tuple
 from gnas.conditions import Admits, Condition, anything, check_conditions, said
 from gnas.crew import Training
@@ -42,7 +44,10 @@ from gnas.task import Task
 
 __all__ = ["Derivation", "Job", "confidence", "discretise", "most_probable"]
 
-KINDS = ("best_of", "depth", "evidence")
+RUNG = "rung"
+"""The event of a training of the first rung."""
+WHOLE = ("best_of", "depth", "evidence")
+KINDS = (RUNG, *WHOLE)
 """Events of short trainings."""
 LISTED = "shortlist"
 """The event of a shortlist."""
@@ -51,6 +56,8 @@ METRIC = "metric_architecture"
 TRIES = 2000
 FIRST_SEED = 2_000_000
 """Seeds of short trainings count from here, so that none of them is one of an evaluation."""
+RUNG_SEED = 999
+"""A seed of its own among these: what a rung was lucky with does not count again."""
 Event = Mapping[str, Any]
 
 
@@ -59,7 +66,7 @@ class Job:
     """One short training that the derivation asks for.
 
     Args:
-        kind: ``"best_of"``, ``"depth"`` or ``"evidence"``.
+        kind: ``"rung"``, ``"best_of"``, ``"depth"`` or ``"evidence"``.
         genotype: What to train.
         seed: Which of the seeds, counted from 0.
         inherit: Whether it starts from the supernet's weights.
@@ -91,6 +98,7 @@ class Derivation:
         best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
         starts: Whether the space's own starts, points that are known to be good, are among these: half at most.
         rounds: Rounds of halving them: the first has one seed, each further one twice as many.
+        rung: Epochs of a first rung of all candidates, of which a quarter goes on to these rounds; 0 for none.
         seeds: Seeds for every depth and for further evidence.
         evidence: Choices to settle by training, in this order; those that a space lacks are skipped. Without
             ``"depth"`` among them alpha decides on the depth.
@@ -108,6 +116,7 @@ class Derivation:
     best_of: int = 32
     starts: bool = True
     rounds: int = 4
+    rung: int = 0
     seeds: int = 3
     evidence: tuple[str, ...] = (DEPTH,)
     inherited: bool = True
@@ -126,7 +135,13 @@ class Derivation:
             check_count(self, key, 1)
         if self.inputs is not None:
             check_count(self, "inputs", 1)
-        check_count(self, "redraw", 0)
+        for key in ("rung", "redraw"):
+            check_count(self, key, 0)
+        if self.rung >= self.epochs:
+            raise ValueError(
+                f"Derivation got rung={self.rung} and epochs={self.epochs}; expected fewer epochs of a first rung "
+                f"than of a short training, try {self.epochs // SIXTH} or 0 for none"
+            )
         for key in ("starts", "inherited"):
             check_flag(self, key)
 
@@ -191,7 +206,8 @@ class Derivation:
         The search's ``seed`` decides on that of the training: two searches must not agree because they were lucky
         in the same way.
         """
-        evaluator, own = TrainFromScratch(recipe, self.epochs, self.patience), FIRST_SEED + 1000 * seed + job.seed
+        epochs, number = (self.rung, RUNG_SEED) if job.kind == RUNG else (self.epochs, job.seed)
+        evaluator, own = TrainFromScratch(recipe, epochs, self.patience), FIRST_SEED + 1000 * seed + number
         if not job.inherit:
             redraw = own if self.redraws(task) else None
             return Training(supernet.space.bind(job.genotype), evaluator, own, redraw=redraw)
@@ -238,12 +254,15 @@ class Derivation:
             left = list(self._candidates(space, weights, done, admits))
             if not left:
                 self._refused()
-            for before, seeds in halvings(self.rounds):
+            if self.rung:
+                yield [job(RUNG, genotype, 0) for genotype in left]
+                left = _best(left, _scores(done, RUNG))[: survivors(len(left))]
+            # The only one that went on has nothing to be compared with.
+            for before, seeds in halvings(self.rounds if len(left) > 1 else 0):
                 yield [job("best_of", genotype, seed) for seed in range(before, seeds) for genotype in left]
                 # As it stood then: a seed of a later round must not change who was in it.
-                scores = {_key(choices): fmean(values[:seeds]) for choices, values in _scores(done, "best_of")}
-                left.sort(key=lambda genotype: -scores[_key(dict(genotype.choices))])
-                left = left[: -(-len(left) // 2)]
+                scores = [(choices, values[:seeds]) for choices, values in _scores(done, "best_of")]
+                left = _best(left, scores)[: -(-len(left) // 2)]
         genotype = self._proposed(space, weights, done, admits)
         for name in self._settled(space):
             jobs = []
@@ -268,9 +287,9 @@ class Derivation:
         Without one, draws stand in beside the most probable network: the next most probable ones differ from it in
         what alpha cares least about. They take turns with the starts, since time may end before all were tried.
         """
-        starts = map(space.genotype, space.starts[: self.best_of // 2] if self.starts else ())
+        starts = [space.genotype(start) for start in space.starts] if self.starts else []
         if listed := _listed(done):
-            found = chain(starts, map(space.genotype, listed))
+            found = chain(starts[: self.best_of // 2], map(space.genotype, listed))
         else:
             others = chain(islice(self._probable(space, weights, admits), 1), drawn(space, weights, self.inputs, TRIES))
             found = chain.from_iterable(zip_longest(starts, others))
@@ -293,7 +312,7 @@ class Derivation:
 
     def _proposed(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Genotype:
         """The best of n, judged by those that were trained on the most seeds; without any the most probable."""
-        scores = _scores(done, "best_of")
+        scores = _scores(done, "best_of") or _scores(done, RUNG)
         if not scores:
             listed = _listed(done)
             if listed:
@@ -345,13 +364,19 @@ def halvings(rounds: int) -> list[tuple[int, int]]:
     return [(2**i // 2, 2**i) for i in range(rounds)]
 
 
+def _best(genotypes: Sequence[Genotype], scores: Sequence[tuple[dict[str, Value], list[float]]]) -> list[Genotype]:
+    """The genotypes by their mean merit, the best first; among equals the order stays."""
+    means = {_key(choices): fmean(values) for choices, values in scores}
+    return sorted(genotypes, key=lambda genotype: -means[_key(dict(genotype.choices))])
+
+
 def _key(choices: Mapping[str, Value]) -> str:
     return repr(sorted(choices.items()))
 
 
 def _kinds(kind: str) -> tuple[str, ...]:
     # The depth curve is drawn from its own events; further evidence takes over what was trained before.
-    return KINDS if kind == "evidence" else (kind,)
+    return WHOLE if kind == "evidence" else (kind,)
 
 
 def _scores(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], list[float]]]:

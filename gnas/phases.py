@@ -18,16 +18,18 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib import metadata
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import nn
 
 from gnas import __version__, kernels, report
-from gnas.budget import EARLY, Budget, expected, extent, fit_derivation, trainings
+from gnas.budget import EARLY, TYPICAL, Budget, expected, extent, fit_derivation, survivors, trainings
 from gnas.conditions import anything, gate, said
 from gnas.crew import Crew
-from gnas.derive import KINDS, LISTED, Derivation, confidence
+from gnas.derive import KINDS, LISTED, RUNG, Derivation, confidence
+from gnas.derive import Job as DerivationJob
 from gnas.diagnosis import diagnose
 from gnas.evaluate import Result, TrainFromScratch, builder
 from gnas.export import source as source_of
@@ -76,8 +78,9 @@ class Job:
 
     def __post_init__(self) -> None:
         # A short training is no longer than the last one.
-        if self.derivation.epochs > self.evaluator.epochs:
-            self.derivation = dataclasses.replace(self.derivation, epochs=self.evaluator.epochs)
+        if self.derivation.epochs > (longest := self.evaluator.epochs):
+            rung = min(self.derivation.rung, longest - 1)
+            self.derivation = dataclasses.replace(self.derivation, epochs=longest, rung=rung)
         self.admits = gate(self.derivation.conditions, self.space, self.task)
 
     # the phases
@@ -190,7 +193,8 @@ class Job:
         self.display.start("derivation", done=len(done), unit="trainings")
         done, ended = self.measured(derivation, weights, listed, done, interrupt)
         for plan in larger:
-            if ended or self.late(len(done), trainings(plan, self.space) - len(done)):
+            more = trainings(plan, self.space) - len(done)
+            if ended or self.late(done, more * typical(self.derivation, done)):
                 break
             derivation = plan
             done, ended = self.measured(derivation, weights, listed, done, interrupt)
@@ -216,8 +220,13 @@ class Job:
             # round is the exception: what was not tried in it is out.
             turn = min((job.inherit, job.seed) for job in jobs)
             due = [job for job in jobs if (job.inherit, job.seed) == turn]
-            first = due[0].kind == "best_of" and not due[0].seed
-            late = self.late(len(done), 1 if first else len(due))
+            rung = due[0].kind == RUNG
+            first = rung or (due[0].kind == "best_of" and not due[0].seed)
+            late = self.late(done, self.ahead(derivation, done, due, first))
+            if late and rung:
+                tried = sum(event["event"] == RUNG for event in done)
+                derivation = dataclasses.replace(derivation, best_of=tried)
+                continue
             if late:
                 self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")
             if late or interrupt.requested:
@@ -236,9 +245,20 @@ class Job:
                     self.seconds["derivation"] = before + time.monotonic() - began
                     self.journal.update(seconds=self.rounded())
                     self.display.advance(event, len(done), len(done) + left)
-                    if interrupt.requested or (first and self.late(len(done), 1)):
+                    late = first and self.late(done, self.ahead(derivation, done, due, first))
+                    if interrupt.requested or late:
                         break
         return whole, False
+
+    def ahead(self, derivation: Derivation, done: list[dict[str, Any]], due: list[DerivationJob], first: bool) -> float:
+        """Epochs of what there must be time for before a round goes on: one training of the first, else all of them.
+
+        Of a first rung also the trainings of those that go on from it.
+        """
+        if due[0].kind != RUNG:
+            return typical(derivation, done) * (1 if first else len(due))
+        tried = sum(event["event"] == RUNG for event in done) + 1
+        return derivation.rung + typical(derivation, done) * survivors(tried)
 
     def undecided(self, weights: dict[str, list[float]]) -> Genotype:
         """What the strategy has found by itself; under conditions, the most probable that fulfils them."""
@@ -418,11 +438,12 @@ class Job:
         last = expected(self.evaluator.epochs, self.evaluator.patience, EARLY) * self.epoch
         return self.budget.amount - self.seconds["search"] - self.seconds["derivation"] - last
 
-    def late(self, done: int, next_ones: int) -> bool:
-        """Whether the next short trainings and the last training would go beyond a wall-clock budget."""
+    def late(self, done: list[dict[str, Any]], epochs: float) -> bool:
+        """Whether so many epochs of short trainings and the last training would go beyond a wall-clock budget."""
         if not self.timed or not done:
             return False
-        return self.room() <= next_ones * self.seconds["derivation"] / done
+        pace = self.seconds["derivation"] / sum(event["epochs"] for event in done)
+        return self.room() <= epochs * pace
 
     def fitted_derivations(self, weights: dict[str, list[float]]) -> list[Derivation]:
         """The derivation that the time left allows, by the pace of a trial, and larger ones, should it leave time."""
@@ -459,6 +480,12 @@ class Job:
 
     def rounded(self) -> dict[str, float]:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
+
+
+def typical(derivation: Derivation, done: list[dict[str, Any]]) -> float:
+    """Epochs of a short training: as many as those that were made took on average."""
+    made = [event["epochs"] for event in done if event["event"] != RUNG]
+    return fmean(made) if made else expected(derivation.epochs, derivation.patience, TYPICAL)
 
 
 def unit_of(strategy: Strategy[Any]) -> str:

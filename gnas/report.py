@@ -218,7 +218,8 @@ def sites(run: Run) -> dict[str, Any] | None:
 def best_of(run: Run) -> dict[str, Any] | None:
     """The most probable genotypes that were measured, best first, and what was changed in the best of them later."""
     # Only those that were measured on the most seeds could win.
-    scores = sorted(run.scores("best_of"), key=lambda item: (-len(item[1]), -run.scale.merit(fmean(item[1]))))
+    trained, rung = run.scores("best_of"), run.scores("rung")
+    scores = sorted(trained or rung, key=lambda item: (-len(item[1]), -run.scale.merit(fmean(item[1]))))
     if not scores or run.genotype is None:
         return None
     best, most = run.space.genotype(scores[0][0]), len(scores[0][1])
@@ -239,6 +240,7 @@ def best_of(run: Run) -> dict[str, Any] | None:
         "seeds": most,
         "halved": len(scores[-1][1]) < most,
         "later": later,
+        "rung": len(rung) if trained else 0,
     }
 
 

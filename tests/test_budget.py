@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gnas.budget import FEWEST, SHORTEST, Budget, extent, fit_derivation, fit_epochs, trainings
+from gnas.budget import Budget, extent, fit_derivation, fit_epochs, trainings
 from gnas.derive import Derivation
 from gnas.space import layered, relational
 from gnas.strategy import Darts, FewShot, Nac, Progressive, SinglePath
@@ -115,14 +115,10 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     few = fitted(needs(bare) - 1)
     # Without a shortlist as many are tried as there is time for, in one round that time ends.
     assert lean.lists([]) and bare.lists([]) and not few.lists([])
-    assert few == replace(bare, listed=1, best_of=whole.best_of)
-    eight = replace(few, best_of=FEWEST)
-    assert fitted(needs(eight) + each) == few
-    assert fitted(needs(eight) / 2 + each) == replace(few, epochs=whole.epochs // 2)
-    # Rather shorter trainings than fewer, down to what a training must have to tell something.
-    two = needs(replace(few, best_of=2)) * SHORTEST / whole.epochs
-    assert fitted(two + each) == replace(few, epochs=SHORTEST)
-    assert fitted(two - each).best_of == 1, "there is nothing to compare"
+    assert few == replace(bare, listed=1, best_of=whole.best_of, rung=33)
+    assert needs(few) == pytest.approx(each * (32 * 33 + 8 * 100)), "a quarter goes on from the first rung"
+    assert fitted(2 * few.rung * each) == few
+    assert fitted(2 * few.rung * each - 1e-9).best_of == 1, "there is nothing to compare"
     for space_, derivation in ((space, whole), (relational(1, depth=False), whole), (space, Derivation(evidence=()))):
         (none,) = fit_derivation(derivation, space_, 0.0, each)
         assert trainings(none, space_) == 0, "a shorter training tells nothing"
@@ -136,4 +132,4 @@ def test_a_training_without_time_to_lose_its_patience_takes_all_its_epochs():
     assert extent(replace(derivation, epochs=6), space) == 8 * 6
     # Six epochs are all that a training is to have, so they tell what there is to tell.
     (fits,) = fit_derivation(replace(derivation, epochs=6), space, room=20.0, each=1.0)
-    assert (fits.best_of, fits.epochs) == (8, 6)
+    assert (fits.best_of, fits.epochs, fits.rung) == (8, 6, 1)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data
 
+from gnas.budget import trainings
 from gnas.derive import Derivation, Job
 from gnas.recipe import Recipe
 from gnas.space import Choice, Genotype, Node, Space, gap, layered
@@ -247,6 +248,47 @@ def test_without_a_list_candidates_are_drawn_from_the_weights() -> None:
     near = fmean(sum(probable[0][name] != other[name] for name in other) for other in probable[1:])
     assert apart(unsure) > 1.5 * near > 0
     assert apart(sure) < 0.5 * apart(unsure)
+
+
+def test_a_quarter_of_the_first_rung_goes_on_and_is_judged_by_trainings_of_its_own() -> None:
+    space = layered(4)
+    weights = weights_of(space)
+    derivation = Derivation(listed=1, best_of=16, rung=30, rounds=1, evidence=())
+    done = carried_out(derivation, space, weights, noise)
+    rung, whole = ([one for one in done if one["event"] == kind] for kind in ("rung", "best_of"))
+    assert [len(rung), len(whole)] == [16, 4] and len(done) == trainings(derivation, space) + 16
+
+    def merits(events: list[dict[str, Any]]) -> dict[str, float]:
+        return {str(one["genotype"]): one["metric_architecture"] for one in events}
+
+    first = merits(rung)
+    assert set(merits(whole)) == set(sorted(first, key=lambda one: -first[one])[:4])
+    best = derivation.choose(space, weights, done)
+    assert dict(best.choices) == max(whole, key=lambda one: one["metric_architecture"])["genotype"]
+    # What time left untried of the rung is out, and the rest is as if it had not been asked for.
+    fewer = dataclasses.replace(derivation, best_of=9)
+    tried = derivation.jobs(space, weights, [])
+    assert fewer.jobs(space, weights, []) == tried[:9]
+    assert len(fewer.jobs(space, weights, [event(job, noise) for job in tried[:9]])) == 3
+    # One alone has nothing to be compared with.
+    four = dataclasses.replace(derivation, best_of=4)
+    done = carried_out(four, space, weights, noise)
+    assert {one["event"] for one in done} == {"rung"}
+    assert str(dict(four.choose(space, weights, done).choices)) == max(merits(done), key=lambda one: merits(done)[one])
+
+
+def test_a_rung_has_fewer_epochs_and_a_seed_of_its_own() -> None:
+    task, space = small_task(), layered(2)
+    derivation = Derivation(listed=1, best_of=8, rung=5, epochs=50, evidence=())
+    net = GraphSupernet(space, task.in_channels, 16, task.out_channels)
+    (job, *_) = derivation.jobs(space, weights_of(space), [])
+    first, whole = (
+        derivation.training(one, task, net, Recipe(hidden_channels=16))
+        for one in (job, dataclasses.replace(job, kind="best_of"))
+    )
+    assert (first.evaluator.epochs, whole.evaluator.epochs) == (5, 50) and first.seed != whole.seed
+    with pytest.raises(ValueError, match="rung=50 and epochs=50"):
+        Derivation(rung=50, epochs=50)
 
 
 def test_networks_that_are_the_same_are_trained_once() -> None:

@@ -454,6 +454,22 @@ def test_search_and_derivation_share_a_time_by_what_they_would_take(tmp_path, mo
     assert 40 * share - 2 < room <= 40 * share - (trial if weighs else 0)
 
 
+def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, monkeypatch):
+    plan = Derivation(listed=1, best_of=32, rung=1, rounds=1, epochs=3, patience=3, evidence=())
+    monkeypatch.setattr(phases, "fit_derivation", lambda *_: [plan])
+
+    def late(self: phases.Job, done: list[dict[str, Any]], epochs: float) -> bool:
+        # An epoch a second, and 40 seconds.
+        return bool(done) and 40 - sum(event["epochs"] for event in done) < epochs
+
+    monkeypatch.setattr(phases.Job, "late", late)
+    run = found(tmp_path / "run", derivation=plan, budget="1h")
+    told = [event["event"] for event in events(run.folder)]
+    tried, whole = told.count("rung"), told.count("best_of")
+    # One more candidate would leave too little for its best quarter, of three epochs each.
+    assert (tried, whole) == (22, 6)
+
+
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
     whole = Derivation(listed=12, steps=2, best_of=8, rounds=2, seeds=2, epochs=2)
 
