@@ -128,7 +128,7 @@ def fit_epochs(strategy: Any, own: int, room: float, warmup: float, search: floa
     return strategy if most >= own else replace(strategy, epochs=max(least, most))
 
 
-def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> list[Any]:
+def fit_derivation(derivation: Any, space: Any, room: float, each: float, ready: bool = True) -> list[Any]:
     """The derivation that fits, then those that ask for more, up to the whole: for the time that it may leave.
 
     Candidates go first, by halves with a round each, then seeds, then the further evidence, then the shortlist, and at
@@ -140,21 +140,21 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float) -> lis
         space: The space that was searched.
         room: Seconds.
         each: Seconds of one epoch of one training.
+        ready: Whether the supernet was trained for long enough to judge a shortlist; without one the epochs go.
     """
     half = _halved(derivation)
     quarter = _halved(half)
     lean = replace(quarter, seeds=1, inherited=False)
     bare = replace(lean, rounds=1, evidence=())
-    plans = [derivation, half, quarter, lean, bare]
+    plans = [derivation, half, quarter, lean, bare] if ready else []
     for place, plan in enumerate(plans):
         if extent(plan, space) * each <= room:
             return plans[place::-1]
     # What was trained without a shortlist is nothing that more could be added to. So as many are tried as there is time
     # for, which ends the derivation.
     rung = derivation.epochs // SIXTH
-    if room < 2 * (rung or derivation.epochs) * each:
-        return [replace(bare, listed=1, best_of=1)]
-    return [replace(bare, listed=1, best_of=derivation.best_of, rung=rung)]
+    unlisted = replace(derivation, listed=1, evidence=(), rung=rung)
+    return [replace(unlisted, best_of=1) if room < 2 * (rung or derivation.epochs) * each else unlisted]
 
 
 def expected(epochs: int, patience: int, share: float) -> float:

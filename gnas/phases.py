@@ -77,6 +77,7 @@ class Job:
     epoch: float = 0.0
 
     def __post_init__(self) -> None:
+        self.own = epochs_of(self.strategy)
         # A short training is no longer than the last one.
         if self.derivation.epochs > (longest := self.evaluator.epochs):
             rung = min(self.derivation.rung, longest - 1)
@@ -445,11 +446,16 @@ class Job:
         pace = self.seconds["derivation"] / sum(event["epochs"] for event in done)
         return self.room() <= epochs * pace
 
+    @property
+    def ready(self) -> bool:
+        """Whether the supernet had half of the epochs that it would have had without a budget of time."""
+        return 2 * epochs_of(self.strategy) >= self.own
+
     def fitted_derivations(self, weights: dict[str, list[float]]) -> list[Derivation]:
         """The derivation that the time left allows, by the pace of a trial, and larger ones, should it leave time."""
         genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
         self.epoch = seconds_of_epoch(self.space, genotype, self.task, self.evaluator.recipe_for(self.task))
-        return fit_derivation(self.derivation, self.space, self.room(), self.epoch)  # type: ignore[no-any-return]
+        return fit_derivation(self.derivation, self.space, self.room(), self.epoch, self.ready)  # type: ignore[no-any-return]
 
     def extent(self) -> tuple[float | None, float, str]:
         """How much there is to do in the search phase, how much is done, and in what."""
@@ -486,6 +492,11 @@ def typical(derivation: Derivation, done: list[dict[str, Any]]) -> float:
     """Epochs of a short training: as many as those that were made took on average."""
     made = [event["epochs"] for event in done if event["event"] != RUNG]
     return fmean(made) if made else expected(derivation.epochs, derivation.patience, TYPICAL)
+
+
+def epochs_of(strategy: Strategy[Any]) -> int:
+    """Epochs of a one-shot strategy, by itself or in a wrapper; none of any other."""
+    return int(getattr(getattr(strategy, "inner", strategy), "epochs", 0))
 
 
 def unit_of(strategy: Strategy[Any]) -> str:

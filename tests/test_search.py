@@ -454,6 +454,18 @@ def test_search_and_derivation_share_a_time_by_what_they_would_take(tmp_path, mo
     assert 40 * share - 2 < room <= 40 * share - (trial if weighs else 0)
 
 
+@pytest.mark.parametrize(("epochs", "ready"), [(9, False), (10, True), (20, True)])
+def test_a_supernet_that_time_cut_short_judges_no_shortlist(tmp_path, monkeypatch, epochs, ready):
+    told: list[bool] = []
+    monkeypatch.setattr(phases, "pace_of", lambda *_: Pace(warmup=1.0, search=1.0, weighs=True))
+    monkeypatch.setattr(Pace, "fit", lambda self, strategy, room: replace(strategy, epochs=epochs))
+    monkeypatch.setattr(
+        phases, "fit_derivation", lambda *given: (told.append(given[-1]), [replace(given[0], best_of=1)])[1]
+    )
+    found(tmp_path / "run", strategy=Darts(epochs=20, hidden_channels=8), budget="1h")
+    assert told == [ready]
+
+
 def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, monkeypatch):
     plan = Derivation(listed=1, best_of=32, rung=1, rounds=1, epochs=3, patience=3, evidence=())
     monkeypatch.setattr(phases, "fit_derivation", lambda *_: [plan])
@@ -473,7 +485,7 @@ def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, mon
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
     whole = Derivation(listed=12, steps=2, best_of=8, rounds=2, seeds=2, epochs=2)
 
-    def small(derivation: Derivation, space: Space, room: float, each: float) -> list[Derivation]:
+    def small(derivation: Derivation, space: Space, room: float, each: float, ready: bool) -> list[Derivation]:
         return [replace(derivation, best_of=4, rounds=1, seeds=1, inherited=False), derivation]
 
     monkeypatch.setattr(phases, "fit_derivation", small)
