@@ -23,6 +23,8 @@ SIXTH = 6
 """The first rung has one of so many epochs of a short training."""
 QUARTER = 4
 """One of so many goes on from it."""
+ROUNDS = 3
+"""Rounds of halving after it, so that the last two or so are judged by four seeds."""
 _EXAMPLES = "'2min', '1h 30min', '50 epochs', '20 evaluations' or a number of steps"
 
 
@@ -153,7 +155,7 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float, ready:
     # What was trained without a shortlist is nothing that more could be added to. So as many are tried as there is time
     # for, which ends the derivation.
     rung = derivation.epochs // SIXTH
-    unlisted = replace(derivation, listed=1, evidence=(), rung=rung)
+    unlisted = replace(derivation, listed=1, evidence=(), rung=rung, rounds=min(derivation.rounds, ROUNDS))
     return [replace(unlisted, best_of=1) if room < 2 * (rung or derivation.epochs) * each else unlisted]
 
 
@@ -188,7 +190,7 @@ def trainings(derivation: Any, space: Any) -> int:
     count, left = 0, survivors(derivation.best_of) if derivation.rung else derivation.best_of
     if left > 1:
         for i in range(derivation.rounds):
-            count += left * max(1, 2**i // 2)
+            count += left * max(1, 2**i // 2) if left > 1 else 0
             left = -(-left // 2)
     for choice in settled:
         count += len(choice.options) * (derivation.seeds + (derivation.inherited and choice.name == "depth"))

@@ -257,8 +257,10 @@ class Derivation:
             if self.rung:
                 yield [job(RUNG, genotype, 0) for genotype in left]
                 left = _best(left, _scores(done, RUNG))[: survivors(len(left))]
-            # The only one that went on has nothing to be compared with.
-            for before, seeds in halvings(self.rounds if len(left) > 1 else 0):
+            for before, seeds in halvings(self.rounds):
+                if len(left) == 1:
+                    # There is nothing to compare it with.
+                    break
                 yield [job("best_of", genotype, seed) for seed in range(before, seeds) for genotype in left]
                 # As it stood then: a seed of a later round must not change who was in it.
                 scores = [(choices, values[:seeds]) for choices, values in _scores(done, "best_of")]

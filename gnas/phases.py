@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from gnas import __version__, kernels, report
-from gnas.budget import EARLY, TYPICAL, Budget, expected, extent, fit_derivation, survivors, trainings
+from gnas.budget import EARLY, TYPICAL, Budget, expected, extent, fit_derivation, trainings
 from gnas.conditions import anything, gate, said
 from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, RUNG, Derivation, confidence
@@ -259,7 +259,8 @@ class Job:
         if due[0].kind != RUNG:
             return typical(derivation, done) * (1 if first else len(due))
         tried = sum(event["event"] == RUNG for event in done) + 1
-        return derivation.rung + typical(derivation, done) * survivors(tried)
+        after = trainings(dataclasses.replace(derivation, best_of=tried, evidence=()), self.space)
+        return derivation.rung + typical(derivation, done) * after
 
     def undecided(self, weights: dict[str, list[float]]) -> Genotype:
         """What the strategy has found by itself; under conditions, the most probable that fulfils them."""

@@ -115,9 +115,11 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     few = fitted(needs(bare) - 1)
     # Without a shortlist as many are tried as there is time for, in one round that time ends.
     assert lean.lists([]) and bare.lists([]) and not few.lists([])
-    assert few == replace(whole, listed=1, evidence=(), rung=33)
-    first = extent(replace(few, rounds=1), space)
-    assert first == 32 * 33 + 8 * 100, "a quarter goes on from the first rung"
+    assert few == replace(whole, listed=1, evidence=(), rung=33, rounds=3)
+    # A quarter goes on from the first rung: eight with one seed, four with two, two with four.
+    assert extent(few, space) == 32 * 33 + (8 + 4 + 2 * 2) * 100
+    # What is left alone has nothing to be compared with.
+    assert trainings(replace(few, best_of=4), space) == 0 and trainings(replace(few, best_of=8), space) == 2
     # A supernet that is hardly trained judges no shortlist, whatever the time.
     for room in (needs(whole), needs(bare)):
         assert fit_derivation(whole, space, room, each, ready=False) == [few]

@@ -467,7 +467,7 @@ def test_a_supernet_that_time_cut_short_judges_no_shortlist(tmp_path, monkeypatc
 
 
 def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, monkeypatch):
-    plan = Derivation(listed=1, best_of=32, rung=1, rounds=1, epochs=3, patience=3, evidence=())
+    plan = Derivation(listed=1, best_of=32, rung=1, rounds=2, epochs=3, patience=3, evidence=())
     monkeypatch.setattr(phases, "fit_derivation", lambda *_: [plan])
 
     def late(self: phases.Job, done: list[dict[str, Any]], epochs: float) -> bool:
@@ -478,8 +478,8 @@ def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, mon
     run = found(tmp_path / "run", derivation=plan, budget="1h")
     told = [event["event"] for event in events(run.folder)]
     tried, whole = told.count("rung"), told.count("best_of")
-    # One more candidate would leave too little for its best quarter, of three epochs each.
-    assert (tried, whole) == (22, 6)
+    # One more candidate would leave too little for its best quarter and their better half, of three epochs each.
+    assert (tried, whole) == (16, 4 + 2)
 
 
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
