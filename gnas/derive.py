@@ -21,6 +21,7 @@ splits (Kohavi, IJCAI 1995), over as many items as both roles have.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
@@ -93,10 +94,11 @@ class Derivation:
     Args:
         inputs: Edges that a sum of switchable edges keeps (GNAS-MP one, DARTS two).
         listed: Number of most probable genotypes that are judged by the supernet's weights; no more than
-            ``best_of`` leaves that out, and the most probable one goes on with draws from the weights of options.
+            ``best_of`` leaves that out, and the most probable one goes on with draws from the weights and the space.
         steps: Training steps of the supernet in each of the two rounds of that.
         best_of: Number of genotypes that are compared by short trainings; 1 takes the first.
-        starts: Whether the space's own starts, points that are known to be good, are among these: half at most.
+        starts: Whether the space's own starts, points that are known to be good, are among these: half at most, a third
+            where nothing is listed.
         rounds: Rounds of halving them: the first has one seed, each further one twice as many.
         rung: Epochs of a first rung of all candidates, of which a quarter goes on to these rounds; 0 for none.
         seeds: Seeds for every depth and for further evidence.
@@ -286,15 +288,19 @@ class Derivation:
     def _candidates(self, space: Space, weights: Weights, done: Sequence[Event], admits: Admits) -> Iterator[Genotype]:
         """What the best of n is taken from: the space's own starts, then the shortlist.
 
-        Without one, draws stand in beside the most probable network: the next most probable ones differ from it in
-        what alpha cares least about. They take turns with the starts, since time may end before all were tried.
+        Without one, these take turns, since time may end before all of them were tried: the starts, draws from the
+        weights after the most probable network, and draws from all of the space. The next most probable networks would
+        differ from the first in what alpha cares least about, and alpha itself may care for the wrong things.
         """
         starts = [space.genotype(start) for start in space.starts] if self.starts else []
         if listed := _listed(done):
             found = chain(starts[: self.best_of // 2], map(space.genotype, listed))
         else:
-            others = chain(islice(self._probable(space, weights, admits), 1), drawn(space, weights, self.inputs, TRIES))
-            found = chain.from_iterable(zip_longest(starts, others))
+            likely = chain(islice(self._probable(space, weights, admits), 1), drawn(space, weights, self.inputs, TRIES))
+            # Two searches draw others, and a search the same ones each time it is asked.
+            generator = random.Random(repr(sorted(weights.items())))
+            anyhow = (space.sample(generator) for _ in range(TRIES))
+            found = chain.from_iterable(zip_longest(starts, likely, anyhow))
         return islice(_distinct(space, (one for one in found if one is not None and admits(one))), self.best_of)
 
     def _probable(self, space: Space, weights: Weights, admits: Admits) -> Iterator[Genotype]:

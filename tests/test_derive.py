@@ -6,7 +6,6 @@ import dataclasses
 import random
 from collections.abc import Callable
 from itertools import islice, pairwise
-from statistics import fmean
 from typing import Any
 
 import pytest
@@ -216,38 +215,42 @@ def test_options_are_compared_on_the_same_seeds() -> None:
 def test_half_of_the_candidates_may_be_the_spaces_own_starts() -> None:
     space = layered(4)
     weights = weights_of(space)
+    listed = {
+        "event": "shortlist",
+        "genotypes": [dict(one.choices) for one in islice(most_probable(space, weights), 40)],
+    }
     for count in (4, 12, 40):
-        derivation = Derivation(listed=1, best_of=count, evidence=())
-        genotypes = [job.genotype for job in derivation.jobs(space, weights, [])]
+        derivation = Derivation(best_of=count, evidence=())
+        genotypes = [job.genotype for job in derivation.jobs(space, weights, [listed])]
         starts = [space.genotype(start) for start in space.starts[: count // 2]]
-        assert len(genotypes) == count and genotypes[1] == discretise(space, weights)
-        # In turns, so that time which ends too early leaves some of both.
-        assert genotypes[:4:2] == starts[:2] and set(starts) < set(genotypes)
-        without = [job.genotype for job in dataclasses.replace(derivation, starts=False).jobs(space, weights, [])]
-        assert without[0] == discretise(space, weights) and not set(starts) & set(without[1:3])
-        # With a list they come first: all of it is trained.
-        listed = {"event": "shortlist", "genotypes": [dict(one.choices) for one in without]}
-        assert [job.genotype for job in derivation.jobs(space, weights, [listed])][: len(starts)] == starts
+        assert len(genotypes) == count and genotypes[: len(starts)] == starts
+        assert genotypes[len(starts)] == discretise(space, weights)
     # They are tried, not believed: without any training alpha decides.
     assert Derivation().choose(space, weights, []) == discretise(space, weights)
 
 
-def test_without_a_list_candidates_are_drawn_from_the_weights() -> None:
+def test_without_a_list_starts_and_draws_from_the_weights_and_from_the_space_take_turns() -> None:
     space = layered(4)
-    derivation = Derivation(listed=1, best_of=32, evidence=(), starts=False)
 
-    def apart(weights: dict[str, list[float]]) -> float:
-        first, *others = [dict(job.genotype.choices) for job in derivation.jobs(space, weights, [])]
-        return fmean(sum(first[name] != other[name] for name in first) for other in others)
+    def candidates(weights: Weights, starts: bool = True, count: int = 60) -> list[Genotype]:
+        derivation = Derivation(listed=1, best_of=count, evidence=(), starts=starts)
+        return [job.genotype for job in derivation.jobs(space, weights, [])]
 
-    # Where alpha knows little they differ in most choices, and in few where it is sure; the most probable ones differ
-    # in few either way.
-    unsure = {name: [1.0 + 0.01 * i for i in range(len(one.options))] for name, one in space.choices.items()}
-    sure = {name: [1.0] + [0.01] * (len(one.options) - 1) for name, one in space.choices.items()}
-    probable = [dict(one.choices) for one in islice(most_probable(space, unsure, 1), 32)]
-    near = fmean(sum(probable[0][name] != other[name] for name in other) for other in probable[1:])
-    assert apart(unsure) > 1.5 * near > 0
-    assert apart(sure) < 0.5 * apart(unsure)
+    # Alpha wants one aggregator, and that is all it knows.
+    weights = {name: [1.0] * len(one.options) for name, one in space.choices.items()}
+    weights["aggregate"] = [1.0] + [1e-9] * (len(space.choices["aggregate"].options) - 1)
+    first, *_ = space.choices["aggregate"].options
+    found = candidates(weights)
+    assert found[1] == discretise(space, weights) and len(set(found)) == len(found) == 60
+    assert {space.genotype(start) for start in space.starts} < set(found)
+    without = candidates(weights, starts=False)
+    assert without[0] == discretise(space, weights)
+    wanted = sum(genotype["aggregate"] == first for genotype in without)
+    # Draws from the weights alone would all have it, those from the space one in six.
+    assert 25 < wanted < 45
+    assert {genotype["aggregate"] for genotype in without} == set(space.choices["aggregate"].options)
+    # Whoever asks again gets the same, another search gets others.
+    assert candidates(weights) == found and candidates(weights_of(space)) != found
 
 
 def test_a_quarter_of_the_first_rung_goes_on_and_is_judged_by_trainings_of_its_own() -> None:
