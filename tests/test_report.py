@@ -379,6 +379,18 @@ def test_candidates_that_the_space_named_are_counted(runs: dict[str, Path]) -> N
         assert best is not None and best["starts"] == count
 
 
+def test_a_first_rung_is_told_of_or_shown_where_it_decided(runs: dict[str, Path]) -> None:
+    run = report.load(runs["layered"])
+    best = report.best_of(run)
+    assert best is not None and best["rung"] == 0
+    rung = [{**event, "event": "rung", "seed": 0, "epochs": 10} for event in run.of("best_of") if not event["seed"]]
+    told = report.best_of(dataclasses.replace(run, events={**run.events, "rung": rung}))
+    assert told == {**best, "rung": 4}, "its values are of fewer epochs, and stay out of the table"
+    alone = {"rung": rung, "derived": run.of("derived")}
+    decided = report.best_of(dataclasses.replace(run, events=alone))
+    assert decided is not None and len(decided["rows"]) == 4 and decided["rung"] == 0
+
+
 def test_derivation_shows_what_was_measured(runs: dict[str, Path]) -> None:
     run = report.load(runs["layered"])
     best, measured, sites = report.best_of(run), report.measured(run), report.sites(run)
