@@ -226,7 +226,8 @@ class Job:
             late = self.late(done, self.ahead(derivation, done, due, first))
             if late and rung:
                 tried = sum(event["event"] == RUNG for event in done)
-                derivation = dataclasses.replace(derivation, best_of=tried)
+                # None was, where short trainings of another plan have used the time up.
+                derivation = dataclasses.replace(derivation, best_of=max(tried, 1))
                 continue
             if late:
                 self.display.note(f"the time budget ends the derivation after {len(done)} of its short trainings")

@@ -482,6 +482,17 @@ def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, mon
     assert (tried, whole) == (16, 4 + 2)
 
 
+def test_a_first_rung_without_any_time_leaves_the_choice_to_what_was_trained_before(tmp_path, monkeypatch):
+    before = Derivation(listed=1, best_of=4, rounds=1, epochs=2, evidence=())
+    plans = [before, replace(before, best_of=8, rung=2000, epochs=3000)]
+    monkeypatch.setattr(phases, "fit_derivation", lambda *_: plans)
+    monkeypatch.setattr(phases.Job, "late", lambda self, done, epochs: bool(done) and epochs > 1000)
+    run = found(tmp_path / "run", derivation=before, budget="1h")
+    told = [event for event in events(run.folder) if event["event"] in KINDS]
+    assert [event["event"] for event in told] == ["best_of"] * 4
+    assert dict(run.genotype.choices) == max(told, key=lambda event: event["metric_architecture"])["genotype"]
+
+
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
     whole = Derivation(listed=12, steps=2, best_of=8, rounds=2, seeds=2, epochs=2)
 
