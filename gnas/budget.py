@@ -177,7 +177,8 @@ def _halved(derivation: Any) -> Any:
 def extent(derivation: Any, space: Any) -> float:
     """How long a derivation is, in epochs of a training."""
     epochs = trainings(derivation, space) * expected(derivation.epochs, derivation.patience, TYPICAL)
-    epochs += derivation.best_of * derivation.rung
+    if derivation.best_of > 1:
+        epochs += derivation.best_of * derivation.rung
     if derivation.lists([]):
         # Measuring is about a third of an epoch; the second round measures few.
         epochs += 2 * derivation.steps + derivation.listed / 3
@@ -188,10 +189,11 @@ def trainings(derivation: Any, space: Any) -> int:
     """How many short trainings a derivation makes at most, those of a first rung not counted."""
     settled = [space.choices[name] for name in derivation.evidence if name in space.choices]
     count, left = 0, survivors(derivation.best_of) if derivation.rung else derivation.best_of
-    if left > 1:
-        for i in range(derivation.rounds):
-            count += left * max(1, 2**i // 2) if left > 1 else 0
-            left = -(-left // 2)
+    for i in range(derivation.rounds):
+        if left == 1:
+            break
+        count += left * max(1, 2**i // 2)
+        left = -(-left // 2)
     for choice in settled:
         count += len(choice.options) * (derivation.seeds + (derivation.inherited and choice.name == "depth"))
     return count

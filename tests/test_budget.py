@@ -113,11 +113,12 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     bare = fitted(needs(lean) - 1)
     assert (bare.best_of, bare.rounds, bare.evidence) == (8, 1, ())
     few = fitted(needs(bare) - 1)
-    # Without a shortlist as many are tried as there is time for, in one round that time ends.
+    # Without a shortlist as many are tried as there is time for.
     assert lean.lists([]) and bare.lists([]) and not few.lists([])
     assert few == replace(whole, listed=1, evidence=(), rung=33, rounds=3)
     # A quarter goes on from the first rung: eight with one seed, four with two, two with four.
     assert extent(few, space) == 32 * 33 + (8 + 4 + 2 * 2) * 100
+    assert extent(replace(few, best_of=1), space) == 0, "nothing is trained, and no rung either"
     # What is left alone has nothing to be compared with.
     assert trainings(replace(few, best_of=4), space) == 0 and trainings(replace(few, best_of=8), space) == 2
     # A supernet that is hardly trained judges no shortlist, whatever the time.
