@@ -19,6 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks import files
+from gnas.budget import survivors
 
 RESULTS = Path(__file__).parent / "results" / "rungs"
 DATA = "ogbg-molesol"
@@ -99,12 +100,12 @@ def chosen(order: list[list[Curve]], seed: int, rung: int, room: float) -> float
         after = [*tried, network]
         time = sum(cost(one[seed], rung or None) for one in after)
         if rung:
-            time += -(-len(after) // 4) * fmean(cost(one[seed]) for one in after)
+            time += survivors(len(after)) * fmean(cost(one[seed]) for one in after)
         if tried and time > room:
             break
         tried = after
     if rung:
-        tried = sorted(tried, key=lambda one: best(one[seed], rung))[: -(-len(tried) // 4)]
+        tried = sorted(tried, key=lambda one: best(one[seed], rung))[: survivors(len(tried))]
     return best(min(tried, key=lambda one: best(one[seed]))[1 - seed])
 
 

@@ -13,7 +13,6 @@ from gnas.budget import fit_epochs
 from gnas.evaluate import TrainFromScratch, builder, seeded
 from gnas.recipe import Recipe
 from gnas.space import Genotype, Space
-from gnas.split import ROLES
 from gnas.strategy import OneShot
 from gnas.strategy.base import Strategy
 from gnas.targets import GRAPH
@@ -77,7 +76,7 @@ def excerpt(task: Task) -> tuple[Task, float]:
     if task.level != GRAPH or count < 2 * GRAPHS:
         return task, 1.0
     every = count // GRAPHS
-    roles = {role: task.index(role)[:: every if role in OPEN else 1] for role in ROLES}
+    roles = task.roles | {role: task.index(role)[::every] for role in OPEN}
     # A metric may need what so few graphs lack, such as a rare class.
     metric = replace(task.metric, function=lambda output, y: 0.0)
     return replace(task, roles=roles, metric=metric), 1 / every
