@@ -56,6 +56,8 @@ class Settings(Protocol):
     def hidden_channels(self) -> int: ...
     @property
     def dropout(self) -> float: ...
+    @property
+    def drop_inputs(self) -> bool: ...
 
 
 Builder = Callable[[Task, Settings], nn.Module]
@@ -70,16 +72,23 @@ def projection(in_channels: int, out_channels: int, count: int = 1) -> Linear:
 
 
 class Network(nn.Module):
-    """Base of the networks below: remembers the adjacency matrix of the last graph that it has seen.
+    """Base of the networks below: projects features, and remembers the matrix of the last graph that it has seen.
 
     Training meets the same graph in every epoch, so the matrix is built once. The graph is recognised by its
     tensors themselves, not by their size: another graph, or one that was changed in place, is built anew.
     """
 
+    dropout: float
+    drop_inputs = True
+
     def __init__(self) -> None:
         super().__init__()
         self._seen: tuple[object, ...] | None = None
         self._matrix: Tensor | None = None
+
+    def encode(self, x: Tensor, linear: nn.Linear) -> Tensor:
+        """The first projection of the features, of which entries are dropped unless a recipe says otherwise."""
+        return sparse_dropout_linear(x, linear, self.dropout if self.drop_inputs else 0.0, self.training)
 
     def weights(self, edge_index: Tensor, edge_weight: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
         """Edges and their coefficients; as in GCN unless a network says otherwise."""
@@ -108,7 +117,7 @@ class MLP(Network):
 
     def project(self, x: Tensor) -> Tensor:
         """Node features [num_nodes, in_channels] to class scores [num_nodes, out_channels]."""
-        x = sparse_dropout_linear(x, self.lin1, self.dropout, self.training).relu()
+        x = self.encode(x, self.lin1).relu()
         return self.lin2(dropout(x, self.dropout, self.training))
 
     def forward(
@@ -168,7 +177,7 @@ class GCN(Network):
         batch: Tensor | None = None,
     ) -> Tensor:
         matrix = self.matrix(x, edge_index, edge_weight)
-        x = self.conv1(sparse_dropout_linear(x, self.lin1, self.dropout, self.training), matrix).relu()
+        x = self.conv1(self.encode(x, self.lin1), matrix).relu()
         return self.conv2(dropout(x, self.dropout, self.training), matrix)
 
 
@@ -203,7 +212,7 @@ class GAT(Network):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Tensor:
-        x = F.elu(self.conv1(sparse_dropout_linear(x, self.lin1, self.dropout, self.training), edge_index))
+        x = F.elu(self.conv1(self.encode(x, self.lin1), edge_index))
         return self.conv2(dropout(x, self.dropout, self.training), edge_index)
 
 
@@ -236,7 +245,7 @@ class GATv2(Network):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
     ) -> Tensor:
-        both = sparse_dropout_linear(x, self.lin1, self.dropout, self.training).chunk(2, dim=-1)
+        both = self.encode(x, self.lin1).chunk(2, dim=-1)
         x = F.elu(self.conv1(both, edge_index))
         return self.conv2(dropout(x, self.dropout, self.training), edge_index)
 
@@ -269,7 +278,7 @@ class SAGE(Network):
         batch: Tensor | None = None,
     ) -> Tensor:
         matrix = self.matrix(x, edge_index, None)
-        own, others = sparse_dropout_linear(x, self.lin1, self.dropout, self.training).chunk(2, dim=-1)
+        own, others = self.encode(x, self.lin1).chunk(2, dim=-1)
         x = (own + self.mean(others, matrix) + self.bias1).relu()
         own, others = self.lin2(dropout(x, self.dropout, self.training)).chunk(2, dim=-1)
         return own + self.mean(others, matrix) + self.bias2
@@ -307,7 +316,7 @@ class GIN(Network):
         batch: Tensor | None = None,
     ) -> Tensor:
         matrix = self.matrix(x, edge_index, None)
-        x = self.conv1(sparse_dropout_linear(x, self.lin1, self.dropout, self.training), matrix).relu()
+        x = self.conv1(self.encode(x, self.lin1), matrix).relu()
         return self.conv2(self.lin2(dropout(x, self.dropout, self.training)), matrix)
 
 
@@ -366,16 +375,18 @@ class GCNII(Network):
         batch: Tensor | None = None,
     ) -> Tensor:
         matrix = self.matrix(x, edge_index, edge_weight)
-        x = first = sparse_dropout_linear(x, self.lin1, self.dropout, self.training).relu()
+        x = first = self.encode(x, self.lin1).relu()
         for conv in self.convs:
             x = conv(dropout(x, self.dropout, self.training), first, matrix).relu()
         return self.lin2(dropout(x, self.dropout, self.training))
 
 
-def _builder(network: Callable[..., nn.Module]) -> Builder:
+def _builder(network: Callable[..., Network]) -> Builder:
     def build(task: Task, recipe: Settings) -> nn.Module:
         sizes = task.in_channels, recipe.hidden_channels, task.out_channels
-        return answering(network(*sizes, dropout=recipe.dropout), task.scales)
+        made = network(*sizes, dropout=recipe.dropout)
+        made.drop_inputs = recipe.drop_inputs
+        return answering(made, task.scales)
 
     return build
 

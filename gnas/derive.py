@@ -7,8 +7,8 @@ after another:
 1. **Shortlist.** Some hundred most probable genotypes are judged by the supernet's weights (:mod:`gnas.shortlist`).
 2. **Best of n.** The best of these, and points of the space that are known to be good (a warm start; alpha may not have
    seen what they have), n in all, are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
-   1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on.
-   Where time is short, a first rung of fewer epochs sorts out three of four.
+   1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on,
+   among equals the lower loss. Where time is short, a first rung of fewer epochs sorts out three of four.
 3. **Evidence.** One after another, some choices are settled: each option is trained from scratch on several seeds
    with all other choices as they stand; the best mean wins, and what stood stands in a tie. Depth is the most
    important of them, and by default the only one; its options are also trained on from the supernet's weights.
@@ -53,13 +53,15 @@ KINDS = (RUNG, *WHOLE)
 LISTED = "shortlist"
 """The event of a shortlist."""
 DEPTH = "depth"
-METRIC = "metric_architecture"
+METRIC, LOSS = "metric_architecture", "loss_architecture"
 TRIES = 2000
 FIRST_SEED = 2_000_000
 """Seeds of short trainings count from here, so that none of them is one of an evaluation."""
 RUNG_SEED = 999
 """A seed of its own among these: what a rung was lucky with does not count again."""
 Event = Mapping[str, Any]
+Merit = tuple[float, float]
+"""Of a training, more is better: the metric, then the loss."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class Derivation:
             "seed": job.seed,
             "inherit": job.inherit,
             METRIC: result.metric_architecture,
-            "loss_architecture": result.loss_architecture,
+            LOSS: result.loss_architecture,
             "epochs": result.epochs,
             "parameters": result.parameters,
         }
@@ -329,14 +331,17 @@ class Derivation:
             found = found if admits(found) else next(self._probable(space, weights, admits), found)
             return found if admits(found) else self._refused()
         most = max(len(values) for _, values in scores)
-        return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: fmean(s[1]))[0])
+        return space.genotype(max((s for s in scores if len(s[1]) == most), key=lambda s: _mean(s[1]))[0])
 
     def _winner(self, space: Space, genotype: Genotype, name: str, done: Sequence[Event]) -> Genotype:
         """The genotype with the option of one choice that did best from scratch; as it is, if that did as well.
 
         All options are compared on the same seeds: some are kinder than others, and what stands has had more of them.
         """
-        scores = {_key(choices): values[: self.seeds] for choices, values in _scores(done, "evidence")}
+        scores = {
+            _key(choices): [metric for metric, _ in values[: self.seeds]]
+            for choices, values in _scores(done, "evidence")
+        }
         best, score = genotype, fmean(scores.get(_key(dict(genotype.choices))) or [-inf])
         for option in space.choices[name].options:
             other = genotype.replace(**{name: option})
@@ -372,10 +377,16 @@ def halvings(rounds: int) -> list[tuple[int, int]]:
     return [(2**i // 2, 2**i) for i in range(rounds)]
 
 
-def _best(genotypes: Sequence[Genotype], scores: Sequence[tuple[dict[str, Value], list[float]]]) -> list[Genotype]:
+def _best(genotypes: Sequence[Genotype], scores: Sequence[tuple[dict[str, Value], list[Merit]]]) -> list[Genotype]:
     """The genotypes by their mean merit, the best first; among equals the order stays."""
-    means = {_key(choices): fmean(values) for choices, values in scores}
-    return sorted(genotypes, key=lambda genotype: -means[_key(dict(genotype.choices))])
+    means = {_key(choices): _mean(values) for choices, values in scores}
+    # Python's sort keeps the order of equals in reverse, too.
+    return sorted(genotypes, key=lambda genotype: means[_key(dict(genotype.choices))], reverse=True)
+
+
+def _mean(merits: Sequence[Merit]) -> Merit:
+    """Over seeds: metric, then loss."""
+    return fmean(metric for metric, _ in merits), fmean(loss for _, loss in merits)
 
 
 def _key(choices: Mapping[str, Value]) -> str:
@@ -387,12 +398,13 @@ def _kinds(kind: str) -> tuple[str, ...]:
     return WHOLE if kind == "evidence" else (kind,)
 
 
-def _scores(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], list[float]]]:
+def _scores(done: Sequence[Event], kind: str) -> list[tuple[dict[str, Value], list[Merit]]]:
     """Merits from scratch by genotype, in the order of their seeds."""
-    found: dict[str, tuple[dict[str, Value], dict[int, float]]] = {}
+    found: dict[str, tuple[dict[str, Value], dict[int, Merit]]] = {}
+    by_loss = Scale(higher_is_better=False)
     for event in done:
         if event["event"] in _kinds(kind) and not event["inherit"]:
             choices = dict(event["genotype"])
             by_seed = found.setdefault(_key(choices), (choices, {}))[1]
-            by_seed[int(event["seed"])] = float(event[METRIC])
+            by_seed[int(event["seed"])] = float(event[METRIC]), by_loss.merit(event[LOSS])
     return [(choices, [by_seed[seed] for seed in sorted(by_seed)]) for choices, by_seed in found.values()]

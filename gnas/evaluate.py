@@ -131,9 +131,8 @@ def builder(bound: Space) -> Builder:
     """Makes the :class:`gnas.model.GraphModel` of a bound space."""
 
     def build(task: Task, recipe: Recipe) -> nn.Module:
-        return GraphModel(
-            bound, task.in_channels, recipe.hidden_channels, task.out_channels, recipe.dropout, **task.inputs
-        )
+        sizes = task.in_channels, recipe.hidden_channels, task.out_channels
+        return GraphModel(bound, *sizes, recipe.dropout, drop_inputs=recipe.drop_inputs, **task.inputs)
 
     return build
 

@@ -89,7 +89,7 @@ def _network(model: GraphModel, build: list[str], steps: list[str]) -> list[str]
     sizes += [f"dropout: float = {model.dropout!r}"]
     layers = ["super().__init__()", "self.dropout = nn.Dropout(dropout)"]
     layers += [f"self.encoder = {_encoder('in_channels', model.categories)}"]
-    run = [f"x = self.encoder({'x' if model.categories else 'self.dropout(x)'})"]
+    run = [f"x = self.encoder({'self.dropout(x)' if model.drop_inputs and not model.categories else 'x'})"]
     if model.edge_encoder is not None:
         layers += [f"self.edge_encoder = {_encoder('edge_channels', model.edge_categories)}"]
         run += [f"{name} = self.edge_encoder({name})" for name in ("edge_attr", OF_PAIRS) if name in read]

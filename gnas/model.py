@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gnas import kernels, layerwise
 from gnas.batch import Batch
-from gnas.checks import real, whole
+from gnas.checks import check_flag, real, whole
 from gnas.journal import Folder, Journal
 from gnas.ops import Context, Op, encoder_of, find, options, settled, sparse_dropout_linear, variants
 from gnas.space import Choice, Genotype, Node, Space
@@ -21,6 +21,7 @@ OWN = (
     "activate",
     "categories",
     "decoder",
+    "drop_inputs",
     "dropout",
     "edge_categories",
     "edge_channels",
@@ -96,6 +97,7 @@ class Network(nn.Module):
         space: Space,
         sizes: tuple[int, int, int],
         dropout: float,
+        drop_inputs: bool,
         edge_channels: int,
         categories: Sequence[int] | None,
         edge_categories: Sequence[int] | None,
@@ -107,6 +109,8 @@ class Network(nn.Module):
             raise TypeError(f"{where} got a space of type {type(space).__name__}; expected a Space, try gnas.layered()")
         check_program(space)
         self.space, self.dropout = space, real(where, "dropout", dropout, below=1)
+        self.drop_inputs = drop_inputs
+        check_flag(self, "drop_inputs")
         names = ("in_channels", "hidden_channels", "out_channels")
         self.in_channels, self.hidden_channels, self.out_channels = (
             whole(where, name, size, 1) for name, size in zip(names, sizes, strict=True)
@@ -160,7 +164,7 @@ class Network(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """[nodes, hidden_channels] from the features of nodes."""
         if isinstance(self.encoder, nn.Linear):
-            return sparse_dropout_linear(x, self.encoder, self.dropout, self.training)
+            return sparse_dropout_linear(x, self.encoder, self.dropout if self.drop_inputs else 0.0, self.training)
         return cast(Tensor, self.encoder(x))
 
     def features(self, edge_attr: Tensor | None, edges: int, state: Tensor) -> Tensor:
@@ -203,6 +207,7 @@ class GraphModel(Network):
         hidden_channels: Channels of every state.
         out_channels: Channels of the result, such as the number of classes.
         dropout: Probability of dropping an entry before each projection.
+        drop_inputs: Whether before the first one, too: entries of ``x``, unless these are codes.
         edge_channels: Channels of ``edge_attr``; with 0 it is not read.
         categories: For integer codes in ``x`` the number of codes of each column.
         edge_categories: The same for ``edge_attr``.
@@ -221,13 +226,14 @@ class GraphModel(Network):
         out_channels: int,
         dropout: float = 0.5,
         *,
+        drop_inputs: bool = True,
         edge_channels: int = 0,
         categories: Sequence[int] | None = None,
         edge_categories: Sequence[int] | None = None,
         scales: Scales | None = None,
     ) -> None:
         sizes = in_channels, hidden_channels, out_channels
-        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
+        super().__init__(space, sizes, dropout, drop_inputs, edge_channels, categories, edge_categories, scales)
         if not space.bound:
             raise ValueError(
                 f"GraphModel got the space {space.name!r} with {len(space.choices)} open choices; expected a bound "
@@ -270,6 +276,8 @@ class GraphModel(Network):
             hidden_channels,
             out_channels,
             recipe["dropout"],
+            # A run from before there was a choice dropped them.
+            drop_inputs=recipe.get("drop_inputs", True),
             edge_channels=edge_channels,
             categories=categories,
             edge_categories=edge_categories,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gnas.checks import check_count, check_number
+from gnas.checks import check_count, check_flag, check_number
 
 
 @dataclass(frozen=True)
@@ -17,18 +17,21 @@ class Recipe:
         dropout: Probability of dropping an entry before each projection.
         lr: Step size of Adam.
         weight_decay: L2 penalty of Adam.
+        drop_inputs: Whether entries of the features are dropped, too, before the first projection.
     """
 
     hidden_channels: int = 64
     dropout: float = 0.8
     lr: float = 0.02
     weight_decay: float = 1e-3
+    drop_inputs: bool = True
 
     def __post_init__(self) -> None:
         check_count(self, "hidden_channels", 1)
         check_number(self, "dropout", below=1)
         check_number(self, "lr", positive=True)
         check_number(self, "weight_decay")
+        check_flag(self, "drop_inputs")
 
 
 HARD: tuple[Recipe, ...] = (
@@ -40,10 +43,10 @@ HARD: tuple[Recipe, ...] = (
 """The tuning grid of a few labelled nodes, two strengths of each regularizer."""
 
 MILD: tuple[Recipe, ...] = (
-    Recipe(dropout=0.2, lr=0.01, weight_decay=1e-4),
-    Recipe(dropout=0.2, lr=0.01, weight_decay=1e-3),
-    Recipe(dropout=0.5, lr=0.01, weight_decay=1e-4),
-    Recipe(dropout=0.5, lr=0.01, weight_decay=1e-3),
+    Recipe(dropout=0.2, lr=0.01, weight_decay=1e-4, drop_inputs=False),
+    Recipe(dropout=0.2, lr=0.01, weight_decay=1e-3, drop_inputs=False),
+    Recipe(dropout=0.5, lr=0.01, weight_decay=1e-4, drop_inputs=False),
+    Recipe(dropout=0.5, lr=0.01, weight_decay=1e-3, drop_inputs=False),
 )
 """The tuning grid of everything else: many labelled nodes, graphs, edges and links."""
 
@@ -58,10 +61,12 @@ class Regularisation:
     Args:
         dropout: In the supernet.
         weight_decay: Of the weights' optimizer.
+        drop_inputs: Whether entries of the features are dropped, too.
     """
 
     dropout: float
     weight_decay: float
+    drop_inputs: bool
 
 
 class Labelled(Protocol):
@@ -83,4 +88,4 @@ def recipes_of(task: Labelled) -> tuple[Recipe, ...]:
 
 def regularisation_of(task: Labelled) -> Regularisation:
     """What a supernet is regularised by where its strategy's settings say nothing."""
-    return Regularisation(0.6, 1e-3) if task.few_labels else Regularisation(0.2, 1e-4)
+    return Regularisation(0.6, 1e-3, True) if task.few_labels else Regularisation(0.2, 1e-4, False)

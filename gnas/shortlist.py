@@ -48,7 +48,7 @@ def shortlist(
         stopped: Asked after each step; once true, the answer is empty.
     """
     net = copy.deepcopy(supernet)
-    net.dropout = recipe.dropout
+    net.dropout, net.drop_inputs = recipe.dropout, recipe.drop_inputs
     optimizer = torch.optim.Adam(net.weight_parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     left, metrics = list(genotypes), dict.fromkeys(genotypes, math.nan)
     with seeded(seed):

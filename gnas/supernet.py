@@ -42,6 +42,7 @@ class GraphSupernet(Network):
         edge_categories: The same for ``edge_attr``.
         scales: Of labels that are numbers, mean and standard deviation of each column: see :mod:`gnas.units`.
         dropout: Probability of dropping an entry before each projection.
+        drop_inputs: Whether before the first one, too: entries of ``x``, unless these are codes.
         relaxation: From alpha to weights, see :mod:`gnas.relaxation`.
         partial: Of how many channels one goes through a chosen operation in training (PC-DARTS, arXiv 1907.05737);
             the others pass it by. The channels are drawn anew for each site and each step.
@@ -69,12 +70,13 @@ class GraphSupernet(Network):
         edge_categories: Sequence[int] | None = None,
         scales: Scales | None = None,
         dropout: float = 0.5,
+        drop_inputs: bool = True,
         relaxation: Relaxation | None = None,
         partial: int = 1,
         checkpoint: bool = False,
     ) -> None:
         sizes = in_channels, hidden_channels, out_channels
-        super().__init__(space, sizes, dropout, edge_channels, categories, edge_categories, scales)
+        super().__init__(space, sizes, dropout, drop_inputs, edge_channels, categories, edge_categories, scales)
         self.checkpoint = checkpoint
         self.partial = whole("GraphSupernet", "partial", partial, 1)
         self.auxiliary = 0.0
@@ -350,6 +352,7 @@ class GraphSupernet(Network):
             self.hidden_channels,
             self.out_channels,
             self.dropout,
+            drop_inputs=self.drop_inputs,
             edge_channels=self.edge_channels,
             categories=self.categories,
             edge_categories=self.edge_categories,

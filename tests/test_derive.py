@@ -118,6 +118,19 @@ def test_the_best_mean_wins_and_in_a_tie_what_stood(scores: tuple[float, ...], b
     assert chosen == discretise(space, weights).replace(depth=best)
 
 
+@pytest.mark.parametrize("rung", [0, 5])
+def test_among_equals_the_lower_loss_goes_on(rung: int) -> None:
+    space = tower()
+    weights = weights_of(space)
+    derivation = Derivation(listed=1, best_of=8, rounds=2, evidence=(), rung=rung)
+    best = derivation.jobs(space, weights, [])[-1].genotype
+    done: list[dict[str, Any]] = []
+    while jobs := derivation.jobs(space, weights, done):
+        loss = 0.1 if jobs[0].genotype == best else None if jobs[0].seed else 0.2
+        done.append({**event(jobs[0], lambda *_: 0.5), "loss_architecture": loss})
+    assert derivation.choose(space, weights, done) == best
+
+
 def test_the_mean_counts_and_not_the_best_seed() -> None:
     table = {"h1": (0.5, 0.5, 0.5), "h2": (0.9, 0.1, 0.1), "h3": (0.4, 0.6, 0.7), "h4": (0.1, 0.1, 0.1)}
     space = tower()

@@ -138,6 +138,7 @@ class OneShot(Strategy[OneShotState]):
         warmup: Epochs before the architecture is touched; ``None`` means a fifth of ``epochs``.
         hidden_channels: Width of the supernet.
         dropout: In the supernet; if not given, what :func:`gnas.recipe.regularisation_of` says of the task.
+        drop_inputs: Whether entries of the features are dropped, too; likewise.
         checkpoint: Whether the supernet keeps only the inputs of its sites for the backward pass, and computes the
             rest again: less memory, more time, the same search.
         optimizer: Of the weights: ``"adam"``, or ``"sgd"`` with momentum and a schedule down to zero.
@@ -153,6 +154,7 @@ class OneShot(Strategy[OneShotState]):
     warmup: int | None = None
     hidden_channels: int = 64
     dropout: float | None = None
+    drop_inputs: bool | None = None
     checkpoint: bool = False
     optimizer: str = "adam"
     lr: float = 0.01
@@ -184,6 +186,8 @@ class OneShot(Strategy[OneShotState]):
                 f"{self.name} got dropout={self.dropout!r}; expected less than 1, which would drop everything"
             )
         check_flag(self, "checkpoint")
+        if self.drop_inputs is not None:
+            check_flag(self, "drop_inputs")
         if self.grad_clip is not None:
             check_number(self, "grad_clip", positive=True)
         if self.optimizer not in OPTIMIZERS:
@@ -195,6 +199,7 @@ class OneShot(Strategy[OneShotState]):
         return Regularisation(
             usual.dropout if self.dropout is None else self.dropout,
             usual.weight_decay if self.weight_decay is None else self.weight_decay,
+            usual.drop_inputs if self.drop_inputs is None else self.drop_inputs,
         )
 
     def for_task(self, task: Task) -> Self:
@@ -206,12 +211,14 @@ class OneShot(Strategy[OneShotState]):
 
     def build(self, space: Space, task: Task) -> GraphSupernet:
         """The supernet of a space."""
+        regularisation = self.regularisation(task)
         return GraphSupernet(
             space,
             task.in_channels,
             self.hidden_channels,
             task.out_channels,
-            dropout=self.regularisation(task).dropout,
+            dropout=regularisation.dropout,
+            drop_inputs=regularisation.drop_inputs,
             relaxation=self.relaxation_at(0),
             checkpoint=self.checkpoint,
             **task.inputs,
