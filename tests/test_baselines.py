@@ -35,6 +35,7 @@ class Sizes:
 class Recipe:
     hidden_channels: int = 16
     dropout: float = 0.5
+    drop_inputs: bool = True
 
 
 def build(name: str, seed: int = 0) -> nn.Module:

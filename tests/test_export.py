@@ -277,6 +277,19 @@ def test_any_header_fits_into_the_docstring(header: str) -> None:
     assert all(len(line) <= LINE for line in text.splitlines())
 
 
+@pytest.mark.parametrize("drop_inputs", [True, False])
+def test_the_source_drops_features_where_the_model_does(drop_inputs: bool, tmp_path: Path) -> None:
+    space = SPACES["layered"]
+    bound = space.bind(space.sample(random.Random(1)))
+    text = source(GraphModel(bound, 5, 16, 3, drop_inputs=drop_inputs))
+    assert ("self.encoder(self.dropout(x))" in text) == drop_inputs
+    network = written(text, tmp_path).Network(dropout=0.5)
+    read: list[torch.Tensor] = []
+    network.encoder.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    network(torch.ones(9, 5), GRAPH.edge_index)
+    assert set(read[0].flatten().tolist()) == ({0.0, 2.0} if drop_inputs else {1.0})
+
+
 def test_the_loaded_network_trains(tmp_path: Path) -> None:
     torch.manual_seed(0)
     space = SPACES["layered"]

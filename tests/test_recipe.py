@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
 import gnas
-from gnas.evaluate import TrainFromScratch
+from gnas.baselines import BASELINES
+from gnas.evaluate import TrainFromScratch, builder
 from gnas.headed import hand_made
 from gnas.recipe import HARD, MILD, Recipe, recipes_of, regularisation_of
 from gnas.space import layered
@@ -70,6 +72,7 @@ def test_a_supernet_is_regularised_by_the_task_where_nothing_is_given(strategy: 
         settled: Any = strategy.for_task(task)
         inner = getattr(settled, "inner", settled)
         assert (inner.dropout, inner.weight_decay) == (usual.dropout, usual.weight_decay)
+        assert inner.drop_inputs == usual.drop_inputs == task.few_labels
         assert settled.for_task(task) == settled
         torch.manual_seed(0)
         state: Any = inner.init(usual_space(task), task, torch.default_generator)
@@ -77,14 +80,35 @@ def test_a_supernet_is_regularised_by_the_task_where_nothing_is_given(strategy: 
         torch.manual_seed(0)
         other: Any = asked.init(usual_space(task), task, torch.default_generator)
         for each in (state, other):
-            assert each.supernet.dropout == usual.dropout
+            assert each.supernet.dropout == usual.dropout and each.supernet.drop_inputs == usual.drop_inputs
             assert each.weight_optimizer.param_groups[0]["weight_decay"] == usual.weight_decay
 
 
 def test_what_is_given_to_a_supernet_stands() -> None:
-    given = Darts(dropout=0.0, weight_decay=0.0)
+    given = Darts(dropout=0.0, weight_decay=0.0, drop_inputs=True)
     assert given.for_task(few()) == given == given.for_task(graphs())
-    assert Darts(dropout=0.1).for_task(few()) == Darts(dropout=0.1, weight_decay=1e-3)
+    assert Darts(dropout=0.1).for_task(few()) == Darts(dropout=0.1, weight_decay=1e-3, drop_inputs=True)
+    with pytest.raises(TypeError, match="drop_inputs='no'; expected True or False"):
+        Darts(drop_inputs="no")  # type: ignore[arg-type]
+
+
+def left(task: Task, recipe: Recipe) -> Iterator[set[float]]:
+    """Of features that are all ones, what the first projection of each network by the recipe still reads."""
+    identity = torch.nn.Linear(3, 3, bias=False)
+    torch.nn.init.eye_(identity.weight)
+    for name in BASELINES:
+        if name != "SGC":  # has no dropout
+            network: Any = BASELINES[name](task, recipe)
+            yield set(network.encode(torch.ones(50, 3), identity).flatten().tolist())
+    space = layered(1)
+    found: Any = builder(space.bind(space.genotype(space.starts[0])))(task, recipe)
+    found.encoder = identity
+    yield set(found.encode(torch.ones(50, 3)).flatten().tolist())
+
+
+def test_features_are_dropped_where_a_recipe_says_so() -> None:
+    assert all(read == {0.0, 2.0} for read in left(many(), Recipe(dropout=0.5)))
+    assert all(read == {1.0} for read in left(many(), Recipe(dropout=0.5, drop_inputs=False)))
 
 
 def test_a_black_box_strategy_trains_by_the_recipe_of_the_task() -> None:
