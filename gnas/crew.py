@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TypeAlias
 
@@ -71,7 +71,7 @@ class Training:
 
 
 class Crew:
-    """Trains on one task, here or in ``workers`` processes, which start with the first training."""
+    """Trains on one task, here or in ``workers`` processes, which start with the first training if not before."""
 
     def __init__(self, task: Task, workers: int = 1) -> None:
         workers = whole("a crew", "workers", workers, 1)
@@ -102,6 +102,11 @@ class Crew:
         finally:
             for future in futures:
                 future.cancel()
+
+    def begin(self) -> None:
+        """Start the processes now, and wait until they can train: they import what they need, and read the task."""
+        if self.workers > 1:
+            wait([self._started().submit(_nothing) for _ in range(self.workers)])
 
     def _started(self) -> ProcessPoolExecutor:
         if self.pool is None:
@@ -159,6 +164,10 @@ def _follow() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def _nothing() -> None:
+    """What a process can do as soon as it has begun."""
 
 
 def _work(training: Training) -> tuple[Result, int]:

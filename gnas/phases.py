@@ -75,6 +75,8 @@ class Job:
     phase: str = "search"
     portion: float = SHARES[-1]
     epoch: float = 0.0
+    apart: float = 0.0
+    """Seconds of the derivation in which nothing was trained: they say nothing about how long a training takes."""
 
     def __post_init__(self) -> None:
         self.own = epochs_of(self.strategy)
@@ -183,7 +185,7 @@ class Job:
                 return self.undecided(weights)
             self.journal.append(event)
             listed.append(event)
-            self.seconds["derivation"] += time.monotonic() - began
+            self.prepared(began)
             self.display.end(f"shortlist: {len(event['genotypes'])} of {event['listed']} networks by inherited weights")
         if derivation.redraws(self.task):
             items = self.task.index("architecture").numel()
@@ -192,6 +194,10 @@ class Job:
                 "anew for each of their seeds, the same for all networks"
             )
         self.display.start("derivation", done=len(done), unit="trainings")
+        if self.timed:
+            began = time.monotonic()
+            self.crew.begin()
+            self.prepared(began)
         done, ended = self.measured(derivation, weights, listed, done, interrupt)
         for plan in larger:
             more = trainings(plan, self.space) - len(done)
@@ -203,6 +209,12 @@ class Job:
         took = duration(self.seconds["derivation"])
         self.display.end(f"derivation: {len(done)} short trainings in {took}, {words(dict(genotype.choices))}")
         return genotype
+
+    def prepared(self, began: float) -> None:
+        """Count what the derivation did since then as no training."""
+        took = time.monotonic() - began
+        self.seconds["derivation"] += took
+        self.apart += took
 
     def measured(
         self,
@@ -445,7 +457,7 @@ class Job:
         """Whether so many epochs of short trainings and the last training would go beyond a wall-clock budget."""
         if not self.timed or not done:
             return False
-        pace = self.seconds["derivation"] / sum(event["epochs"] for event in done)
+        pace = (self.seconds["derivation"] - self.apart) / sum(event["epochs"] for event in done)
         return self.room() <= epochs * pace
 
     @property

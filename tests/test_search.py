@@ -22,6 +22,7 @@ from torch_geometric.data import Data
 
 from gnas import compare, kernels, phases, report
 from gnas.costs import Limit
+from gnas.crew import Crew
 from gnas.derive import KINDS, LISTED, Derivation
 from gnas.evaluate import TrainFromScratch
 from gnas.journal import EVENTS, Journal
@@ -482,6 +483,24 @@ def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, mon
     assert (tried, whole) == (16, 4 + 2)
 
 
+def test_what_workers_take_to_begin_is_no_pace_of_trainings(tmp_path, monkeypatch):
+    plan = Derivation(listed=1, best_of=8, rounds=1, epochs=2, evidence=())
+    monkeypatch.setattr(phases, "fit_derivation", lambda *_: [plan])
+    monkeypatch.setattr(phases, "pace_of", lambda *_: None)
+    now, begun = time.monotonic, 0.0
+
+    def begin(crew: Crew) -> None:
+        nonlocal begun
+        begun = 1000.0
+
+    monkeypatch.setattr(Crew, "begin", begin)
+    monkeypatch.setattr(phases.time, "monotonic", lambda: now() + begun)
+    # By that pace a second training would end after 2000 seconds.
+    run = found(tmp_path / "run", derivation=plan, budget="1500s")
+    assert sum(event["event"] == "best_of" for event in events(run.folder)) == 8
+    assert run.journal.run()["seconds"]["derivation"] > 1000
+
+
 def test_a_first_rung_without_any_time_leaves_the_choice_to_what_was_trained_before(tmp_path, monkeypatch):
     before = Derivation(listed=1, best_of=4, rounds=1, epochs=2, evidence=())
     plans = [before, replace(before, best_of=8, rung=2000, epochs=3000)]
@@ -490,7 +509,8 @@ def test_a_first_rung_without_any_time_leaves_the_choice_to_what_was_trained_bef
     run = found(tmp_path / "run", derivation=before, budget="1h")
     told = [event for event in events(run.folder) if event["event"] in KINDS]
     assert [event["event"] for event in told] == ["best_of"] * 4
-    assert dict(run.genotype.choices) == max(told, key=lambda event: event["metric_architecture"])["genotype"]
+    best = max(told, key=lambda event: (event["metric_architecture"], -event["loss_architecture"]))
+    assert dict(run.genotype.choices) == best["genotype"]
 
 
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
