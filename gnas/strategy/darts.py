@@ -76,8 +76,8 @@ class Darts(Differentiable):
             that launches take longer than what they launch. First order with Adam, and without what changes from
             epoch to epoch.
         arch_lr, arch_weight_decay: See :class:`~gnas.strategy.differentiable.Differentiable`.
-        epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
-            See :class:`~gnas.strategy.one_shot.OneShot`.
+        epochs, warmup, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay, momentum, power,
+            grad_clip: See :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     name: ClassVar[str] = "darts"

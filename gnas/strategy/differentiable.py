@@ -28,8 +28,8 @@ class Differentiable(OneShot):
         arch_lr: Learning rate of Adam on the architecture parameters.
         arch_weight_decay: Its weight decay.
         cost: What networks cost, as a term of the architecture's loss; ``None`` for nothing.
-        epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
-            See :class:`~gnas.strategy.one_shot.OneShot`.
+        epochs, warmup, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay, momentum, power,
+            grad_clip: See :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     betas: ClassVar[tuple[float, float]] = (0.5, 0.999)

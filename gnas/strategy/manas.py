@@ -42,8 +42,8 @@ class Manas(OneShot):
         estimate: ``"exp3"`` or ``"least_squares"``.
         eta: :math:`\eta`.
         samples: Networks that are drawn in each update of the architecture.
-        epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
-            See :class:`~gnas.strategy.one_shot.OneShot`.
+        epochs, warmup, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay, momentum, power,
+            grad_clip: See :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     name: ClassVar[str] = "manas"

@@ -64,8 +64,8 @@ class RandomSharing(OneShot):
         warmup: Epochs that train the weights; ``None`` means all but a sixteenth of ``epochs``.
         population: Networks that are measured in each epoch after these.
         conditions: What a network must fulfil to be measured and handed over.
-        epochs, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip: See
-            :class:`~gnas.strategy.one_shot.OneShot`.
+        epochs, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay, momentum, power,
+            grad_clip: See :class:`~gnas.strategy.one_shot.OneShot`.
     """
 
     name: ClassVar[str] = "random_sharing"

@@ -36,8 +36,8 @@ class SinglePath(RandomSharing):
         population: Networks of a generation (50).
         parents: The best so far, from which the next generation comes (10).
         mutation: Probability that a mutation draws a choice anew (0.1).
-        epochs, warmup, hidden_channels, dropout, checkpoint, optimizer, lr, weight_decay, momentum, power, grad_clip:
-            See :class:`~gnas.strategy.random_sharing.RandomSharing`.
+        epochs, warmup, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay, momentum, power,
+            grad_clip: See :class:`~gnas.strategy.random_sharing.RandomSharing`.
     """
 
     name: ClassVar[str] = "single_path"
