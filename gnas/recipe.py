@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gnas.checks import check_count, check_flag, check_number
@@ -75,17 +75,21 @@ class Labelled(Protocol):
     @property
     def few_labels(self) -> bool: ...
 
+    @property
+    def words(self) -> bool: ...
+
 
 def recipes_of(task: Labelled) -> tuple[Recipe, ...]:
     """The recipes that every network of a task is tried with; it keeps the best by the architecture split.
 
     A training whose recipe was not chosen so has the first. A network of a citation graph has more inputs than it has
     labels, and fits them all; the regularisation that pays there keeps networks of molecules, of links or of
-    thousands of labelled nodes from fitting anything, see ``python -m benchmarks.recipes``.
+    thousands of labelled nodes from fitting anything. Nor does it pay to drop features there, unless they are bags of
+    words, of which some may be missing: see ``python -m benchmarks.recipes``.
     """
-    return HARD if task.few_labels else MILD
+    return HARD if task.few_labels else tuple(replace(recipe, drop_inputs=task.words) for recipe in MILD)
 
 
 def regularisation_of(task: Labelled) -> Regularisation:
     """What a supernet is regularised by where its strategy's settings say nothing."""
-    return Regularisation(0.6, 1e-3, True) if task.few_labels else Regularisation(0.2, 1e-4, False)
+    return Regularisation(0.6, 1e-3, True) if task.few_labels else Regularisation(0.2, 1e-4, task.words)

@@ -59,6 +59,8 @@ SETTLING = 10
 """Batches that statistics of batch normalisations are the mean of."""
 FEW = 1000
 """With fewer labelled nodes than this, networks are regularised hard."""
+SEVERAL = 2
+"""Entries that the features of a node have on average where they are words and not a code."""
 
 
 @dataclass(eq=False, repr=False)
@@ -233,6 +235,11 @@ class Task:
     def few_labels(self) -> bool:
         """Whether labels are so few that hard regularisation pays: of nodes, fewer than :data:`FEW` to train on."""
         return self.level == NODE and self.roles["weights"].numel() < FEW
+
+    @property
+    def words(self) -> bool:
+        """Whether features are bags of words: sparse, with :data:`SEVERAL` in a row or more, not one that says all."""
+        return self.x.layout == torch.sparse_csr and self.x.values().numel() >= SEVERAL * self.num_nodes
 
     @property
     def higher_is_better(self) -> bool:

@@ -65,6 +65,18 @@ def test_a_training_takes_the_first_recipe_of_the_grid_and_a_given_one_stands() 
     assert seen == [MILD[0]]
 
 
+@pytest.mark.parametrize(("entries", "words"), [(1, False), (2, True), (80, False)])
+def test_features_are_dropped_where_they_are_bags_of_words(entries: int, words: bool) -> None:
+    data = graph(FEW)
+    data.x = torch.zeros(FEW + 20, 100)
+    data.x[:, :entries] = 1.0
+    task = Task.from_data(data)
+    assert task.words == words
+    assert all(recipe.drop_inputs == words for recipe in recipes_of(task))
+    assert regularisation_of(task).drop_inputs == words
+    assert all(recipe.drop_inputs for recipe in recipes_of(few()))
+
+
 @pytest.mark.parametrize("strategy", [Darts(), SinglePath(), Progressive(), FewShot(), sgas(Darts())])
 def test_a_supernet_is_regularised_by_the_task_where_nothing_is_given(strategy: Strategy[Any]) -> None:
     for task in (few(), many(), graphs()):
@@ -72,7 +84,7 @@ def test_a_supernet_is_regularised_by_the_task_where_nothing_is_given(strategy: 
         settled: Any = strategy.for_task(task)
         inner = getattr(settled, "inner", settled)
         assert (inner.dropout, inner.weight_decay) == (usual.dropout, usual.weight_decay)
-        assert inner.drop_inputs == usual.drop_inputs == task.few_labels
+        assert inner.drop_inputs == usual.drop_inputs == (task.few_labels or task.words)
         assert settled.for_task(task) == settled
         torch.manual_seed(0)
         state: Any = inner.init(usual_space(task), task, torch.default_generator)

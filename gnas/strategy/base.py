@@ -46,6 +46,9 @@ class Task(Protocol):
     def few_labels(self) -> bool: ...
 
     @property
+    def words(self) -> bool: ...
+
+    @property
     def higher_is_better(self) -> bool: ...
 
     @property

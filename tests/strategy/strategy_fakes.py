@@ -32,7 +32,7 @@ def tiny_space() -> Space:
 class TinyTask:
     """Thirty rows in two classes; notes which role was read for what, and holds the test role shut."""
 
-    in_channels, out_channels, higher_is_better, few_labels = 5, 2, True, True
+    in_channels, out_channels, higher_is_better, few_labels, words = 5, 2, True, True, True
     device = torch.device("cpu")
     inputs: ClassVar[dict[str, Any]] = {}
 
