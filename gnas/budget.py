@@ -20,7 +20,11 @@ EARLY = 0.75
 TYPICAL = 0.5
 """The same of a short training on average; a derivation whose trainings take longer is ended in time."""
 SIXTH = 6
-"""The first rung has one of so many epochs of a short training."""
+"""The first rung has one of so many epochs of a short training, ..."""
+STEPS = 100
+"""... but as many as have so many steps of the optimizer: before, hardly a network has learned anything; ..."""
+THIRD = 3
+"""... and there is none where that would be more than one of so many epochs."""
 QUARTER = 4
 """One of so many goes on from it."""
 ROUNDS = 3
@@ -130,7 +134,9 @@ def fit_epochs(strategy: Any, own: int, room: float, warmup: float, search: floa
     return strategy if most >= own else replace(strategy, epochs=max(least, most))
 
 
-def fit_derivation(derivation: Any, space: Any, room: float, each: float, ready: bool = True) -> list[Any]:
+def fit_derivation(
+    derivation: Any, space: Any, room: float, each: float, ready: bool = True, steps: int = 1
+) -> list[Any]:
     """The derivation that fits, then those that ask for more, up to the whole: for the time that it may leave.
 
     Candidates go first, by halves with a round each, then seeds, then the further evidence, then the shortlist, and at
@@ -143,6 +149,7 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float, ready:
         room: Seconds.
         each: Seconds of one epoch of one training.
         ready: Whether the supernet was trained for long enough to judge a shortlist; without one the epochs go.
+        steps: Of the optimizer in an epoch.
     """
     half = _halved(derivation)
     quarter = _halved(half)
@@ -154,7 +161,8 @@ def fit_derivation(derivation: Any, space: Any, room: float, each: float, ready:
             return plans[place::-1]
     # What was trained without a shortlist is nothing that more could be added to. So as many are tried as there is time
     # for, which ends the derivation.
-    rung = derivation.epochs // SIXTH
+    rung = max(derivation.epochs // SIXTH, math.ceil(STEPS / steps))
+    rung = rung if rung <= derivation.epochs // THIRD else 0
     unlisted = replace(derivation, listed=1, evidence=(), rung=rung, rounds=min(derivation.rounds, ROUNDS))
     return [replace(unlisted, best_of=1) if room < 2 * (rung or derivation.epochs) * each else unlisted]
 

@@ -82,6 +82,13 @@ def excerpt(task: Task) -> tuple[Task, float]:
     return replace(task, roles=roles, metric=metric), 1 / every
 
 
+def steps_of_epoch(task: Task) -> int:
+    """Steps of the optimizer in an epoch of a training, by those of an excerpt."""
+    part, share = excerpt(task)
+    with seeded(0):
+        return max(1, round(sum(1 for _ in part.steps(torch.default_generator, ("weights",))) / share))
+
+
 def seconds_of_epoch(space: Space, genotype: Genotype, task: Task, recipe: Recipe) -> float:
     """Seconds of an epoch of training a network, on average over depths: they are tried from the first to the last."""
     shallow = deep = genotype

@@ -36,7 +36,7 @@ from gnas.export import source as source_of
 from gnas.journal import Journal
 from gnas.model import GraphModel
 from gnas.ops import unread
-from gnas.pace import pace_of, seconds_of_epoch
+from gnas.pace import pace_of, seconds_of_epoch, steps_of_epoch
 from gnas.progress import Display, Interrupt, duration, words
 from gnas.run import Run
 from gnas.scale import Scale
@@ -233,11 +233,13 @@ class Job:
             # round is the exception: what was not tried in it is out.
             turn = min((job.inherit, job.seed) for job in jobs)
             due = [job for job in jobs if (job.inherit, job.seed) == turn]
-            rung = due[0].kind == RUNG
-            first = rung or (due[0].kind == "best_of" and not due[0].seed)
-            late = self.late(done, self.ahead(derivation, done, due, first))
-            if late and rung:
-                tried = sum(event["event"] == RUNG for event in done)
+            kind = due[0].kind
+            first = kind == RUNG or (kind == "best_of" and not due[0].seed)
+            # Without a shortlist the candidates' order does not depend on how many there are, so some can be left out.
+            cut = first and not listed and kind == (RUNG if derivation.rung else "best_of")
+            late = self.late(done, self.ahead(derivation, done, due, first, cut))
+            if late and cut:
+                tried = begun(done, kind)
                 # None was, where short trainings of another plan have used the time up.
                 derivation = dataclasses.replace(derivation, best_of=max(tried, 1))
                 continue
@@ -259,21 +261,24 @@ class Job:
                     self.seconds["derivation"] = before + time.monotonic() - began
                     self.journal.update(seconds=self.rounded())
                     self.display.advance(event, len(done), len(done) + left)
-                    late = first and self.late(done, self.ahead(derivation, done, due, first))
+                    late = first and self.late(done, self.ahead(derivation, done, due, first, cut))
                     if interrupt.requested or late:
                         break
         return whole, False
 
-    def ahead(self, derivation: Derivation, done: list[dict[str, Any]], due: list[DerivationJob], first: bool) -> float:
+    def ahead(
+        self, derivation: Derivation, done: list[dict[str, Any]], due: list[DerivationJob], first: bool, cut: bool
+    ) -> float:
         """Epochs of what there must be time for before a round goes on: one training of the first, else all of them.
 
-        Of a first rung also the trainings of those that go on from it.
+        Where the first round may be cut short, also the trainings of those that would go on from it.
         """
-        if due[0].kind != RUNG:
-            return typical(derivation, done) * (1 if first else len(due))
-        tried = sum(event["event"] == RUNG for event in done) + 1
+        one = typical(derivation, done)
+        if not cut:
+            return one * (1 if first else len(due))
+        tried = begun(done, due[0].kind) + 1
         after = trainings(dataclasses.replace(derivation, best_of=tried, evidence=()), self.space)
-        return derivation.rung + typical(derivation, done) * after
+        return derivation.rung + one * after if derivation.rung else one * (1 + after - tried)
 
     def undecided(self, weights: dict[str, list[float]]) -> Genotype:
         """What the strategy has found by itself; under conditions, the most probable that fulfils them."""
@@ -469,7 +474,8 @@ class Job:
         """The derivation that the time left allows, by the pace of a trial, and larger ones, should it leave time."""
         genotype = self.derivation.choose(self.space, weights, [], True, self.admits)
         self.epoch = seconds_of_epoch(self.space, genotype, self.task, self.evaluator.recipe_for(self.task))
-        return fit_derivation(self.derivation, self.space, self.room(), self.epoch, self.ready)  # type: ignore[no-any-return]
+        steps = steps_of_epoch(self.task)
+        return fit_derivation(self.derivation, self.space, self.room(), self.epoch, self.ready, steps)  # type: ignore[no-any-return]
 
     def extent(self) -> tuple[float | None, float, str]:
         """How much there is to do in the search phase, how much is done, and in what."""
@@ -500,6 +506,11 @@ class Job:
 
     def rounded(self) -> dict[str, float]:
         return {phase: round(seconds, 3) for phase, seconds in self.seconds.items()}
+
+
+def begun(done: list[dict[str, Any]], kind: str) -> int:
+    """How many candidates a first round has trained."""
+    return sum(event["event"] == kind and not event["seed"] for event in done)
 
 
 def typical(derivation: Derivation, done: list[dict[str, Any]]) -> float:

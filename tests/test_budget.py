@@ -93,7 +93,7 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     each = 0.01
 
     def fitted(room: float) -> Derivation:
-        fits, *larger = fit_derivation(whole, space, room, each)
+        fits, *larger = fit_derivation(whole, space, room, each, steps=8)
         # What a short or unlisted one has made serves no larger one.
         assert not larger or larger[-1] == whole
         extents = [extent(plan, space) for plan in (fits, *larger)]
@@ -123,7 +123,7 @@ def test_a_derivation_gives_up_candidates_then_seeds_then_evidence_then_epochs()
     assert trainings(replace(few, best_of=4), space) == 0 and trainings(replace(few, best_of=8), space) == 2
     # A supernet that is hardly trained judges no shortlist, whatever the time.
     for room in (needs(whole), needs(bare)):
-        assert fit_derivation(whole, space, room, each, ready=False) == [few]
+        assert fit_derivation(whole, space, room, each, ready=False, steps=8) == [few]
     assert fitted(2 * few.rung * each) == few
     assert fitted(2 * few.rung * each - 1e-9).best_of == 1, "there is nothing to compare"
     for space_, derivation in ((space, whole), (relational(1, depth=False), whole), (space, Derivation(evidence=()))):
@@ -138,5 +138,14 @@ def test_a_training_without_time_to_lose_its_patience_takes_all_its_epochs():
     assert extent(replace(derivation, epochs=50), space) == 8 * derivation.patience
     assert extent(replace(derivation, epochs=6), space) == 8 * 6
     # Six epochs are all that a training is to have, so they tell what there is to tell.
-    (fits,) = fit_derivation(replace(derivation, epochs=6), space, room=20.0, each=1.0)
+    (fits,) = fit_derivation(replace(derivation, epochs=6), space, room=20.0, each=1.0, steps=100)
     assert (fits.best_of, fits.epochs, fits.rung) == (8, 6, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "rung"), [(8, 200, 33), (3, 200, 34), (2, 200, 50), (1, 200, 0), (2, 149, 0)]
+)
+def test_a_first_rung_has_steps_enough_to_tell_something_or_there_is_none(steps: int, epochs: int, rung: int) -> None:
+    derivation = Derivation(epochs=epochs)
+    (plan,) = fit_derivation(derivation, layered(max_depth=4), 1e3, 1.0, ready=False, steps=steps)
+    assert (plan.rung, plan.best_of, plan.lists([])) == (rung, derivation.best_of, False)

@@ -461,14 +461,17 @@ def test_a_supernet_that_time_cut_short_judges_no_shortlist(tmp_path, monkeypatc
     monkeypatch.setattr(phases, "pace_of", lambda *_: Pace(warmup=1.0, search=1.0, weighs=True))
     monkeypatch.setattr(Pace, "fit", lambda self, strategy, room: replace(strategy, epochs=epochs))
     monkeypatch.setattr(
-        phases, "fit_derivation", lambda *given: (told.append(given[-1]), [replace(given[0], best_of=1)])[1]
+        phases, "fit_derivation", lambda *given: (told.append(given[-2]), [replace(given[0], best_of=1)])[1]
     )
     found(tmp_path / "run", strategy=Darts(epochs=20, hidden_channels=8), budget="1h")
     assert told == [ready]
 
 
-def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, monkeypatch):
-    plan = Derivation(listed=1, best_of=32, rung=1, rounds=2, epochs=3, patience=3, evidence=())
+# One more candidate would leave too little for its best quarter and their better half, of three epochs each; or
+# without a rung for the better half and the best quarter on a second, third and fourth seed.
+@pytest.mark.parametrize(("rung", "rounds", "tried", "whole"), [(1, 2, 16, 4 + 2), (0, 3, 6, 6 + 3 + 2 * 2)])
+def test_time_ends_a_first_round_so_that_its_best_are_still_trained(tmp_path, monkeypatch, rung, rounds, tried, whole):
+    plan = Derivation(listed=1, best_of=32, rung=rung, rounds=rounds, epochs=3, patience=3, evidence=())
     monkeypatch.setattr(phases, "fit_derivation", lambda *_: [plan])
 
     def late(self: phases.Job, done: list[dict[str, Any]], epochs: float) -> bool:
@@ -478,9 +481,7 @@ def test_time_ends_a_first_rung_so_that_its_best_are_still_trained(tmp_path, mon
     monkeypatch.setattr(phases.Job, "late", late)
     run = found(tmp_path / "run", derivation=plan, budget="1h")
     told = [event["event"] for event in events(run.folder)]
-    tried, whole = told.count("rung"), told.count("best_of")
-    # One more candidate would leave too little for its best quarter and their better half, of three epochs each.
-    assert (tried, whole) == (16, 4 + 2)
+    assert (told.count("rung"), told.count("best_of")) == (tried if rung else 0, whole)
 
 
 def test_what_workers_take_to_begin_is_no_pace_of_trainings(tmp_path, monkeypatch):
@@ -516,7 +517,9 @@ def test_a_first_rung_without_any_time_leaves_the_choice_to_what_was_trained_bef
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
     whole = Derivation(listed=12, steps=2, best_of=8, rounds=2, seeds=2, epochs=2)
 
-    def small(derivation: Derivation, space: Space, room: float, each: float, ready: bool) -> list[Derivation]:
+    def small(
+        derivation: Derivation, space: Space, room: float, each: float, ready: bool, steps: int
+    ) -> list[Derivation]:
         return [replace(derivation, best_of=4, rounds=1, seeds=1, inherited=False), derivation]
 
     monkeypatch.setattr(phases, "fit_derivation", small)
