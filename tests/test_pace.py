@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from gnas.graphs import GraphSet
-from gnas.pace import GRAPHS, excerpt, pace_of
+from gnas.loading import Loading
+from gnas.pace import GRAPHS, excerpt, pace_of, steps_of_epoch
 from gnas.space import for_level
 from gnas.split import ROLES
 from gnas.strategy import Darts
@@ -45,3 +48,10 @@ def test_a_trial_sees_few_of_many_graphs():
 def test_a_trial_sees_all_of_few_graphs():
     task = graphs(GRAPHS)
     assert excerpt(task) == (task, 1.0)
+
+
+def test_an_epochs_steps_are_counted_by_an_excerpt():
+    many = replace(graphs(5 * GRAPHS), loading=Loading(batch_size=100))
+    assert steps_of_epoch(many) == pytest.approx(len(list(many.steps(torch.Generator(), ("weights",)))), rel=0.1)
+    assert steps_of_epoch(replace(graphs(1000), loading=Loading(batch_size=200))) == 4
+    assert steps_of_epoch(replace(graphs(1000), loading=Loading(batch_size=800))) == 1
