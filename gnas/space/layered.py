@@ -142,7 +142,8 @@ def layered(
 
 def _starts(space: Space) -> tuple[dict[str, Value], ...]:
     """What people would try first, as far as the space has it: see :data:`KNOWN`."""
-    tried = [(aggregate, known, depth) for known, depth in KNOWN for aggregate in STARTING]
+    # The first few are all that is tried where time is short: they differ in more than the aggregator.
+    tried = [(aggregate, known, depth) for aggregate in STARTING for known, depth in KNOWN]
     if "norm" in space.choices:
         # First, because where normalisation is a choice the others are what is tried second.
         tried = [(aggregate, STACKED, 4) for aggregate in NORMED] + tried

@@ -31,6 +31,13 @@ def test_the_default_space_starts_with_appnp() -> None:
     assert not any(node.settings.get("transform") for node in first.nodes)
 
 
+def test_the_first_starts_differ_in_more_than_the_aggregator() -> None:
+    space = layered()
+    shapes = {space.bind(space.genotype(start).replace(aggregate="gcn")).digest() for start in space.starts}
+    first = {space.bind(space.genotype(start)).digest() for start in space.starts[: len(shapes)]}
+    assert first == shapes
+
+
 def test_what_a_space_lacks_is_no_start() -> None:
     assert all(start["aggregate"] == "gcn" for start in layered(aggregators=("gcn", "gin")).starts)
     assert not layered(aggregators=("gin", "sage_max")).starts
