@@ -238,8 +238,8 @@ class Job:
             # Without a shortlist the candidates' order does not depend on how many there are, so some can be left out.
             cut = first and not listed and kind == (RUNG if derivation.rung else "best_of")
             late = self.late(done, self.ahead(derivation, done, due, first, cut))
-            if late and cut:
-                tried = begun(done, kind)
+            tried = begun(done, kind)
+            if late and cut and tried < derivation.best_of:
                 # None was, where short trainings of another plan have used the time up.
                 derivation = dataclasses.replace(derivation, best_of=max(tried, 1))
                 continue
