@@ -92,7 +92,7 @@ def test_what_has_a_largest_value_says_it() -> None:
 
 def test_numpys_numbers_become_pythons() -> None:
     recipe = Recipe(np.int64(32), np.float32(0.5), np.float64(0.01), np.int8(0))  # type: ignore[arg-type]
-    assert [type(value) for value in asdict(recipe).values()] == [int, float, float, int]
+    assert [type(value) for value in asdict(recipe).values()] == [int, float, float, int, bool]
     assert json.loads(json.dumps(asdict(recipe)))["dropout"] == 0.5
     assert json.dumps(Darts(epochs=np.int32(5), lr=np.float32(0.5)).describe())  # type: ignore[arg-type]
     assert Budget.parse(np.int64(12)) == Budget(12, "steps")

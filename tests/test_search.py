@@ -383,6 +383,11 @@ class InterruptedDerivation(Derivation):
         return super().event(*args, **kwargs)
 
 
+def merit(event: dict[str, Any]) -> tuple[float, float]:
+    """Of a short training: the metric, among equals the loss."""
+    return event["metric_architecture"], -event["loss_architecture"]
+
+
 def test_an_interrupted_derivation_takes_the_best_so_far_and_can_go_on(first, tmp_path):
     derivation = InterruptedDerivation(**settings_of(DERIVATION))
     object.__setattr__(derivation, "folder", tmp_path / "run")
@@ -391,7 +396,7 @@ def test_an_interrupted_derivation_takes_the_best_so_far_and_can_go_on(first, tm
     assert run.status == "interrupted"
     assert [event["event"] for event in told[EPOCHS:]] == [LISTED, "best_of", "best_of", "derived"]
     measured = told[EPOCHS + 1 : -1]
-    assert dict(run.genotype.choices) == max(measured, key=lambda event: event["metric_architecture"])["genotype"]
+    assert dict(run.genotype.choices) == max(measured, key=merit)["genotype"]
     again = found(tmp_path / "run", resume=True)
     assert again.status == "done"
     assert (again.folder / EVENTS).read_bytes() == (first.folder / EVENTS).read_bytes()
@@ -510,8 +515,7 @@ def test_a_first_rung_without_any_time_leaves_the_choice_to_what_was_trained_bef
     run = found(tmp_path / "run", derivation=before, budget="1h")
     told = [event for event in events(run.folder) if event["event"] in KINDS]
     assert [event["event"] for event in told] == ["best_of"] * 4
-    best = max(told, key=lambda event: (event["metric_architecture"], -event["loss_architecture"]))
-    assert dict(run.genotype.choices) == best["genotype"]
+    assert dict(run.genotype.choices) == max(told, key=merit)["genotype"]
 
 
 def test_time_that_a_small_derivation_leaves_goes_to_a_larger_one(tmp_path, monkeypatch):
