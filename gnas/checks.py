@@ -68,6 +68,17 @@ def real(
     return number
 
 
+def several(where: str, key: str, value: object, example: str) -> tuple[Any, ...]:
+    """Several values; a text would be taken for its letters.
+
+    Raises:
+        TypeError: It is no tuple and no list.
+    """
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{where} got {key}={value!r}; expected a tuple, such as {example}")
+    return tuple(value)
+
+
 def seed(where: str, value: object) -> int:
     """A seed of what is drawn."""
     return whole(where, "seed", value, 0, LAST_SEED)
@@ -94,11 +105,8 @@ def check_flag(settings: Any, key: str) -> None:
 
 
 def check_tuple(settings: Any, key: str, example: str) -> None:
-    """Refuse a setting that is no tuple and no list; a text would be taken for its letters."""
-    value = getattr(settings, key)
-    if not isinstance(value, (tuple, list)):
-        raise TypeError(f"{_name(settings)} got {key}={value!r}; expected a tuple, such as {example}")
-    _set(settings, key, tuple(value))
+    """Refuse a setting that is no tuple and no list (:func:`several`)."""
+    _set(settings, key, several(_name(settings), key, getattr(settings, key), example))
 
 
 def check_type(settings: Any, key: str, kind: type, example: str) -> None:

@@ -356,6 +356,8 @@ def export(
             file.write(source)
     except FileExistsError:
         raise ValueError(f"{output} exists and is not overwritten; expected a new file name") from None
+    except FileNotFoundError:
+        raise ValueError(f"there is no folder {output.parent} for {output.name}; expected one, make it first") from None
     print(output)
 
 

@@ -151,7 +151,7 @@ class Derivation:
 
     def redraws(self, task: Task) -> bool:
         """Whether the short trainings draw what they train on and are judged by."""
-        return task.roles["architecture"].numel() < self.redraw
+        return task.redrawable and task.roles["architecture"].numel() < self.redraw
 
     def lists(self, done: Sequence[Event]) -> bool:
         """Whether a shortlist is the next thing to make."""

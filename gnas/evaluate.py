@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ class TrainFromScratch:
         recipe = self.recipe_for(task)
         model.to(task.device)
         optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-        best, epoch, since = (-float("inf"), -float("inf")), 0, 0
+        best, epoch, since = (-math.inf, -math.inf), 0, 0
         state: dict[str, Tensor] = {}
         while epoch < self.epochs and since < self.patience:
             epoch, since = epoch + 1, since + 1
@@ -101,7 +102,7 @@ class TrainFromScratch:
                 task.loss(task.forward(model, batch), batch, "weights").backward()
                 optimizer.step()
             loss, metric = task.measure(model, ("architecture",))["architecture"]
-            score = (metric if task.higher_is_better else -metric, -loss)
+            score = task.metric.judged(metric, loss)
             if score > best or not state:
                 best, since = score, 0
                 state = {key: value.detach().clone() for key, value in model.state_dict().items()}

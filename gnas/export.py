@@ -33,6 +33,11 @@ def source(model: GraphModel, *, header: str = "") -> str:
         model: A network.
         header: Text for the top of the file, such as where the network was found.
     """
+    if not isinstance(model, GraphModel):
+        raise TypeError(
+            f"got a {type(model).__name__}; expected a gnas.GraphModel, try the one that a supernet derives: "
+            "supernet.model(supernet.derive())"
+        )
     build: list[str] = []
     steps: list[str] = []
     factories: list[type] = []

@@ -56,7 +56,13 @@ def graphs_of(data: object) -> GraphSet | Data:
 
 def stated(data: Data, key: str) -> int | None:
     """A count that the graph itself states, not one that PyG would infer."""
-    return int(data[key]) if key in data else None
+    if key not in data:
+        return None
+    given = data[key]
+    count = given.item() if isinstance(given, Tensor) and given.numel() == 1 else given
+    if isinstance(count, bool) or not isinstance(count, (int, float)) or count != int(count):
+        raise ValueError(f"the graph has {key}={given!r}; expected a whole number")
+    return int(count)
 
 
 def tensor_of(data: Data, key: str) -> Tensor | None:

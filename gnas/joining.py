@@ -81,6 +81,11 @@ def _parts(graphs: Sequence[Data], key: str) -> list[Tensor] | None:
 
 def _cat(parts: list[Tensor], key: str, sizes: Tensor) -> Tensor:
     """An entry of all graphs below one another, a row for each node or edge."""
+    if strange := [i for i, part in enumerate(parts) if part.dtype != parts[0].dtype]:
+        raise ValueError(
+            f"graph {strange[0]} has {key} of dtype {dtype_name(parts[strange[0]])}, and graph 0 has it of dtype "
+            f"{dtype_name(parts[0])}; expected the same in all graphs"
+        )
     if parts[0].layout != torch.strided:
         parts = [part.to_dense() for part in parts]
     for i, (part, size) in enumerate(zip(parts, sizes.tolist(), strict=True)):
@@ -88,6 +93,7 @@ def _cat(parts: list[Tensor], key: str, sizes: Tensor) -> Tensor:
             raise ValueError(
                 f"graph {i} has {key} of shape {list(part.shape)}; expected {[size, *parts[0].shape[1:]]}, a row for "
                 f"each {'node' if key in NODE_KEYS else 'edge'}, alike in all graphs"
+                + (", or gnas.GraphSet(graphs, split=...) for roles of whole graphs" if key in MASKS.values() else "")
             )
     return torch.cat(parts)
 
@@ -134,9 +140,12 @@ def labels_of_set(given: GraphSet, level: str | None, pointers: Tensor) -> tuple
         )
     rows = [part.view(1) if part.dim() == 0 else part for part in parts]
     widths = {tuple(part.shape[1:]) for part in rows}
-    if len(widths) > 1 or len({part.dtype for part in rows}) > 1:
+    if len(widths) > 1:
+        raise ValueError(f"y has rows of the shapes {sorted(widths)}; expected them alike in all graphs")
+    if strange := [i for i, part in enumerate(rows) if part.dtype != rows[0].dtype]:
         raise ValueError(
-            f"y has rows of the shapes {sorted(widths)} or of several types; expected them alike in all graphs"
+            f"graph {strange[0]} has y of dtype {dtype_name(rows[strange[0]])}, and graph 0 has it of dtype "
+            f"{dtype_name(rows[0])}; expected the same in all graphs"
         )
     return torch.cat(rows), chosen
 

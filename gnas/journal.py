@@ -198,6 +198,11 @@ class Journal:
                     "or search into another folder (--folder)"
                 )
         old, new = run["task"], settings["task"]
+        if difference := _difference("task's loading", old.get("loading", {}), new.get("loading", {})):
+            raise ValueError(
+                f"{self.folder} was begun with {difference}; make batches as it was begun, or search into another "
+                "folder (--folder)"
+            )
         if old["digest"] != new["digest"]:
             raise ValueError(
                 f"{self.folder} was begun on other data ({old['name']!r}, {old['digest'][:12]}) than is given now "
@@ -340,8 +345,8 @@ class Journal:
         try:
             content = torch.load(path, weights_only=True, map_location="cpu")
         except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"{path} is damaged ({reason}); {_RESTORE}") from None
+            # Torch's own sentences advise to load it without the care that keeps code from running.
+            raise ValueError(f"{path} is damaged ({type(error).__name__}); {_RESTORE}") from None
         if not isinstance(content, dict):
             raise ValueError(f"{path} holds a {type(content).__name__} where a dictionary was; {_RESTORE}")
         return content

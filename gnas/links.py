@@ -1,9 +1,12 @@
 """Link prediction: which pairs are asked for, with which edges a network may answer, and false pairs to set beside.
 
-No pair is asked for along an edge that passes messages in the same batch. The edges that are true pairs of the test
-and architecture roles pass none before these are read; the weights' own are split into parts, and while one part is
-asked for, the others pass messages. For the test role the architecture's true pairs pass messages too, as in PyG's
-:class:`~torch_geometric.transforms.RandomLinkSplit`, which draws the split.
+No pair is asked for along an edge that passes messages in the same batch, whatever its label and however often it is
+given. The edges that are pairs of the test and architecture roles pass none before these are read; the weights' own are
+split into parts, and while one part is asked for, the others pass messages. For the test role the architecture's pairs
+pass messages too, as in PyG's :class:`~torch_geometric.transforms.RandomLinkSplit`, which draws the split.
+
+In a graph of which every edge has one back, a pair and its reverse are the same; in any other they are two pairs, and
+one may pass messages while the other is asked for.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch_geometric.transforms import RandomLinkSplit
 
 from gnas.data.splits import MASKS
 from gnas.intake import tensor_of
-from gnas.split import ROLES, masked, roles_of
+from gnas.split import ROLES, masked, roles_of, roles_of_pairs
 
 ARCHITECTURE_SHARE, TEST_SHARE = 0.05, 0.1
 """Shares of the edges that are asked for by the two roles where the data bring no pairs; the weights' get the rest."""
@@ -33,8 +36,8 @@ class Links:
         pairs: ``[2, pairs]``, the true ones and the false ones of all roles.
         y: 1 for a true pair, 0 for a false one, float32 ``[pairs]``.
         roles: Positions of pairs by role.
-        owner: For each edge of the graph the position of the true pair that it is, in either direction if the graph
-            is undirected, or -1.
+        owner: For each edge of the graph the position of the pair that it is, in either direction if the graph is
+            undirected, or -1.
         drawn: Whether false pairs of the weights role are drawn anew at each step; those in ``pairs`` serve to measure.
         undirected: Whether a pair and its reverse are the same.
     """
@@ -49,24 +52,25 @@ class Links:
 
 def links_of(data: Data, edge_index: Tensor, nodes: int, seed: int, notes: list[str]) -> Links:
     """The pairs that the data bring as ``edge_label_index`` and ``edge_label``, or the graph's own edges, split."""
-    undirected = _undirected(edge_index, nodes)
+    undirected = _undirected(edge_index, nodes, notes)
     given = tensor_of(data, "edge_label_index")
     if given is None:
         pairs, y, roles, drawn = _own(edge_index, nodes, undirected, seed, notes)
     else:
         pairs, y = _given(data, given, nodes)
-        fitting = masked(data) and all(
-            mask.size(0) == y.numel() for key in MASKS.values() if (mask := tensor_of(data, key)) is not None
-        )
-        masks = Data(**{key: data[key] for key in MASKS.values() if key in data}) if fitting else Data()
-        roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair")
+        masks = _masks(data, y.numel(), nodes, notes)
+        if masked(masks):
+            roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair")
+        else:
+            roles = roles_of_pairs(pairs, nodes, y.long(), seed, notes, what="pair")
+        _check_repeats(pairs, y, roles, edge_index, nodes, undirected)
         drawn = not bool((y[roles["weights"]] == 0).any())
         if drawn:
             pairs, y, roles = _with_false(pairs, y, roles, edge_index, nodes, undirected, seed)
     for role in ROLES:
         if y[roles[role]].unique().numel() < 2:
             raise ValueError(f"the {role} split holds pairs of one label only; expected true and false ones")
-    owner = _owner(edge_index, pairs, y, nodes, undirected)
+    owner = _owner(edge_index, pairs, nodes, undirected)
     if drawn:
         notes.append("false pairs of the weights role are drawn anew at each step")
     return Links(pairs, y, roles, owner, drawn, undirected)
@@ -103,10 +107,58 @@ def false_pairs(count: int, nodes: int, taken: Tensor, undirected: bool, generat
     )
 
 
-def _undirected(edge_index: Tensor, nodes: int) -> bool:
-    there = edge_index[0] * nodes + edge_index[1]
-    back = edge_index[1] * nodes + edge_index[0]
-    return torch.equal(there.unique(), back.unique())
+def _undirected(edge_index: Tensor, nodes: int, notes: list[str]) -> bool:
+    there, back = codes(edge_index, nodes, False).unique(), codes(edge_index.flip(0), nodes, False)
+    alone = int((~torch.isin(back.unique(), there)).sum())
+    if not alone:
+        notes.append("every edge has one back, so the graph is undirected: a pair and its reverse are the same")
+        return True
+    notes.append(
+        f"{alone} of {there.numel()} edges have none back, so the graph is directed: a pair may be asked for while its "
+        "reverse passes messages (torch_geometric.utils.to_undirected makes it undirected)"
+    )
+    return False
+
+
+def _masks(data: Data, pairs: int, nodes: int, notes: list[str]) -> Data:
+    """The masks of the pairs that the data bring, as a graph with nothing else; those of nodes are left out."""
+    found = {key: mask for key in MASKS.values() if (mask := tensor_of(data, key)) is not None}
+    if any(tuple(mask.shape[:1]) != (pairs,) for mask in found.values()):
+        if any(tuple(mask.shape[:1]) != (nodes,) for mask in found.values()):
+            shapes = {key: list(mask.shape) for key, mask in found.items()}
+            raise ValueError(
+                f"the masks have the shapes {shapes}; expected a bool for each pair of edge_label_index, [{pairs}], or "
+                "no masks, and the pairs are split by a seed"
+            )
+        notes.append("masks of nodes are not read")
+        return Data()
+    return Data(**found)
+
+
+def _check_repeats(
+    pairs: Tensor, y: Tensor, roles: dict[str, Tensor], edge_index: Tensor, nodes: int, undirected: bool
+) -> None:
+    """Refuse a pair with two labels, and a true one or an edge in two roles: one answer would give the other away."""
+    code = codes(pairs, nodes, undirected)
+    role = torch.full_like(code, -1)
+    for number, name in enumerate(ROLES):
+        role[roles[name]] = number
+    telling = (y == 1) | torch.isin(code, codes(edge_index, nodes, undirected))
+    kinds = (("label", y.long(), role >= 0, ("0", "1")), ("role", role, (role >= 0) & telling, ROLES))
+    for of, values, counted, names in kinds:
+        _, group = code[counted].unique(return_inverse=True)
+        low = torch.full_like(group, len(ROLES)).scatter_reduce(0, group, values[counted], "amin")
+        high = torch.full_like(group, -1).scatter_reduce(0, group, values[counted], "amax")
+        wrong = (low < high).nonzero().view(-1)
+        if wrong.numel():
+            at = int(wrong[0])
+            a, b = pairs[:, counted][:, group == at][:, 0].tolist()
+            alike = ", or its reverse, the same in this graph," if undirected else ""
+            raise ValueError(
+                f"edge_label_index holds the pair ({a}, {b}){alike} with the {of}s {names[int(low[at])]} and "
+                f"{names[int(high[at])]} ({wrong.numel()} such pairs); expected one {of} for each pair, try leaving "
+                "all but one of them out"
+            )
 
 
 def _own(
@@ -177,15 +229,21 @@ def _given(data: Data, pairs: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
     return pairs.clone(), y
 
 
-def _owner(edge_index: Tensor, pairs: Tensor, y: Tensor, nodes: int, undirected: bool) -> Tensor:
-    """The true pair that each edge is, or -1."""
-    true = y.nonzero().view(-1)
-    code, order = codes(pairs[:, true], nodes, undirected).sort(stable=True)
-    if not code.numel() or not edge_index.size(1):
-        return torch.full((edge_index.size(1),), -1)
+def _owner(edge_index: Tensor, pairs: Tensor, nodes: int, undirected: bool) -> Tensor:
+    """The pair that each edge is, the first of equal ones, or -1."""
+    code, order = codes(pairs, nodes, undirected).sort(stable=True)
     asked = codes(edge_index, nodes, undirected)
     place = torch.searchsorted(code, asked).clamp(max=code.numel() - 1)
-    return torch.where(code[place] == asked, true[order[place]], -1)
+    return torch.where(code[place] == asked, order[place], -1)
+
+
+def repeated(pairs: Tensor, nodes: int, undirected: bool) -> Tensor:
+    """A number for each pair ``[pairs]``, counted from 0 in their order; equal pairs have the same."""
+    _, group = codes(pairs, nodes, undirected).unique(return_inverse=True)
+    places = torch.arange(group.numel(), device=group.device)
+    first = torch.full_like(places, group.numel()).scatter_reduce(0, group, places, "amin")
+    number: Tensor = first[group].unique(return_inverse=True)[1]
+    return number
 
 
 def edge_of_pair(pairs: Tensor, edge_index: Tensor, nodes: int, notes: list[str]) -> Tensor | None:

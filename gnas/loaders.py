@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData, ClusterLoader, NeighborLoader, RandomNodeLoader
 
 from gnas.batch import Batch, Gathered, Store, of_edges, of_graphs, rows_of
-from gnas.links import Links, codes, false_pairs
+from gnas.links import Links, codes, false_pairs, repeated
 
 LOADERS = ("full", "random", "cluster", "neighbor")
 """How one big graph becomes batches of nodes."""
@@ -303,7 +303,8 @@ class Pairs:
         self.part = torch.full((links.y.numel(),), -1, device=device)
         for label in (0, 1):
             index = weights[links.y[weights] == label]
-            self.part[index] = torch.arange(index.numel(), device=device) % parts
+            # A pair that is given twice would pass messages in one part while it is asked for in the other.
+            self.part[index] = repeated(links.pairs[:, index], store.x.size(0), links.undirected) % parts
         role = torch.full((links.y.numel() + 1,), -1, device=device)
         for number, name in enumerate(_ORDER):
             role[links.roles[name]] = number
@@ -343,9 +344,11 @@ class Pairs:
 
     @cached_property
     def _taken(self) -> Tensor:
-        """Codes of the edges that the weights may know of: all but those that the other roles ask for."""
-        edges = self.store.edge_index[:, self.role <= 0]
-        return codes(edges, self.store.x.size(0), self.links.undirected).unique().cpu()
+        """Codes of the true pairs and edges that the weights may know of: all but those that other roles ask for."""
+        weights = self.links.roles["weights"]
+        true = self.links.pairs[:, weights[self.links.y[weights] == 1]]
+        taken = torch.cat([self.store.edge_index[:, self.role <= 0], true], dim=1)
+        return codes(taken, self.store.x.size(0), self.links.undirected).unique().cpu()
 
     def steps(self, roles: Sequence[str], generator: torch.Generator) -> Iterator[Step]:
         others = {role: self.architecture for role in roles if role == "architecture"}

@@ -40,8 +40,15 @@ class Loading:
             if getattr(self, key) is not None:
                 check_count(self, key, 1)
 
-    def check(self, level: str, single: bool) -> None:
+    def check(self, level: str, single: bool, nodes: int) -> None:
         """Raise :class:`ValueError` for settings that data of a level, one graph or several, have no use for."""
+        if self.loader == "random" and self.parts and self.batch_size:
+            raise ValueError(
+                f"got parts={self.parts} and batch_size={self.batch_size} for loader='random'; expected one of them: "
+                "how many parts, or how many nodes in each"
+            )
+        if self.loader == "random" and (self.parts or 0) > nodes:
+            raise ValueError(f"got parts={self.parts} of a graph of {nodes} nodes; expected at most {nodes}")
         if self.loader != "full" and (not single or level != NODE):
             what = "a set of graphs" if not single else f"one graph at {level} level"
             raise ValueError(

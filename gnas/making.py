@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from gnas import metrics
 from gnas.graphs import GraphSet
@@ -28,7 +28,7 @@ from gnas.intake import (
     tensor_of,
 )
 from gnas.joining import classes_of_set, joined, labels_of_set
-from gnas.links import edge_of_pair, links_of
+from gnas.links import codes, edge_of_pair, links_of
 from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
 from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
 from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
@@ -99,6 +99,12 @@ def fields_of(
 
 
 def _wish(metric: Wish, higher_is_better: bool | None) -> Metric | None:
+    if higher_is_better is not None and (metric is None or isinstance(metric, (str, Metric))):
+        named = "no metric" if metric is None else f"the metric {metric if isinstance(metric, str) else metric.name!r}"
+        raise ValueError(
+            f"got higher_is_better={higher_is_better!r} and {named}; expected it only with a function as the metric, "
+            "since a named one has its direction"
+        )
     if metric is None or isinstance(metric, Metric):
         return metric
     if isinstance(metric, str):
@@ -113,6 +119,11 @@ def _own_metric(data: Data | GraphSet) -> str | None:
     if isinstance(data, GraphSet):
         return data.metric
     own = data.to_dict().get("metric")
+    if callable(own):
+        raise ValueError(
+            "the graph has a function as its metric; expected the name of one there, try Task.from_data(data, "
+            "metric=function, higher_is_better=True)"
+        )
     return own if isinstance(own, str) else None
 
 
@@ -198,6 +209,13 @@ def _of_set(
         lambda metric: targets_of(y, items, str(level), count, kind, metric, notes, several=True), wish, asked, notes
     )
     classes = targets.y if targets.kind == CLASSIFICATION else None
+    if masked(data) and (level == GRAPH or given.split is not None):
+        of = "labels of whole graphs" if level == GRAPH else "a split of whole graphs"
+        raise ValueError(
+            f"the graphs have masks of their nodes and {of}; expected one of them, try "
+            "gnas.GraphSet(graphs, split={'weights': ..., 'architecture': ..., 'test': ...}) with positions of graphs "
+            "(in CSV files the column split of graphs.csv), or the masks alone"
+        )
     if level == GRAPH:
         roles = roles_of_graphs(given.split, items, classes, seed, notes, _known(targets.y))
     elif given.split is None and masked(data):
@@ -219,12 +237,17 @@ def _of_graph(
     asked: bool,
     notes: list[str],
 ) -> tuple[dict[str, Any], Targets]:
-    counts = tuple(tuple(data[key]) if key in data else None for key in ("categories", "edge_categories"))
-    fields = _inputs(data, features, (counts[0], counts[1]), False, notes)
+    counts = _stated_counts(data, "categories", "x"), _stated_counts(data, "edge_categories", "edge_attr")
+    fields = _inputs(data, features, counts, False, notes)
     nodes, edge_index = fields["x"].size(0), fields["edge_index"]
-    level = _level(data, nodes, edge_index.size(1), level, notes)
+    level = _level(data, nodes, edge_index, level, notes)
     fields |= {"level": level, "pointers": None, "pairs": None, "owner": None, "drawn": False, "undirected": False}
     if level == PAIR:
+        if kind is not None:
+            raise ValueError(
+                f"got kind={kind!r} and level='link'; expected no kind, since a pair is an edge or none, or "
+                "level='edge' for other labels of pairs"
+            )
         links = links_of(data, edge_index, nodes, seed, notes)
         metric = wish if wish is not None and (asked or LINK in wish.kinds) else metrics.find("roc_auc")
         check_metric(metric, LINK)
@@ -257,10 +280,28 @@ def _of_graph(
     return fields, targets
 
 
-def _level(data: Data, nodes: int, edges: int, level: str | None, notes: list[str]) -> str:
+def _stated_counts(data: Data, key: str, of: str) -> tuple[int, ...] | None:
+    """The numbers of values that a graph states for the columns of its features, which are codes then."""
+    if key not in data:
+        return None
+    if of not in data:
+        raise ValueError(f"the graph has {key} but no {of}; expected both, or neither")
+    given = data[key]
+    counts = given.tolist() if isinstance(given, Tensor) else given
+    if not isinstance(counts, (tuple, list)) or not all(isinstance(count, int) for count in counts):
+        raise ValueError(
+            f"the graph has {key}={given!r}; expected the number of values of each column of {of}, such as (4, 2)"
+        )
+    return tuple(counts)
+
+
+def _level(data: Data, nodes: int, edge_index: Tensor, level: str | None, notes: list[str]) -> str:
     """What the labels of one graph belong to, if their number leaves no doubt."""
     if level == GRAPH:
-        raise ValueError("got one graph and level='graph'; expected several: a list of Data or a gnas.GraphSet")
+        raise ValueError(
+            "got one graph and level='graph'; expected several: a list of Data, such as "
+            "batch.to_data_list(), or a gnas.GraphSet"
+        )
     if level is not None:
         return level
     y = tensor_of(data, "y")
@@ -270,11 +311,27 @@ def _level(data: Data, nodes: int, edges: int, level: str | None, notes: list[st
                 "the graph has y and edge_label_index; expected a word on which of them to learn, try level='node', "
                 "level='edge' or level='link'"
             )
-        label = tensor_of(data, "edge_label")
+        label, asked = tensor_of(data, "edge_label"), tensor_of(data, "edge_label_index")
         links = label is None or bool(((label == 0) | (label == 1)).all())
+        # Asked for as links, edges that pass messages would tell of their labels; of a link 0 says that there is none.
+        if links and label is not None and asked is not None:
+            false = ends_of(asked, "edge_label_index", nodes)[:, label.view(-1) == 0]
+            there = int(torch.isin(codes(false, nodes, False), codes(edge_index, nodes, False)).sum())
+            if there > 0:
+                raise ValueError(
+                    f"edge_label is 0 for {there} pairs of edge_label_index that are edges of the graph; expected a "
+                    "word on what 0 means, try Task.from_data(data, level='edge') to tell edges of two kinds apart, or "
+                    "level='link' if these pairs count as false all the same"
+                )
         notes.append(f"edge_label_index asks for pairs, so this is {'link prediction' if links else 'at edge level'}")
         return PAIR if links else EDGE
     rows = y.size(0) if y is not None and y.dim() > 0 else nodes
+    if isinstance(data, Batch) and rows == data.num_graphs != nodes:
+        raise ValueError(
+            f"got a Batch of {rows} graphs with a label for each; expected them apart, try "
+            "Task.from_data(batch.to_data_list())"
+        )
+    edges = edge_index.size(1)
     if rows == edges and rows != nodes:
         notes.append("y has one row for each edge, so the labels are taken as those of the edges (level='edge')")
         return EDGE

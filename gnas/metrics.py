@@ -61,13 +61,16 @@ class Metric(Scale):
     rank: int = 0
 
     def __call__(self, output: Tensor, y: Tensor) -> float:
-        """The metric's value.
+        """The metric's value; NaN where a score is NaN, since what diverged has no metric.
 
         Raises:
             TypeError: The function gave something else than one number.
             ValueError: It gave NaN for scores that are finite, or there are too few false pairs.
         """
         self.check_rank(y)
+        # Sorted or compared, NaN would pass for the best or the worst of scores, and for a value of the metric.
+        if bool(output.isnan().any()):
+            return math.nan
         value = self.function(output, y)
         if isinstance(value, (Tensor, np.ndarray, np.generic)) and math.prod(value.shape) == 1:
             value = value.item()
@@ -76,7 +79,7 @@ class Metric(Scale):
                 f"the metric {self.name!r} gave {_shown(value)}; expected one number, such as a float or a tensor of "
                 "one, try its mean"
             )
-        # Scores that diverged have no metric. With other scores NaN would pass for one that no network can beat.
+        # Infinite scores may have no metric. With others NaN would pass for one that no network can beat.
         if self.key is None and math.isnan(value) and bool(output.isfinite().all()):
             missing = bool(y.isnan().any())
             raise ValueError(
@@ -191,8 +194,6 @@ def _mean(function: Callable[..., Tensor], output: Tensor, y: Tensor) -> float:
 
 def _ranks(score: Tensor) -> Tensor:
     """Scores by their order alone, in ``[0, 1]`` and float64, equal ones equal."""
-    if bool(score.isnan().any()):
-        return torch.full_like(score, math.nan, dtype=torch.float64)
     values, ranks = score.unique(return_inverse=True)
     return ranks.double() / max(values.numel() - 1, 1)
 
@@ -270,7 +271,10 @@ def _ogb(name: str) -> Metric:
     folder = _FOLDERS.get(name.split("-")[0])
     if folder is None:
         raise ValueError(f"got the metric 'ogb:{name}'; expected 'ogb:' and the name of an OGB data set, ogbg-molhiv")
-    evaluator: Any = quiet_import(f"ogb.{folder}.evaluate").Evaluator(name)
+    try:
+        evaluator: Any = quiet_import(f"ogb.{folder}.evaluate").Evaluator(name)
+    except ValueError as error:
+        raise ValueError(f"OGB knows no data set {name!r}; expected one of its names, such as ogbg-molhiv") from error
     given = str(evaluator.eval_metric)
     shown, kinds = _OGB.get(given, (given, (LINK,)))
     function = _of_pairs if folder == "linkproppred" else _of_rows
@@ -287,8 +291,6 @@ def _of_rows(evaluator: Any, output: Tensor, y: Tensor) -> float:
         label, score = y.view(y.size(0), -1), output.view(y.size(0), -1)
     else:
         score, label = scores(output, y)
-    if bool(score.double().isnan().any()):
-        return math.nan
     (value,) = evaluator.eval({"y_true": label.cpu().numpy(), "y_pred": score.cpu().numpy()}).values()
     return float(value)
 

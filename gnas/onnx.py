@@ -39,6 +39,7 @@ def write(model: GraphModel, path: str | Path) -> Path:
 
     Raises:
         FileExistsError: There is such a file.
+        FileNotFoundError: There is no folder for it.
         ImportError: The extra is missing.
         ValueError: The network scores pairs of nodes; or sizes within it depend on the numbers that it is given, which
             ``torch.export`` can't trace; or ``torch.onnx`` can't translate it: the sorting by which pooling chooses
@@ -47,6 +48,8 @@ def write(model: GraphModel, path: str | Path) -> Path:
     path = Path(path)
     if path.exists():
         raise FileExistsError(f"{path} exists and is not overwritten; expected a new file name")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} for {path.name}; expected one, make it first")
     if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")):
         raise ImportError("an ONNX file is written by onnx and onnxscript; try pip install 'gnas[onnx]'")
     if "pair" in model.kinds:

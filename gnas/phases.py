@@ -109,8 +109,7 @@ class Job:
     def go(self, interrupt: Interrupt) -> Run:
         """All phases from the last snapshot on, or from the beginning."""
         self.restore()
-        features = {"edge_attr": self.task.edge_attr is not None, "edge_weight": self.task.edge_weight is not None}
-        for note in (*self.task.notes, *unread(self.space, **features)):
+        for note in (*self.task.notes, *self.unread):
             self.display.note(note)
         if self.phase == "search":
             self.foresee()
@@ -123,6 +122,12 @@ class Job:
         # What comes now is short and is not cut short: the status tells whether something was left out before.
         status = "interrupted" if interrupt.requested else "done"
         return self.train(genotype, weights, status)
+
+    @property
+    def unread(self) -> list[str]:
+        """What of the edges' data operations of the space leave unread, in sentences."""
+        features = {"edge_attr": self.task.edge_attr is not None, "edge_weight": self.task.edge_weight is not None}
+        return unread(self.space, **features)
 
     def foresee(self) -> None:
         """Say before the search, and not only after it, that hardly a network fulfils the derivation's conditions."""
@@ -366,6 +371,7 @@ class Job:
             "recipe": dataclasses.asdict(self.evaluator.recipe_for(self.task)),
             "evaluator": dataclasses.asdict(self.evaluator),
             "task": {**self.task.describe(), "digest": self.task.digest()},
+            "unread": self.unread,
             "data": self.source,
             "seed": self.seed,
             "budget": None if self.budget is None else str(self.budget),

@@ -120,7 +120,7 @@ def headline(run: Run) -> dict[str, Any]:
         "final": run.final,
         "tiles": [tile for tile in tiles if tile[1]],
         "words": in_words(run),
-        "notes": [str(note) for note in task.get("notes") or ()],
+        "notes": [str(note) for note in (*(task.get("notes") or ()), *(run.meta.get("unread") or ()))],
     }
 
 
@@ -465,7 +465,7 @@ def evaluation(run: Run) -> dict[str, Any] | None:
 
 def settings(run: Run) -> list[dict[str, Any]]:
     """Settings and versions in groups, as run.json has them."""
-    meta = {key: value for key, value in run.meta.items() if key not in ("format", "version", "journal")}
+    meta = {key: value for key, value in run.meta.items() if key not in ("format", "version", "journal", "unread")}
     task = {key: value for key, value in (meta.pop("task", None) or {}).items() if key != "notes"}
     recipe = meta.pop("recipe", None)
     judged = dict((run.evaluation or {}).get("settings") or {})

@@ -47,6 +47,13 @@ class Scale:
             return -math.inf
         return value if self.higher_is_better else -value
 
+    def judged(self, metric: float | None, loss: float | None) -> tuple[float, float]:
+        """What is compared of two networks: the metric, among equals the loss; more is better, NaN below all others.
+
+        Any comparison with NaN is false, so without this a training that diverged could win.
+        """
+        return self.merit(metric), -math.inf if loss is None or math.isnan(loss) else -loss
+
     def number(self, value: float, sign: bool = False) -> str:
         """The value for people without its unit, never minus zero: ``91.2`` for a share, ``0.512`` otherwise."""
         shown, digits = (100 * value, 1) if self.percent else (value, 3)

@@ -83,4 +83,4 @@ def _judged(net: GraphSupernet, task: Task, genotype: Genotype) -> tuple[tuple[f
     """How good a genotype is, metric before loss and neither of them NaN, and its metric."""
     net.set_arch(genotype)
     loss, metric = task.measure(net, ("architecture",))["architecture"]
-    return (task.metric.merit(metric), -math.inf if math.isnan(loss) else -loss), metric
+    return task.metric.judged(metric, loss), metric

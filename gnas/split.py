@@ -129,16 +129,22 @@ def roles_of_graphs(
 
 
 def roles_of_pairs(
-    pairs: Tensor, nodes: int, classes: Tensor | None, seed: int, notes: list[str], known: Tensor | None = None
+    pairs: Tensor,
+    nodes: int,
+    classes: Tensor | None,
+    seed: int,
+    notes: list[str],
+    known: Tensor | None = None,
+    what: str = "edge",
 ) -> dict[str, Tensor]:
-    """Edge numbers of each role by a seeded split; an edge and the one that leads back always have the same role.
+    """Numbers of pairs by role, from a seeded split; equal pairs and the ones that lead back have the same role.
 
-    Edges that have no label (``known``, bool ``[edges]``) are not drawn.
+    Pairs that have no label (``known``, bool ``[pairs]``) are not drawn. ``what`` is what a pair is called.
     """
     low, high = pairs.min(dim=0).values, pairs.max(dim=0).values
     _, group = (low * nodes + high).unique(return_inverse=True)
     groups = int(group.max()) + 1 if group.numel() else 0
-    edges = _labelled(torch.arange(pairs.size(1)), known, notes, "edge")
+    edges = _labelled(torch.arange(pairs.size(1)), known, notes, what)
     labelled = group[edges].unique()
     if labelled.numel() < len(ROLES):
         raise ValueError(
@@ -152,8 +158,8 @@ def roles_of_pairs(
     index = {role: edges[torch.isin(group[edges], part)] for role, part in drawn.items()}
     sizes = "/".join(str(index[role].numel()) for role in ROLES)
     notes.append(
-        f"the graph had no masks: its edges were split {sizes} ({'/'.join(ROLES)}) with seed {seed}, both directions "
-        "of a pair alike"
+        f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}, both "
+        "directions of a pair alike"
     )
     return {role: index[role] for role in ROLES}
 

@@ -68,6 +68,11 @@ def targets_of(
         )
     if y.is_complex():
         raise TypeError(f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
+    if kind == REGRESSION and classes is not None:
+        raise ValueError(
+            f"got kind='regression', but the data say that {key} holds {classes} classes (num_classes, or a column of "
+            "words); expected numbers to predict, or no kind, and the classes are told apart"
+        )
     inferred = kind is None
     kind = kind or _kind(y, items, what, metric, key)
     if metric is not None:
@@ -168,7 +173,9 @@ def _count(y: Tensor, stated: int | None, what: str, key: str, several: bool) ->
     low, high, distinct = int(y.min()), int(y.max()), int(torch.count_nonzero(y.sort().values.diff())) + 1
     if low < 0:
         raise ValueError(
-            f"{key} holds the label {low}; expected 0 or more (a {what} without a label may have 0 and be in no mask)"
+            f"{key} holds the label {low}; expected class numbers of 0 or more (a {what} without a label may have 0 "
+            f"and be in no mask), try {key}.unique(return_inverse=True)[1] to number the classes anew, or "
+            "kind='regression' to predict these whole numbers"
         )
     if stated is not None and high >= stated:
         raise ValueError(f"{key} holds the label {high} but num_classes is {stated}; expected 0 to {stated - 1}")

@@ -183,7 +183,7 @@ class Task:
         )
         loading = Loading(loader, batch_size, parts, measure)
         task = cls(**fields, loading=loading, scaling=features, seed=seed)
-        loading.check(task.level, task.pointers is None)
+        loading.check(task.level, task.pointers is None, task.num_nodes)
         if loading.loader in ("cluster", "neighbor"):
             _ = task._source  # asks for what these loaders need
         return task
@@ -257,11 +257,28 @@ class Task:
             raise ValueError(f"got the role {role!r}; expected one of {list(ROLES)}")
         return self.roles[role]
 
+    @property
+    def redrawable(self) -> bool:
+        """Whether items of the two open roles can change places, each for itself: graphs, or nodes of one graph.
+
+        Nodes of several graphs have the role of their graph, and pairs that of their reverse.
+        """
+        return self.level == GRAPH or (self.level == NODE and self.pointers is None)
+
     def redrawn(self, seed: int) -> Task:
         """The same task with other items in the roles weights and architecture, as many of each class in each.
 
         Trainings on several of these are a cross-validation by random splits. The test role stays what it is.
+
+        Raises:
+            ValueError: The items belong together, see :attr:`redrawable`.
         """
+        if not self.redrawable:
+            of = "several graphs" if self.level == NODE else f"the level {self.level!r}"
+            raise ValueError(
+                f"the roles of a task of {of} can't be drawn anew, because its items belong together; expected graphs "
+                "with labels, or one graph with labels of its nodes"
+            )
         both = torch.cat([self.roles[role] for role in OPEN])
         size = self.roles["weights"].numel()
         classes = self.y[both] if self.kind == CLASSIFICATION else torch.zeros_like(both)
@@ -293,7 +310,16 @@ class Task:
         return self._source.measuring((role,))
 
     def forward(self, model: Any, batch: Batch) -> Tensor:
-        """The network's output on a batch: a row of scores ``[items, out_channels]`` for each of its items."""
+        """The network's output on a batch: a row of scores ``[items, out_channels]`` for each of its items.
+
+        Raises:
+            ValueError: It has another shape, or a network that normalises batches is trained on a single node.
+        """
+        if batch.x.size(0) == 1 and model.training and normalises(model):
+            raise ValueError(
+                "a batch of one node has no statistics for a batch normalisation; expected two nodes or more, try a "
+                "larger batch_size, fewer parts, or a space without batch_norm: layered(norms=('layer_norm',))"
+            )
         output = batch.run(model)
         expected = (batch.y.size(0), self.out_channels)
         if tuple(output.shape) != expected:
@@ -393,7 +419,7 @@ class Task:
         if loading.loader == "neighbor":
             return Neighbourhoods(store, self.y, self.roles, size or SEEDS, whole)
         if loading.loader == "random":
-            loader = random_parts(store, min(loading.parts or -(-self.num_nodes // (size or PART)), self.num_nodes))
+            loader = random_parts(store, loading.parts or -(-self.num_nodes // (size or PART)))
         else:
             loader = cluster_parts(store, loading.parts or max(self.num_nodes // 1000, CLUSTERS), size or CLUSTERS)
         return Parts(store, self.y, self.roles, loader, whole if loading.measure == "full" else None)

@@ -312,7 +312,7 @@ def test_export_prints_or_writes_the_source(tmp_path):
     assert result.stdout.split() == [str(tmp_path / "net.py")]
     assert (tmp_path / "net.py").read_text() == "import torch\n"
     assert "is not overwritten" in refused("export", tmp_path / "run", "--output", tmp_path / "net.py")
-    assert "No such file" in refused("export", tmp_path / "run", "--output", tmp_path / "nowhere" / "net.py")
+    assert "there is no folder" in refused("export", tmp_path / "run", "--output", tmp_path / "nowhere" / "net.py")
 
 
 # help, version, speed

@@ -259,6 +259,9 @@ def test_wrong_input_is_said(tmp_path: Path) -> None:
         evaluate(folder, reuse=[tmp_path / "nowhere"])
     with pytest.raises(ValueError, match="the data are not those"):
         evaluate(folder, data=graph(seed=1))
+    parts = Task.from_data(graph(), loader="random", batch_size=20)
+    with pytest.raises(ValueError, match=r"makes batches with \{'loader': 'random', .* searched with the whole graph"):
+        evaluate(folder, data=parts)
     (folder / "genotype.json").unlink()
     with pytest.raises(ValueError, match="not come to its end"):
         evaluate(folder)

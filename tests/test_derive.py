@@ -397,6 +397,13 @@ def test_a_small_architecture_split_is_drawn_anew_for_each_seed_and_alike_for_al
     assert redraw(always, one, 0, inherit=True) is None
     for derivation in (Derivation(redraw=size), Derivation(redraw=0)):
         assert not derivation.redraws(task) and redraw(derivation, one, 0) is None
+    for pairs in ("edge", "link"):
+        of_pairs = Task.from_data(
+            Data(x=torch.randn(40, 3), edge_index=torch.randint(40, (2, 80)), y=torch.arange(80) % 2), level=pairs
+        )
+        assert not always.redraws(of_pairs)
+        with pytest.raises(ValueError, match="can't be drawn anew, because its items belong together"):
+            of_pairs.redrawn(0)
     own, drawn = (
         derivation.training(Job("best_of", one, 0, False, 2), task, net, recipe).run(task)
         for derivation in (Derivation(redraw=0, epochs=3), dataclasses.replace(always, epochs=3))

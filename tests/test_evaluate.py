@@ -17,6 +17,7 @@ from torch_geometric.data import Data
 from gnas.evaluate import Result, TrainFromScratch, builder, parameters, seeded
 from gnas.model import GraphModel
 from gnas.recipe import HARD, MILD, Recipe
+from gnas.scale import Scale
 from gnas.space import layered
 from gnas.task import Task
 
@@ -32,7 +33,7 @@ def small_task(nodes: int = 40) -> Task:
 class Scripted:
     """A task on one number, whose metric and loss on the architecture split are written down by epoch."""
 
-    in_channels, out_channels, higher_is_better = 1, 1, True
+    in_channels, out_channels, metric = 1, 1, Scale()
     device = torch.device("cpu")
     inputs: ClassVar[dict[str, int]] = {}
 
@@ -110,6 +111,11 @@ def test_it_stops_after_patience_epochs_without_a_better_one() -> None:
 def test_a_loss_that_is_no_number_keeps_the_first_epoch() -> None:
     result = run(Scripted([0.0, 0.0], [math.nan, math.nan]), epochs=2, patience=5)
     assert result.state["number"].item() == pytest.approx(-1)
+
+
+def test_an_epoch_without_a_metric_is_never_the_best() -> None:
+    result = run(Scripted([math.nan, 0.2, math.nan, 0.1]), epochs=4, patience=5)
+    assert result.metric_architecture == 0.2 and result.state["number"].item() == pytest.approx(-2)
 
 
 def test_the_test_role_is_read_once_at_the_end_and_only_if_asked_for() -> None:

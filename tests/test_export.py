@@ -311,3 +311,9 @@ def test_the_loaded_network_trains(tmp_path: Path) -> None:
         optimizer.step()
     network.eval()
     assert loss().item() < before
+
+
+def test_a_supernet_has_no_source() -> None:
+    net = GraphSupernet(layered(1), 3, 8, 2)
+    with pytest.raises(TypeError, match=r"got a GraphSupernet; expected .*supernet.model\(supernet.derive\(\)\)"):
+        source(net)  # type: ignore[arg-type]

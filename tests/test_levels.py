@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.typing import WITH_METIS, WITH_PYG_LIB, WITH_TORCH_SPARSE
 
 from gnas.graphs import GraphSet
+from gnas.model import GraphModel
+from gnas.space import layered
 from gnas.split import ROLES
 from gnas.task import Task
 
@@ -438,7 +441,50 @@ def no_edges(graph: Data) -> None:
     del graph.edge_attr
 
 
+def masked_graphs() -> list[Data]:
+    graphs = list(molecules(classes).graphs)
+    for i, graph in enumerate(graphs):
+        graph.train_mask = torch.full((graph.num_nodes or 0,), i % 3 == 0)
+    return graphs
+
+
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
+    "direction of a named metric": (
+        lambda: Task.from_data(node_graph(), metric="accuracy", higher_is_better=False),
+        "higher_is_better=False and the metric 'accuracy'; expected it only with a function",
+    ),
+    "direction of no metric": (
+        lambda: Task.from_data(node_graph(), higher_is_better=True),
+        "higher_is_better=True and no metric; expected it only with a function",
+    ),
+    "kind of links": (
+        lambda: Task.from_data(node_graph(), level="link", kind="regression"),
+        "kind='regression' and level='link'; expected no kind",
+    ),
+    "numbers that are said to be classes": (
+        lambda: Task.from_data(node_graph(num_classes=3), kind="regression"),
+        "kind='regression', but the data say that y holds 3 classes",
+    ),
+    "masks of nodes, labels of graphs": (
+        lambda: Task.from_data(masked_graphs()),
+        r"masks of their nodes and labels of whole graphs; expected one .*GraphSet\(graphs, split=",
+    ),
+    "masks of nodes, split of graphs": (
+        lambda: Task.from_data(GraphSet(ppi(masks=True).graphs, {"weights": torch.arange(1), "test": torch.arange(1)})),
+        "masks of their nodes and a split of whole graphs; expected one",
+    ),
+    "features of two types": (
+        lambda: Task.from_data(broken(lambda g: setattr(g, "x", g.x.double()))),  # type: ignore[union-attr]
+        "graph 3 has x of dtype float64, and graph 0 has it of dtype float32; expected the same",
+    ),
+    "parts and their size": (
+        lambda: Task.from_data(node_graph(), loader="random", parts=3, batch_size=20),
+        "parts=3 and batch_size=20 for loader='random'; expected one of them",
+    ),
+    "more parts than nodes": (
+        lambda: Task.from_data(node_graph(), loader="random", parts=61),
+        "parts=61 of a graph of 60 nodes; expected at most 60",
+    ),
     "one graph": (lambda: Task.from_data(node_graph(), level="graph"), "one graph and level='graph'; expected several"),
     "level": (lambda: Task.from_data(node_graph(), level="nodes"), "level='nodes'; expected one of"),
     "kind": (lambda: Task.from_data(node_graph(), kind="classes"), "kind='classes'; expected one of"),
@@ -602,3 +648,14 @@ def test_to_moves_everything_of_a_set() -> None:
     task = Task.from_data(molecules(number)).to("meta")
     tensors = [task.x, task.edge_index, task.edge_attr, task.y, task.pointers, *task.roles.values()]
     assert all(tensor is not None and tensor.device.type == "meta" for tensor in tensors)
+
+
+def test_a_batch_of_one_node_is_not_normalised() -> None:
+    space = layered(1, norms=("batch_norm",))
+    bound = space.bind(space.sample(random.Random(0)))
+    task = Task.from_data(node_graph(), loader="random", batch_size=1)
+    model = GraphModel(bound, task.in_channels, 8, task.out_channels)
+    batch = next(task.steps(torch.Generator()))["weights"]
+    with pytest.raises(ValueError, match="a batch of one node has no statistics .* try a larger batch_size"):
+        task.forward(model.train(), batch)
+    assert task.forward(model.eval(), batch).shape == (1, task.out_channels)

@@ -29,6 +29,14 @@ def graph(undirected: bool = True, seed: int = 0, edges: int = 150) -> Data:
     return Data(x=torch.randn(NODES, 4, generator=generator), edge_index=edge_index, edge_attr=attr)
 
 
+def asked_pairs(data: Data, count: int) -> tuple[Tensor, Tensor]:
+    """So many true pairs and false ones in turns, no edges and each once."""
+    low = torch.combinations(torch.arange(NODES)).t()
+    low = low[:, torch.randperm(low.size(1), generator=torch.Generator().manual_seed(5))]
+    free = low[:, ~torch.isin(codes(low, NODES, True), codes(data.edge_index, NODES, True))][:, : 2 * count]
+    return free, torch.arange(2 * count) % 2
+
+
 def asked(pairs: Tensor, y: Tensor, undirected: bool) -> set[int]:
     return set(codes(pairs[:, y == 1], NODES, undirected).tolist())
 
@@ -86,10 +94,9 @@ def test_the_split_is_85_5_10_and_seeded() -> None:
 
 
 def test_given_pairs_are_taken_as_they_are() -> None:
-    pairs = torch.randint(NODES, (2, 30), generator=torch.Generator().manual_seed(5))
-    y = torch.arange(30) % 2
-    part = torch.arange(30) % 6
     data = graph()
+    pairs, y = asked_pairs(data, 15)
+    part = torch.arange(30) % 6
     data.edge_label_index, data.edge_label = pairs, y
     data.train_mask, data.val_mask, data.test_mask = part < 2, (part == 2) | (part == 3), part > 3
     task = Task.from_data(data)
@@ -111,3 +118,74 @@ def test_false_pairs_are_no_edges_and_a_full_graph_has_none() -> None:
         false_pairs(3, 5, taken, True, generator)
     with pytest.raises(ValueError, match="expected at least 20 for a split"):
         Task.from_data(Data(x=torch.ones(3, 1), edge_index=torch.tensor([[0, 1], [1, 2]])), level="link")
+
+
+@given(seed=st.integers(0, 200), parts=st.integers(1, 4), twice=st.sampled_from(("back", "again")))
+def test_pairs_that_are_given_twice_are_asked_for_together(seed: int, parts: int, twice: str) -> None:
+    data = graph(True, seed)
+    some = data.edge_index[:, data.edge_index[0] < data.edge_index[1]]
+    data.edge_label_index = torch.cat([some, some.flip(0) if twice == "back" else some], dim=1)
+    task = Task.from_data(data, level="link", parts=parts, seed=seed)
+    role = {code: role for role, i in task.roles.items() for code in asked(task.pairs[:, i], task.y[i], True)}  # type: ignore[index]
+    assert sum(len(asked(task.pairs[:, i], task.y[i], True)) for i in task.roles.values()) == len(role)  # type: ignore[index]
+    batches = [*task.batches("weights"), *task.batches("architecture"), *task._source.measuring(("test",))]
+    for batch in batches:
+        passing = set(codes(batch.edge_index, NODES, True).tolist())
+        assert not asked(batch.edge_label_index, batch.y, True) & passing  # type: ignore[arg-type]
+
+
+def test_false_pairs_that_are_edges_pass_no_messages_either() -> None:
+    data = graph()
+    some = data.edge_index[:, data.edge_index[0] < data.edge_index[1]].unique(dim=1)
+    data.edge_label_index, data.edge_label = some, torch.arange(some.size(1)) % 2
+    with pytest.raises(ValueError, match=r"0 for \d+ pairs .* that are edges .*try .*level='edge'.*level='link'"):
+        Task.from_data(data)
+    assert Task.from_data(data, level="edge").level == "edge"
+    task = Task.from_data(data, level="link")
+    for batch in [*task.batches("weights"), *task.batches("architecture"), *task._source.measuring(("test",))]:
+        assert batch.edge_label_index is not None
+        wanted = codes(batch.edge_label_index, NODES, True)
+        assert not torch.isin(wanted, codes(batch.edge_index, NODES, True)).any()
+
+
+def test_a_pair_has_one_label_and_one_role() -> None:
+    data = graph()
+    pairs, y = asked_pairs(data, 15)
+    data.edge_label_index, data.edge_label = torch.cat([pairs, pairs[:, :1].flip(0)], dim=1), torch.cat([y, y[1:2]])
+    with pytest.raises(ValueError, match=r"holds the pair .*or its reverse.* with the labels 0 and 1 \(1 such pairs\)"):
+        Task.from_data(data)
+    data.edge_label_index = torch.cat([pairs, pairs[:, 1:2]], dim=1)
+    part = torch.cat([torch.arange(30) % 6, torch.tensor([4])])
+    data.train_mask, data.val_mask, data.test_mask = part < 2, (part == 2) | (part == 3), part > 3
+    with pytest.raises(ValueError, match=r"with the roles weights and test \(1 such pairs\); expected one role"):
+        Task.from_data(data)
+
+
+def test_drawn_false_pairs_are_no_true_ones_that_are_no_edges() -> None:
+    data = graph()
+    pairs, _ = asked_pairs(data, 150)
+    data.edge_label_index = pairs
+    task = Task.from_data(data)
+    true = asked(task.pairs[:, task.roles["weights"]], task.y[task.roles["weights"]], True)  # type: ignore[index]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for step in task.steps(generator):
+            batch = step["weights"]
+            assert not true & set(codes(batch.edge_label_index[:, batch.y == 0], NODES, True).tolist())  # type: ignore[index]
+
+
+def test_what_is_said_of_direction_and_masks() -> None:
+    data = graph()
+    said = "\n".join(Task.from_data(data, level="link").notes)
+    assert "every edge has one back, so the graph is undirected" in said
+    one_way = Data(x=data.x, edge_index=data.edge_index.unique(dim=1)[:, 1:])
+    said = "\n".join(Task.from_data(one_way, level="link").notes)
+    assert "1 of " in said and "have none back, so the graph is directed" in said and "to_undirected" in said
+    data.edge_label_index, data.edge_label = asked_pairs(data, 15)
+    data.train_mask = torch.arange(NODES) < 9
+    assert "masks of nodes are not read" in Task.from_data(data).notes
+    data.train_mask = torch.arange(31) < 9
+    with pytest.raises(
+        ValueError, match=r"'train_mask': \[31\]\}; expected a bool for each pair .* \[30\], or no masks"
+    ):
+        Task.from_data(data)

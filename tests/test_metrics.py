@@ -232,6 +232,16 @@ def test_a_function_that_gives_something_else_is_named(value: object, said: str)
         own(closeness, True)(torch.zeros(3, 2), torch.zeros(3))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", [*METRICS, "hits@2", "ogb:ogbl-citation2", "ogb:ogbg-molhiv", "ogb:ogbn-arxiv"])
+def test_scores_that_diverged_have_no_metric(name: str) -> None:
+    metric = find(name)
+    classes = "classification" in metric.kinds and "link" not in metric.kinds
+    y = torch.tensor([1, 1, 0, 0, 0]) if classes else torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0])
+    output = torch.zeros(5, 2 if classes else 1)
+    output[3] = math.nan
+    assert math.isnan(metric(output, y)) and metric.judged(metric(output, y), math.nan) == (-math.inf, -math.inf)
+
+
 def test_nan_is_refused_unless_the_scores_diverged() -> None:
     def error(output: Tensor, y: Tensor) -> Tensor:
         return (output - y).abs().mean()

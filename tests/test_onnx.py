@@ -65,6 +65,8 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     path = write(model, tmp_path / "model.onnx")
     with pytest.raises(FileExistsError, match="not overwritten"):
         write(model, path)
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere for model.onnx; expected one"):
+        write(model, tmp_path / "nowhere" / "model.onnx")
     with pytest.raises(ValueError, match="pairs of nodes"):
         write(network(for_level(layered(2), "link"), 0), tmp_path / "pairs.onnx")
     for ending, option, message in (

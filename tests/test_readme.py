@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import runpy
@@ -91,6 +92,21 @@ def test_the_page_of_the_api_names_every_public_name() -> None:
     text = (HOUSE / "docs" / "api.md").read_text(encoding="utf-8")
     missing = [name for name in gnas.__all__ if f"`{name}" not in text]
     assert not missing, f"docs/api.md says nothing of {missing}"
+
+
+def test_every_name_on_the_page_of_the_api_is_there() -> None:
+    text = (HOUSE / "docs" / "api.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    names = [name for cell in cells for name in re.findall(r"`([A-Za-z_][\w.]*)", cell)]
+    assert len(names) > 50
+    for name in names:
+        module, _, last = f"gnas.{name.removeprefix('gnas.')}".rpartition(".")
+        try:
+            found: object = importlib.import_module(module)
+        except ModuleNotFoundError:  # a method: the module's class, then its own
+            module, _, kind = module.rpartition(".")
+            found = getattr(importlib.import_module(module), kind)
+        assert hasattr(found, last), f"docs/api.md names {name}, which is not there"
 
 
 def test_links_lead_somewhere() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import faulthandler
 import functools
+import html
 import json
 import multiprocessing
 import os
@@ -601,6 +602,22 @@ def test_a_run_goes_on_with_its_own_settings_only(first, settings, message):
     run = first
     with pytest.raises(ValueError, match=f"{message}.*--folder"):
         found(run.folder, **{"which": "first", "resume": True, **settings})
+
+
+def test_a_run_goes_on_with_its_own_batches_only(first):
+    task = Task.from_data(graph(), name="tiny", loader="random", batch_size=30)
+    settings = {"derivation": DERIVATION, "evaluator": EVALUATOR, "folder": first.folder, "resume": True}
+    with pytest.raises(ValueError, match=r"begun with task's loading.batch_size None and is given 30 now; .*--folder"):
+        search(task, layered(max_depth=2), STRATEGIES["first"], progress=False, **settings)
+
+
+def test_what_operations_leave_unread_stands_in_the_report(tmp_path):
+    data = graph()
+    data.edge_attr = torch.rand(200, 2)
+    folder = found(tmp_path / "run", strategy=Random(evaluations=1, evaluator=EVALUATOR), data=data).folder
+    (said,) = Journal(folder).run()["unread"]
+    assert "edge_attr in the space 'layered' is read by gat, gin" in said
+    assert html.escape(said).replace("&#x27;", "&#39;") in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_damaged_journal_is_not_resumed(tmp_path):

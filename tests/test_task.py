@@ -17,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch_geometric import EdgeIndex
+from torch_geometric import EdgeIndex, data
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.utils import coalesce, to_edge_index
@@ -472,7 +472,32 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "y short": (lambda: graph(y=graph().y[:-1]), ValueError, r"y has shape \[29\]; expected one class .* \[30\]"),
     "y one-hot": (lambda: graph(y=torch.eye(30).long()), ValueError, r"y has shape \[30, 30\]; .* y.argmax\(dim=1\)"),
-    "y negative": (lambda: graph(y=at(graph().y, 29, -1)), ValueError, "y holds the label -1; expected 0 or more"),
+    "y negative": (
+        lambda: graph(y=at(graph().y, 29, -1)),
+        ValueError,
+        "y holds the label -1; expected class numbers of 0 or more .*try y.unique.*or kind='regression'",
+    ),
+    "num_classes in words": (
+        lambda: graph(num_classes="three"),
+        ValueError,
+        "num_classes='three'; expected a whole number",
+    ),
+    "categories a number": (lambda: graph(categories=4), ValueError, "categories=4; expected the number of values of"),
+    "edge_categories alone": (
+        lambda: graph(edge_categories=(4,)),
+        ValueError,
+        "has edge_categories but no edge_attr; expected both, or neither",
+    ),
+    "metric a function": (
+        lambda: graph(metric=max),
+        ValueError,
+        "has a function as its metric; expected the name of one there, try .*metric=function",
+    ),
+    "batch": (
+        lambda: data.Batch.from_data_list([Data(x=torch.ones(3, 1), edge_index=EDGES[:, :0], y=torch.zeros(1))] * 4),
+        ValueError,
+        r"got a Batch of 4 graphs .* try Task.from_data\(batch.to_data_list\(\)\)",
+    ),
     "y outside": (
         lambda: graph(y=at(graph().y, 5, 99)),
         ValueError,

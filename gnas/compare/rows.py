@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 import re
 import time
@@ -161,7 +160,7 @@ class _Plan:
         """Tune, train on all reporting seeds and keep the row; or take it over if it was kept before."""
         made_with = {
             "name": name,
-            "task": self.task.digest(),
+            **_of_task(self.task),
             "genotype": None if genotype is None else [genotype.digest, dict(genotype.choices)],
             "settings": self.settings(),
             "versions": _versions(),
@@ -212,8 +211,7 @@ class _Plan:
         """How good a recipe is by the architecture split: metric, then loss; the first of equals wins."""
         metric = fmean(result.metric_architecture for result in results)
         loss = fmean(result.loss_architecture for result in results)
-        # Any comparison with NaN is false, so a training that diverged could win.
-        return self.task.metric.merit(metric), -math.inf if math.isnan(loss) else -loss
+        return self.task.metric.judged(metric, loss)
 
     # Rows lie in evaluation/, each with all that it depends on.
 
@@ -269,7 +267,7 @@ def _random_row(plan: _Plan, run: Mapping[str, Any], space: Space) -> Row:
     strategy = Random(evaluations=10**9, evaluator=evaluator, conditions=Limit.of(run))
     made_with = {
         "name": f"{name} best",
-        "task": plan.task.digest(),
+        **_of_task(plan.task),
         "space": space.digest(),
         "seconds": cost,
         "seed": run["seed"],
@@ -325,7 +323,18 @@ def _task(
             f"the data are not those that {journal.folder} was searched on: got {task.name!r} ({task.digest()[:12]}), "
             f"expected {told['name']!r} ({told['digest'][:12]}); give the same data, or search again"
         )
+    if (loading := task.describe()["loading"]) != told.get("loading", {}):
+        raise ValueError(
+            f"the task makes batches with {loading or 'the whole graph'}, but {journal.folder} was searched with "
+            f"{told.get('loading') or 'the whole graph'}; give a task that loads alike, or search again"
+        )
     return task
+
+
+def _of_task(task: Task) -> dict[str, Any]:
+    """What of a task a row depends on: its data, and how batches are made where that is not the usual way."""
+    loading = task.describe()["loading"]
+    return {"task": task.digest(), **({"loading": loading} if loading else {})}
 
 
 def _again(data: Data | GraphSet | Sequence[Data] | Dataset, told: Mapping[str, Any], journal: Journal) -> Task:

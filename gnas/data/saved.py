@@ -75,6 +75,9 @@ def collect(graphs: Iterable[object], name: str = "data", source: str = "the lis
 
 def _collated(found: tuple[object, ...], path: Path) -> list[Data]:
     """The graphs that ``InMemoryDataset.save`` has put in one: ``(data, slices)``, in newer files with a class."""
+    # Of a HeteroData the stores have pairs and triples of words for keys, and one of them all the rest.
+    if isinstance(found[0], dict) and ("_global_store" in found[0] or any(isinstance(key, tuple) for key in found[0])):
+        refuse_hetero(str(path))
     data = Data.from_dict(found[0]) if isinstance(found[0], dict) else found[0]
     dataset = InMemoryDataset()
     try:

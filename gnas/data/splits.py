@@ -61,6 +61,8 @@ def column(data: Data, split: int, name: str) -> Data:
 def with_split(data: Data | GraphSet, path: str | Path) -> Data | GraphSet:
     """A graph with the masks that a user's files name, or a set of graphs with such positions.
 
+    Positions are those of nodes, or of the pairs where the graph asks for pairs alone (``edge_label_index``, no ``y``).
+
     Raises:
         ValueError: The files are missing or hold something else; the sentence says what is expected.
     """
@@ -69,10 +71,12 @@ def with_split(data: Data | GraphSet, path: str | Path) -> Data | GraphSet:
         return replace(data, split=_checked(_read(source), len(data.graphs), "graphs", str(path)))
     if data.num_nodes is None:
         raise ValueError("the graph does not say how many nodes it has, so it can't be split; expected x or num_nodes")
-    split = _checked(_read(source), data.num_nodes, "nodes", str(path))
+    asked = data["edge_label_index"] if "edge_label_index" in data and "y" not in data else None
+    items, what = (data.num_nodes, "nodes") if asked is None else (asked.size(1), "pairs")
+    split = _checked(_read(source), items, what, str(path))
     data = data.clone()
     for role, key in MASKS.items():
-        data[key] = torch.zeros(data.num_nodes, dtype=torch.bool)
+        data[key] = torch.zeros(items, dtype=torch.bool)
         data[key][split[role]] = True
     return data
 
@@ -129,6 +133,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     content = _load(path)
     if not isinstance(content, dict) or any(not isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{str(path)!r} holds a {type(content).__name__}, not a dict of tensors; {LAYOUT}")
+    if {"val", "valid"} <= set(content):
+        raise ValueError(f"{str(path)!r} names the architecture part twice (val and valid); {LAYOUT}")
     return {WORDS[word]: value for word, value in content.items() if word in WORDS}
 
 

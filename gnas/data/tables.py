@@ -44,6 +44,8 @@ LAYOUT = (
 )
 COMMA = re.compile(r"[-+]?[\d.]*\d,[\d.,]*")
 """A number as some tables write it, 1,5 or 1,000."""
+LARGEST = 2**53
+"""Whole numbers up to this one are what they say; above it they would come out as others."""
 POINT = "a point before decimals and no comma in a number"
 
 
@@ -84,11 +86,14 @@ class Table:
         masks = {role: torch.tensor([WORDS.get(text) == role for text in texts]) for role in MASKS}
         return {role: mask for role, mask in masks.items() if mask.any()}
 
-    def labels(self, roles: dict[str, Tensor]) -> Tensor | None:
-        """``[rows]`` from the column ``label``, ``[rows, tasks]`` from columns ``label_...``, None without them."""
+    def labels(self, roles: dict[str, Tensor]) -> tuple[Tensor | None, int | None]:
+        """``[rows]`` from the column ``label``, ``[rows, tasks]`` from columns ``label_...``, None without them.
+
+        Beside them the number of classes where these are words, which are numbered, but are no numbers to predict.
+        """
         several = [name for name in self.columns if name.startswith("label_")]
         if "label" not in self.columns:
-            return self._tasks(several) if several else None
+            return self._tasks(several) if several else (None, None)
         if several:
             raise ValueError(f"{self.path} has the columns label and {several}; expected the one or the others")
         texts = self.columns["label"]
@@ -101,10 +106,13 @@ class Table:
                 raise self.wrong(row, "label", texts[row], "a label, because the row is in a part of the split")
         y, words = self._label("label")
         # A row without a label is in no part, so what stands there is never read.
-        return y.nan_to_num(0.0).to(torch.float if words is None else torch.long)
+        return y.nan_to_num(0.0).to(torch.float if words is None else torch.long), len(words or ()) or None
 
-    def _tasks(self, names: list[str]) -> Tensor:
-        """Columns that are all numbers, or all yes or no, as float32 ``[rows, columns]`` with NaN for the unknown."""
+    def _tasks(self, names: list[str]) -> tuple[Tensor, int | None]:
+        """Columns that are all numbers, or all yes or no, as float32 ``[rows, columns]`` with NaN for the unknown.
+
+        Beside them 2 where yes and no are words.
+        """
         texts = {name: self.columns[name] for name in names}
         found = {name: self._label(name) for name in names}
         numbers = [name for name, (_, words) in found.items() if words is None]
@@ -122,7 +130,9 @@ class Table:
                     "3.0 instead of 3 for a number to predict"
                 )
                 raise self.wrong(row, name, texts[name][row], expected)
-        return torch.stack([y.float() for y, _ in found.values()], dim=1)
+        return torch.stack([y.float() for y, _ in found.values()], dim=1), 2 if any(
+            words for _, words in found.values()
+        ) else None
 
     def _label(self, name: str) -> tuple[Tensor, list[str] | None]:
         """A column of labels as float64 with NaN where none is known, and their words in order.
@@ -143,6 +153,9 @@ class Table:
             expected = f"a number as in line {line} (nothing where it is not known), or text in all rows"
             raise self.wrong(words[0], name, texts[words[0]], expected)
         if not words:
+            for row in known:
+                if abs(values[row] or 0) > LARGEST and _whole(texts[row]):
+                    raise self.wrong(row, name, texts[row], f"a class number, at most {LARGEST}, or a text")
             return _tensor(values), [] if all(_whole(texts[row]) for row in known) else None
         names = {text: float(number) for number, text in enumerate(sorted({texts[row] for row in known}))}
         return _tensor([names.get(text) for text in texts]), list(names)
@@ -270,7 +283,7 @@ def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
     """All nodes and edges as one graph."""
     data = Data(num_nodes=nodes.rows)
     roles = nodes.roles()
-    y, x = nodes.labels(roles), nodes.numbers()
+    (y, classes), x = nodes.labels(roles), nodes.numbers()
     if labels := [name for name in edges.columns if name == "label" or name.startswith("label_")]:
         raise ValueError(
             f"{edges.path} has the columns {labels}, but gnas reads no labels of edges from CSV; save a Data with "
@@ -287,7 +300,7 @@ def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
         ends, rows = ends[:, order], rows[order]
         of_edges = {key: None if value is None else value[rows] for key, value in of_edges.items()}
     masks = {MASKS[role]: mask for role, mask in roles.items()}
-    for key, value in {"x": x, "y": y, "edge_index": ends, **of_edges, **masks}.items():
+    for key, value in {"x": x, "y": y, "num_classes": classes, "edge_index": ends, **of_edges, **masks}.items():
         if value is not None:
             data[key] = value
     return data
@@ -310,7 +323,7 @@ def _cut(data: Data, groups: list[str], folder: Path) -> GraphSet:
     if listed is None:
         return GraphSet(tuple(graphs), None, name=folder.name)
     roles = listed.roles()
-    y = listed.labels(roles)
+    y, classes = listed.labels(roles)
     if listed.columns:
         raise ValueError(f"{listed.path} has the columns {list(listed.columns)}, too; {LAYOUT}")
     if y is not None and "y" in data:
@@ -318,6 +331,8 @@ def _cut(data: Data, groups: list[str], folder: Path) -> GraphSet:
     if y is not None:
         for graph, label in zip(graphs, y.split(1)):
             graph.y = label
+            if classes is not None:
+                graph.num_classes = classes
     split = {role: mask.nonzero().view(-1) for role, mask in roles.items()}
     if split and len(split) < len(MASKS):
         raise ValueError(
@@ -338,6 +353,10 @@ def _parts(data: Data, group: Tensor, count: int) -> list[Data]:
     graphs = [Data(num_nodes=size) for size in sizes.tolist()]
     for key, value in data.to_dict().items():
         if key == "num_nodes":
+            continue
+        if key == "num_classes":
+            for graph in graphs:
+                graph.num_classes = value
             continue
         if key == "edge_index":
             parts = inside[value][:, edges].split(degree, dim=1)

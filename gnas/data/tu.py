@@ -27,6 +27,13 @@ NAMES = tuple(PROPER)
 PREFIX = "tu:"
 FOLDS = 10
 WITH_ATTRIBUTES = ("ENZYMES",)
+FILES = {
+    "MUTAG": ("graph_labels", "node_labels", "edge_labels"),
+    "PROTEINS": ("graph_labels", "node_labels", "node_attributes"),
+    "ENZYMES": ("graph_labels", "node_labels", "node_attributes"),
+    "IMDB-BINARY": ("graph_labels",),
+}
+"""What each of the named sets has besides ``A`` and ``graph_indicator``: without one of them it would be another."""
 # From here on a column for each degree would be more features than PyG's benchmark gives.
 ONE_HOT_DEGREES = 1000
 
@@ -34,12 +41,16 @@ ONE_HOT_DEGREES = 1000
 def load(name: str, root: str | Path | None, split: int | None) -> GraphSet:
     """The graphs with one of their ten splits, the first if none is named."""
     fold = numbered(split, FOLDS, name)
-    proper = PROPER.get(name.lower(), name.removeprefix(PREFIX))
+    plain = name.removeprefix(PREFIX)
+    proper = PROPER.get(plain.lower(), plain)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", proper):
         raise ValueError(f"got the data set {name!r}; expected {PREFIX}NAME with a name of the collection: 'tu:NCI1'")
     graphs = fetch(_raw(proper), root)
     if graphs[0].y is None:
-        raise ValueError(f"the graphs of {name!r} have no labels of their own; expected a set with graph labels")
+        raise ValueError(
+            f"the graphs of {name!r} have no labels of their own; expected a set with {proper}_graph_labels.txt or "
+            f"{proper}_graph_attributes.txt among its files"
+        )
     y = torch.cat([torch.as_tensor(graph.y).view(1, -1) for graph in graphs])
     return GraphSet(tuple(graphs), folds(y, fold), "mae" if y.is_floating_point() else None, name)
 
@@ -93,7 +104,7 @@ def _raw(proper: str) -> Raw[list[Data]]:
     return Raw(
         name=proper,
         folders=(f"TUDataset/{proper}", proper),
-        files=(f"raw/{proper}_A.txt", f"raw/{proper}_graph_indicator.txt"),
+        files=tuple(f"raw/{proper}_{part}.txt" for part in ("A", "graph_indicator", *FILES.get(proper, ()))),
         target=proper,
         built=f"{proper}/processed/data.pt",
         open=read,

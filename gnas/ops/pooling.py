@@ -54,7 +54,11 @@ def keep_best(score: Tensor, keep: Tensor | None, batch: Tensor | None, ratio: f
 
 
 class KeepTopK(nn.Module):
-    """The weights of the nodes that PyG's TopKPooling keeps (arXiv 1905.05178): [nodes, 2]."""
+    """The weights of the nodes that TopKPooling keeps (arXiv 1905.05178): [nodes, 2].
+
+    Of n nodes ceil(ratio n), all of them for a ratio of one. PyG rounds the product up as float32 has it, so that some
+    graphs keep a node more, and reads a ratio of 1.0 as one node.
+    """
 
     def __init__(self, channels: int, ratio: float) -> None:
         super().__init__()

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from gnas.checks import several
 from gnas.space.genotype import Genotype
 from gnas.space.node import Choice, Node
 from gnas.space.program import Space
@@ -120,7 +121,7 @@ def bench(ops: Sequence[str] = OPS) -> Bench:
     Args:
         ops: Operations to choose from, some of :data:`OPS`; the table of proteins has :data:`PROTEINS_OPS`.
     """
-    unknown = [op for op in ops if op not in OPS]
+    unknown = [op for op in several("bench", "ops", ops, "('gcn', 'gat')") if op not in OPS]
     if unknown or not ops:
         raise ValueError(f"bench got the operations {list(ops)}; expected some of {list(OPS)}")
     program: dict[str, Node] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gnas.checks import whole
 from gnas.space.node import Choice, Node, Value
 from gnas.space.program import Space
 
@@ -30,8 +31,7 @@ def gap(max_depth: int = 4, nodes: int = 2, extended: bool = False, depth: bool 
 
     Its starts are plain stacks of one aggregator, to every depth.
     """
-    if max_depth < 1 or nodes < 1:
-        raise ValueError(f"gap got max_depth={max_depth} and nodes={nodes}; expected both to be at least 1")
+    max_depth, nodes = whole("gap", "max_depth", max_depth, 1), whole("gap", "nodes", nodes, 1)
     aggregators = EXTENDED if extended else AGGREGATORS
     program: list[Node] = []
     below = "x"

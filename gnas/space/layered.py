@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from gnas.checks import several, whole
 from gnas.space.node import Choice, Node, Value
 from gnas.space.program import Space
 
@@ -97,12 +98,17 @@ def layered(
         norms: Normalisations of a_i to choose from, one for all layers: some of :data:`NORMS`, of which ``"identity"``
             is none. Deep networks of graphs differ by it.
     """
-    if max_depth < 1 or transforms < 0:
-        raise ValueError(f"layered got max_depth={max_depth} and transforms={transforms}; expected at least 1 and 0")
+    max_depth = whole("layered", "max_depth", max_depth, 1)
+    transforms = whole("layered", "transforms", transforms, 0)
+    aggregators = several("layered", "aggregators", aggregators, "('gcn', 'gat')")
+    if not aggregators:
+        raise ValueError("layered got no aggregators; expected at least one, such as ('gcn', 'gat')")
+    transform = several("layered", "transform", transform, "(True, False)")
     _known("jumps", jumps, JUMPS)
-    _known("tied choices", tie or TIES, TIES)
+    _known("tie", tie or TIES, TIES)
     _known("norms", norms, NORMS)
     for name, shares in (("previous", previous), ("initial", initial)):
+        shares = several("layered", name, shares, "(0.0, 0.1)")
         if not shares or any(isinstance(share, str) or not 0 <= share < 1 for share in shares):
             raise ValueError(
                 f"layered got {name}={shares!r}; expected shares of at least 0 and below 1, try (0.0, 0.1)"
@@ -203,9 +209,9 @@ def _readout(max_depth: int, jumps: Sequence[str], skips: bool, depth: bool) -> 
     return [*program, Node("out", "identity", (read,))]
 
 
-def _known(what: str, got: Sequence[str], known: Sequence[str]) -> None:
-    for name in got:
+def _known(key: str, got: Sequence[str], known: Sequence[str]) -> None:
+    for name in several("layered", key, got, f"({known[0]!r},)"):
         if name not in known:
-            raise ValueError(f"layered got {name!r} among its {what}; expected some of {list(known)}")
+            raise ValueError(f"layered got {name!r} among {key}; expected some of {list(known)}")
     if not got:
-        raise ValueError(f"layered got no {what}; expected some of {list(known)}")
+        raise ValueError(f"layered got no {key}; expected some of {list(known)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gnas.checks import real, several, whole
 from gnas.space.node import Choice, Node
 from gnas.space.program import Space
 
@@ -52,10 +53,12 @@ def pooling(
         virtual: Whether a virtual node is a choice.
         tie: Whether what a layer does is one choice for all layers.
     """
-    if max_depth < 1 or not 0 < ratio <= 1:
-        raise ValueError(
-            f"pooling got max_depth={max_depth} and ratio={ratio}; expected at least 1, and above 0 up to 1"
-        )
+    max_depth = whole("pooling", "max_depth", max_depth, 1)
+    ratio = real("pooling", "ratio", ratio, positive=True, most=1)
+    named = {"aggregators": aggregators, "pools": pools, "readouts": readouts, "merges": merges}
+    for key, names in named.items():
+        if not several("pooling", key, names, "('sum', 'max')"):
+            raise ValueError(f"pooling got no {key}; expected at least one")
 
     def choice(name: str, layer: int, options: Sequence[str]) -> str | Choice:
         return Choice(name if tie else f"{name}.{layer}", tuple(options)) if len(options) != 1 else options[0]

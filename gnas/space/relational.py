@@ -10,6 +10,7 @@ features, or as zeros where there are none.
 
 from __future__ import annotations
 
+from gnas.checks import whole
 from gnas.space.node import Choice, Node
 from gnas.space.program import Space, prune
 
@@ -40,8 +41,7 @@ def relational(max_depth: int = 4, steps: int = 2, extended: bool = False, depth
         extended: Also offer the standard deviation among the nodes' operations.
         depth: Whether the layer whose output is read is a choice.
     """
-    if max_depth < 1 or steps < 1:
-        raise ValueError(f"relational got max_depth={max_depth} and steps={steps}; expected both to be at least 1")
+    max_depth, steps = whole("relational", "max_depth", max_depth, 1), whole("relational", "steps", steps, 1)
     node_ops = EXTENDED if extended else NODE_OPS
     program: list[Node] = []
     nodes, edges = "x", "edge_attr"

@@ -132,6 +132,12 @@ def test_what_an_old_pyg_has_saved_is_refused_with_a_way_that_works(several: boo
     assert set(load(tmp_path / "old.pt").keys()) == {"x", "edge_index", "y"}
 
 
+def test_a_saved_data_set_of_several_kinds_is_refused(tmp_path: Path) -> None:
+    InMemoryDataset.save([hetero(), hetero()], str(tmp_path / "set.pt"))
+    with pytest.raises(ValueError, match="holds a HeteroData, .*to_homogeneous"):
+        load(tmp_path / "set.pt")
+
+
 def hetero() -> HeteroData:
     data = HeteroData()
     data["author"].x = torch.zeros(2, 2)

@@ -128,3 +128,15 @@ def test_a_split_runs_no_code(tmp_path: Path) -> None:
     torch.save({"train": GRAPH}, tmp_path / "s.pt")
     with pytest.raises(ValueError):
         with_split(GRAPH, tmp_path / "s.pt")
+
+
+def test_a_split_of_pairs_where_the_graph_asks_for_pairs_alone(tmp_path: Path) -> None:
+    pairs = torch.stack([torch.arange(8), (torch.arange(8) + 3) % 8])
+    asking = Data(x=torch.zeros(8, 1), edge_index=EDGE, edge_label_index=torch.cat([pairs, pairs.roll(1, 1)], dim=1))
+    path = tmp_path / "s.pt"
+    torch.save({"train": torch.tensor([15, 1]), "val": torch.tensor([9]), "test": torch.tensor([0])}, path)
+    found = with_split(asking, path)
+    assert found.train_mask.shape == (16,) and found.train_mask.nonzero().view(-1).tolist() == [1, 15]
+    torch.save({"train": torch.tensor([1]), "val": torch.tensor([2]), "valid": torch.tensor([3])}, path)
+    with pytest.raises(ValueError, match=r"names the architecture part twice \(val and valid\)"):
+        with_split(asking, path)

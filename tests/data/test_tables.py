@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 
 from gnas.data import load
 from gnas.graphs import GraphSet
+from gnas.task import Task
 
 NODES = "id,age,tall,label,split\nann,31,1,red,train\nbob,40,0,blue,train\ncem,25,1,red,val\ndee,52,0,green,test\n"
 EDGES = "source,target,weight,kind\nann,bob,1,0.5\nbob,cem,2,1.5\ndee,ann,3,2.5\n"
@@ -71,6 +72,19 @@ def test_labels(labels: list[str], y: torch.Tensor, tmp_path: Path) -> None:
     rows = "".join(f"{i},1,{label}\n" for i, label in enumerate(labels))
     found = load(folder(tmp_path, "id,x,label\n" + rows, "source,target\n0,1\n")).y
     assert found.dtype == y.dtype and torch.equal(found, y)
+
+
+def test_words_are_classes_and_no_numbers_to_predict(tmp_path: Path) -> None:
+    nodes = "id,x,label\n" + "".join(f"{i},{i},{'red' if i % 2 else 'blue'}\n" for i in range(20))
+    data = load(folder(tmp_path, nodes, "source,target\n1,2\n"))
+    assert data.num_classes == 2 and Task.from_data(data).kind == "classification"
+    with pytest.raises(ValueError, match="kind='regression', but .* 2 classes .* a column of words"):
+        Task.from_data(data, kind="regression")
+    for words, stated in (("yes", 2), ("1", None)):
+        rows = "".join(
+            f"{i},{i},{words if i % 2 else words.replace('1', '0').replace('yes', 'no')}\n" for i in range(9)
+        )
+        assert load(folder(tmp_path, "id,x,label_a\n" + rows, "source,target\n")).get("num_classes") == stated
 
 
 def test_several_tasks_may_have_gaps_and_one_only_outside_of_the_split(tmp_path: Path) -> None:
@@ -169,6 +183,12 @@ def test_the_split_of_graphs(tmp_path: Path) -> None:
             "source,target\n",
             None,
             r"line 3 of .* has the label '\?'; expected a number as in line 2 \(nothing where it is not known\)",
+        ),
+        (
+            "id,label\n1,0\n2,1" + "0" * 20 + "\n",
+            "source,target\n",
+            None,
+            r"line 3 .*; expected a class number, at most",
         ),
         ("id,label\n1,red\n2,2\n", "source,target\n", None, r"line 2 .* label 'red'; expected a number as in line 3"),
         ('id,label\n1,"1,5"\n', "source,target\n", None, r"line 2 of .* label '1,5'; expected a point before decimals"),

@@ -77,6 +77,14 @@ def test_nodes_without_features_get_their_degrees(tmp_path: Path) -> None:
     assert every.shape[1] == 1 and abs(float(every.mean())) < 1e-4 and abs(float(every.std()) - 1) < 1e-3
 
 
+def test_a_named_set_comes_whole_or_not_at_all(tmp_path: Path) -> None:
+    root = tu(tmp_path, "PROTEINS", attributes=2)
+    assert load("tu:proteins", root).graphs[0].num_node_features == load("proteins", root).graphs[0].num_node_features
+    lacking = tu(tmp_path / "lacking", "PROTEINS", labels=False)
+    with pytest.raises(ValueError, match="PROTEINS_node_labels.txt"):
+        load("proteins", lacking)
+
+
 def test_any_other_set_by_its_own_name(tmp_path: Path) -> None:
     data = load("TU:NCI1", tu(tmp_path, "NCI1"), split=3)
     assert data.name == "tu:NCI1" and len(data.graphs) == 40 and data.split["test"].numel() == 4

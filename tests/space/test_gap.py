@@ -82,7 +82,7 @@ def test_a_layer_is_wired_as_in_the_paper() -> None:
 
 def test_sizes_must_be_positive() -> None:
     for arguments in ({"max_depth": 0}, {"nodes": 0}):
-        with pytest.raises(ValueError, match="expected both to be at least 1"):
+        with pytest.raises(ValueError, match="expected a whole number of at least 1"):
             gap(**arguments)
 
 

@@ -81,9 +81,13 @@ def test_a_skip_is_read_or_not() -> None:
     ("arguments", "says"),
     [
         ({"max_depth": 0}, "max_depth=0"),
-        ({"jumps": ("mean",)}, "'mean' among its jumps; expected some of"),
+        ({"max_depth": 2.5}, "max_depth=2.5; expected a whole number of at least 1"),
+        ({"max_depth": True}, "max_depth=True; expected a whole number"),
+        ({"transforms": -1}, "transforms=-1; expected a whole number of at least 0"),
+        ({"aggregators": ()}, "no aggregators; expected at least one"),
+        ({"jumps": ("mean",)}, "'mean' among jumps; expected some of"),
         ({"jumps": ()}, "no jumps; expected some of"),
-        ({"tie": ("depth",)}, "'depth' among its tied choices; expected some of"),
+        ({"tie": ("depth",)}, "'depth' among tie; expected some of"),
         ({"previous": ()}, "previous=.*; expected shares of at least 0 and below 1, try"),
         ({"initial": (1.0,)}, "initial=.*; expected shares"),
         ({"initial": ("none",)}, "initial=.*; expected shares"),
@@ -92,6 +96,12 @@ def test_a_skip_is_read_or_not() -> None:
 def test_wrong_settings_are_refused(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=f"layered got {says}"):
         layered(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["aggregators", "transform", "previous", "jumps", "tie", "norms"])
+def test_a_text_is_not_taken_for_its_letters(key: str) -> None:
+    with pytest.raises(TypeError, match=f"layered got {key}='gcn'; expected a tuple, such as"):
+        layered(**{key: "gcn"})  # type: ignore[arg-type]
 
 
 def test_a_normalisation_is_one_choice_for_all_layers() -> None:
@@ -106,5 +116,5 @@ def test_a_normalisation_is_one_choice_for_all_layers() -> None:
         "norm1",
         "norm2",
     ]
-    with pytest.raises(ValueError, match="layered got 'batch' among its norms; expected some of"):
+    with pytest.raises(ValueError, match="layered got 'batch' among norms; expected some of"):
         layered(2, norms=("batch",))

@@ -52,7 +52,20 @@ def test_everything_can_be_sampled_and_bound() -> None:
         assert bound.bound and bound.kind(bound.output) == "graph"
 
 
-@pytest.mark.parametrize("arguments", [{"max_depth": 0}, {"ratio": 0.0}, {"ratio": 1.5}])
-def test_sizes_must_make_sense(arguments: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="expected at least 1, and above 0 up to 1"):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"max_depth": 0}, "max_depth=0; expected a whole number of at least 1"),
+        ({"ratio": 0.0}, "ratio=0.0; expected a positive number of at most 1"),
+        ({"ratio": 1.5}, "ratio=1.5; expected a positive number of at most 1"),
+        ({"merges": ()}, "no merges; expected at least one"),
+    ],
+)
+def test_settings_must_make_sense(arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=f"pooling got {said}"):
         pooling(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_text_is_not_taken_for_its_letters() -> None:
+    with pytest.raises(TypeError, match="pooling got readouts='sum'; expected a tuple"):
+        pooling(readouts="sum")

@@ -62,5 +62,5 @@ def test_everything_can_be_sampled_and_bound() -> None:
 
 def test_sizes_must_be_positive() -> None:
     for arguments in ({"max_depth": 0}, {"steps": 0}):
-        with pytest.raises(ValueError, match="expected both to be at least 1"):
+        with pytest.raises(ValueError, match="expected a whole number of at least 1"):
             relational(**arguments)
