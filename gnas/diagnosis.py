@@ -80,6 +80,9 @@ def _skips(epochs: Sequence[Event], darts: str) -> Finding | None:
     says = f"Of the choices with a skip {last:.0%} have it in front at the end, {first:.0%} when alpha first moved."
     if last < MANY:
         return Finding("skips", title, last, shown, f"{says} The search did not collapse into skips.")
+    entropy = _curve(epochs, "entropy")
+    if entropy and entropy[-1][1] > UNDECIDED:
+        return Finding("skips", title, last, shown, f"{says} Alpha hardly prefers anything yet, so it is no collapse.")
     when = next(epoch for epoch, share in curve if share >= MANY)
     says += f" From epoch {when:g} on most are skips, which lead wherever the weights of the others are poor."
     action = (

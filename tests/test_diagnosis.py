@@ -55,6 +55,13 @@ def test_skips_that_win_are_a_collapse_and_the_epoch_is_named() -> None:
     assert other is not None and "Darts" in other.action, "settings of Darts are no settings of another strategy"
 
 
+def test_skips_in_front_of_an_alpha_that_prefers_nothing_are_no_collapse() -> None:
+    searched = [{"event": "epoch", "epoch": 1, "skips": 1.0, "entropy": 0.99}]
+    skips, entropy = diagnose(searched, Scale(), "darts")
+    assert (skips.name, skips.action, entropy.name) == ("skips", "", "entropy") and entropy.action
+    assert "hardly prefers anything yet" in skips.says
+
+
 def test_undecided_alphas_call_for_a_longer_search() -> None:
     for value, action in ((0.95, True), (0.5, False)):
         found = only(epochs(entropy=[1.0, value]), "entropy")
