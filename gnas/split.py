@@ -230,7 +230,9 @@ def _mask(data: Data, key: str, items: int, what: str) -> Tensor | None:
         hint = f"data.{key}.bool()" if whole else f"torch_geometric.utils.index_to_mask(data.{key}.long(), {items})"
         raise TypeError(f"{key} has dtype {dtype_name(mask)}; expected bool of shape [{items}], try {hint}")
     if tuple(mask.shape) != (items,):
-        raise ValueError(f"{key} has shape {list(mask.shape)}; expected one bool for each {what}, [{items}]")
+        raise ValueError(
+            f"{key} has shape {list(mask.shape)}; expected one bool for each {what}, [{items}], or no {key}"
+        )
     if not bool(mask.any()):
         raise ValueError(f"{key} selects 0 of {items} {what}s; expected at least 1, or no {key} at all")
     return mask
