@@ -100,6 +100,8 @@ class GraphSupernet(Network):
         self._nodes = {node.name: node for node in space.nodes}
         inputs = [read for node in space.nodes for read in node.inputs if isinstance(read, Choice)]
         self._kinds = {choice.name: space.kind(str(choice.options[0])) for choice in inputs}
+        kinds = {node.name: self._kind_of(node.inputs[0]) for node in space.nodes if node.inputs}
+        self._passed = {n.name for n in space.nodes if isinstance(n.op, Choice) and kinds.get(n.name) == n.kind}
         self._fixed: dict[str, int] | None = None
         self._given: Mapping[str, Tensor] | None = None
         self._tracking = True
@@ -303,11 +305,13 @@ class GraphSupernet(Network):
         values.clear()
         return out
 
+    def _kind_of(self, place: str | Choice) -> str:
+        return self._kinds[place.name] if isinstance(place, Choice) else self.space.kind(place)
+
     def _around(self, node: Node, site: Site, inputs: Inputs, mixes: Mixes, context: Context) -> Tensor:
         """The value of a node, with what passes a chosen operation by."""
         skip = inputs.get(0)
-        mixing = isinstance(node.op, Choice) and self._fixed is None and skip is not None
-        if not mixing or skip is None or skip.size(0) != context.zeros.size(0):
+        if node.name not in self._passed or self._fixed is not None or skip is None:
             return self._run(site, inputs, mixes, context)
         part = site.draw(self.partial) if self.partial > 1 and self.training and isinstance(site, SharedSite) else None
         if part is not None:

@@ -477,3 +477,15 @@ def test_candidates_with_projections_of_their_own_add_up(ends: tuple[float, floa
         found.append([value, *first, *second])
     for got, expected in zip(*found, strict=True):
         close(got, expected)
+
+
+@pytest.mark.parametrize("pairs", [12, 20])
+def test_a_node_does_not_pass_an_operation_on_pairs_by(pairs: int) -> None:
+    pair = Node("pair", Choice("pair", ("pair_hadamard", "pair_concat")), ("x",), kind="pair")
+    torch.manual_seed(0)
+    net = GraphSupernet(Space("pairs", (pair,), "pair"), 3, 8, 1).eval()
+    x, ends = torch.randn(12, 3), torch.randint(12, (2, pairs))
+    given = {"edge_label_index": ends}
+    plain = net(x, ends, **given)
+    net.auxiliary = 1.0
+    assert torch.equal(net(x, ends, **given), plain)

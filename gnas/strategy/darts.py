@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gnas.checks import check_count, check_flag, check_number
-from gnas.relaxation import Relaxation, Sigmoid, Softmax
+from gnas.relaxation import Dirichlet, Relaxation, Sigmoid, Softmax
 from gnas.space import Space
 from gnas.space.transform import restrict
 from gnas.strategy.base import Batches, Event, Task
@@ -117,6 +117,21 @@ class Darts(Differentiable):
         for key, kind in kinds.items():
             if getattr(self, key) is not None and not isinstance(getattr(self, key), kind):
                 raise TypeError(f"darts got {key}={getattr(self, key)!r}; expected None or {kind.__name__}()")
+        if self.stop is not None and self.selection is not None:
+            raise ValueError(
+                "darts got stop and selection; expected one of them, since a search that is stopped ends before the "
+                "choices are settled"
+            )
+        if self.stop is not None and self.eigenvalue not in (None, self.stop.every):
+            raise ValueError(
+                f"darts got eigenvalue={self.eigenvalue} beside stop, which measures it every {self.stop.every} "
+                "epochs; expected one of them"
+            )
+        if isinstance(self.relaxation, Dirichlet) and (self.stop is not None or self.eigenvalue is not None):
+            raise ValueError(
+                "darts got relaxation=Dirichlet() and the eigenvalue to be measured; expected a relaxation that can be "
+                "differentiated twice, such as Softmax(), or neither eigenvalue nor stop"
+            )
         check_flag(self, "capture")
         if self.capture:
             unset = ("auxiliary", "beta", "selection", "perturbation", "cost", "checkpoint")

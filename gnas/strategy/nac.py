@@ -47,8 +47,8 @@ class Nac(OneShot):
       solved by coordinate descent, which needs neither a step size nor a backward pass.
     * Alpha reads the architecture split and the decoder the weights split, as everywhere in gnas; the paper codes the
       training labels.
-    * In place of y - z stands the negative gradient of the task's loss in z (for a squared error the same up to a
-      factor), so that any task can be coded. The decoder's :math:`y` is that gradient at z = 0.
+    * Of numbers to predict y and z are standardised. For other labels the negative gradient of the task's loss in z
+      stands in place of y - z, so that any task can be coded. The decoder's :math:`y` is either of them at z = 0.
     * Alpha is not negative, since a weight below zero names no operation.
     * The options of an attribute or an input are coded as those of an operation.
 
@@ -147,8 +147,15 @@ class _Reader:
         return decoded
 
 
-def residual(task: Task, output: Tensor, batch: Any, role: str) -> tuple[Tensor, Tensor]:
-    """The rows of a role in an output, [rows], and the negative gradient of their losses there, [rows, outputs]."""
+def residual(task: Task, net: Any, output: Tensor, batch: Any, role: str) -> tuple[Tensor, Tensor]:
+    """The rows of a role in an output z, [rows], and y - z or what stands in its place, [rows, outputs].
+
+    A missing number to predict explains nothing, as if it were predicted.
+    """
+    if net.units is not None:
+        rows = batch.index[role]
+        gap = (batch.y[rows] - net.units(output[rows])) / net.units.deviation
+        return rows, gap.double().nan_to_num(0.0)
     with torch.enable_grad():
         leaf = output.detach().requires_grad_()
         (grad,) = torch.autograd.grad(task.loss(leaf, batch, role), leaf)
@@ -158,7 +165,7 @@ def residual(task: Task, output: Tensor, batch: Any, role: str) -> tuple[Tensor,
 
 
 def fit_decoder(task: Task, net: Any, batches: Sequence[Any], ridge: float) -> None:
-    """Fit the decoder by ridge regression of the loss' negative gradient at an output of zero on its states."""
+    """Fit the decoder by ridge regression of the labels, or what stands in their place at z = 0, on its states."""
     reader, decoder = _Reader(net), net.decoder
     assert isinstance(decoder, nn.Linear)
     width = decoder.in_features + 1
@@ -166,7 +173,7 @@ def fit_decoder(task: Task, net: Any, batches: Sequence[Any], ridge: float) -> N
     right = gram.new_zeros(width, decoder.out_features)
     for batch in batches:
         output = task.forward(reader, batch)
-        rows, target = residual(task, torch.zeros_like(output), batch, "weights")
+        rows, target = residual(task, net, torch.zeros_like(output), batch, "weights")
         read = torch.cat([reader.state[rows].double(), gram.new_ones(len(rows), 1)], dim=1)
         gram += read.T @ read
         right += read.T @ target
@@ -184,14 +191,15 @@ def dictionary(task: Task, net: Any, batches: Sequence[Any], bump: float) -> tup
     gram = torch.zeros(total, total, dtype=torch.float64, device=alphas[0].device)
     right = gram.new_zeros(total)
     for batch in batches:
-        base = task.forward(net, batch)
-        rows, target = residual(task, base, batch, "architecture")
+        reader = _Reader(net)
+        base = task.forward(reader, batch)
+        rows, target = residual(task, net, base, batch, "architecture")
         columns = []
         for alpha in alphas:
             for k in range(len(alpha)):
                 before = alpha[k].clone()
                 alpha[k] += bump
-                moved = task.forward(net, batch)
+                moved = task.forward(reader, batch)
                 alpha[k] = before
                 columns.append(((moved[rows] - base[rows]).double() / bump).flatten())
         slopes = torch.stack(columns, dim=1)

@@ -112,9 +112,10 @@ class OneShotState:
         check_keys(state, ("epoch", "supernet", "auxiliary", "weight_optimizer", "arch_optimizer", "memory"))
         self.supernet.load_state_dict(state["supernet"])
         self.supernet.auxiliary = float(state["auxiliary"])
-        self.weight_optimizer.load_state_dict(state["weight_optimizer"])
+        # An optimizer takes the tensors themselves, and a state may be that of another supernet which goes on.
+        self.weight_optimizer.load_state_dict(copy.deepcopy(state["weight_optimizer"]))
         if self.arch_optimizer is not None:
-            self.arch_optimizer.load_state_dict(state["arch_optimizer"])
+            self.arch_optimizer.load_state_dict(copy.deepcopy(state["arch_optimizer"]))
         self.epoch = int(state["epoch"])
         self.memory = copy.deepcopy(dict(state["memory"]))
         # An optimizer that was loaded has other tensors than the recorded steps know.

@@ -20,7 +20,7 @@ from gnas.space.transform import Decide, Keep, Reach, Transform
 from gnas.strategy.base import Event, Strategy, Task
 from gnas.strategy.capture import refuse_capture
 from gnas.strategy.darts import Darts
-from gnas.strategy.one_shot import OneShot, OneShotState
+from gnas.strategy.one_shot import OneShot, OneShotState, open_places
 from gnas.strategy.random_sharing import RandomSharing
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Progressive(Strategy[OneShotState]):
     ``start`` makes the space that is searched at first. The epochs in which the inner strategy searches are divided
     into as many stages as there are ``transforms`` and one more; after each stage but the last the next transform is
     applied to the space as it is, by the weights as they are. One supernet runs through all of it and keeps its weights
-    and alphas: an option that is left out is closed, not removed, and one that comes in is opened. So a genotype of any
-    stage is one of the space that was given.
+    and alphas: an option that is left out is closed, not removed, and one that comes in is opened, with the mean of the
+    alphas that were open. So a genotype of any stage is one of the space that was given.
 
     * P-DARTS: ``start=(Reach(0.5),)``, ``transforms=(Keep(0.7), Reach(0.75), Keep(0.4, most=2), Reach(1.0))`` (in the
       paper 5, 11, 17 cells; 8, 5, 3 options; at most two skips a cell). With ``transforms`` that hold several
@@ -73,6 +73,12 @@ class Progressive(Strategy[OneShotState]):
         if not isinstance(self.inner, OneShot):
             raise TypeError(f"progressive got inner={self.inner!r}; expected a one-shot strategy such as Darts()")
         refuse_capture(self.name, self.inner)
+        for key in ("stop", "selection"):
+            if getattr(self.inner, key, None) is not None:
+                raise ValueError(
+                    f"progressive got an inner strategy with {key}={getattr(self.inner, key)!r}, which would end or "
+                    f"settle what the transforms have yet to open; expected one without, such as Darts({key}=None)"
+                )
         if self.epochs is not None:
             object.__setattr__(self, "inner", replace(self.inner, epochs=self.epochs))
         for key in ("start", "transforms"):
@@ -146,7 +152,14 @@ class Progressive(Strategy[OneShotState]):
         net = state.supernet
         for transform in transforms:
             weights = {name: values.tolist() for name, values in self.inner.weights(state).items()}
+            before = open_places(net)
             net.narrow(transform(net.narrowed(), weights, net.space))
+            after = open_places(net)
+            with torch.no_grad():
+                # The alphas of what is open have moved together, and what comes in would be far ahead, or behind.
+                for name, places in before.items():
+                    if fresh := sorted(set(after[name]) - set(places)):
+                        net.alpha(name)[fresh] = net.alpha(name)[places].mean()
 
 
 def sgas(inner: OneShot, rounds: int = 5) -> Progressive:

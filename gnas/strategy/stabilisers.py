@@ -168,12 +168,17 @@ def largest_eigenvalue(loss: Callable[[], Tensor], alphas: Sequence[Tensor], ste
         alphas: Tensors that require a gradient.
         steps: Products at most.
         seed: Of the start.
+
+    Returns:
+        The eigenvalue; NaN where the loss or its slope is not finite.
     """
     grads = torch.autograd.grad(loss(), list(alphas), create_graph=True, allow_unused=True, materialize_grads=True)
     slope = torch.cat([grad.flatten() for grad in grads])
     if not slope.requires_grad:
         return 0.0
     size = slope.numel()
+    if not bool(slope.isfinite().all()):
+        return math.nan
 
     def product(vector: Tensor) -> Tensor:
         parts = torch.autograd.grad(
@@ -185,6 +190,8 @@ def largest_eigenvalue(loss: Callable[[], Tensor], alphas: Sequence[Tensor], ste
     basis, diagonal, beside = [start / start.norm()], list[float](), list[float]()
     for _ in range(min(steps, size)):
         found = product(basis[-1])
+        if not bool(found.isfinite().all()):
+            return math.nan
         diagonal.append(float(found @ basis[-1]))
         # Made orthogonal to all before, since rounding would bring them back.
         for _again in range(2):

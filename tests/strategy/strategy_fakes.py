@@ -78,6 +78,8 @@ class TinyTask:
 class TinySupernet(nn.Module):
     """Runs :func:`tiny_space`; ``scale`` is a running statistic that moves while training."""
 
+    units = None
+
     scale: Tensor
 
     def __init__(self, space: Space, task: TinyTask, dropout: float, relaxation: Relaxation | None = None) -> None:

@@ -9,13 +9,14 @@ import pytest
 import torch
 from strategy_fakes import TinyTask, batches_of, tiny, tiny_space
 from torch import Tensor
+from torch_geometric.data import Data
 
 from gnas.budget import Budget
 from gnas.kernels import Graph
 from gnas.ops import Context
 from gnas.relaxation import BinaryGates, Dirichlet, Gumbel, MaxW, Sigmoid
 from gnas.sites import Mix, SharedSite
-from gnas.space import Choice, Node, Space, relational
+from gnas.space import Choice, Node, Space, layered, relational
 from gnas.space.transform import Decide, Keep, Reach, restrict, sureness
 from gnas.strategy import (
     Darts,
@@ -46,6 +47,7 @@ from gnas.strategy.stabilisers import (
     zero_one_penalty,
 )
 from gnas.supernet import GraphSupernet
+from gnas.task import Task
 from gnas.testing import example_task
 
 
@@ -57,6 +59,13 @@ def begin(strategy: Any, space: Space | None = None, seed: int = 0) -> tuple[Any
     torch.manual_seed(seed)
     task = TinyTask()
     return task, strategy.init(space or tiny_space(), task, torch.default_generator)
+
+
+def numbers() -> Data:
+    """Sixty nodes with numbers to predict, which their features tell."""
+    x = torch.randn(60, 5, generator=source())
+    edge_index = torch.randint(60, (2, 200), generator=source(1))
+    return Data(x=x, edge_index=edge_index, y=x[:, 0] + 0.5 * x[:, 1].abs())
 
 
 def choosing(*ops: str) -> Space:
@@ -198,6 +207,26 @@ def test_nac_trains_no_weight_but_the_decoder() -> None:
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert {k.split(".")[0] for k in moved} <= {"alphas", "decoder", "scale"} and "decoder.weight" in moved
     assert all(math.isclose(sum(values), 1, abs_tol=1e-6) for values in first["weights"].values())
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse"])
+def test_nac_reads_numbers_to_predict_in_any_unit(metric: str) -> None:
+    graph = numbers()
+    found = []
+    for shift, unit in ((0.0, 1.0), (1000.0, 30.0)):
+        data = graph.clone()
+        data.y = unit * graph.y + shift
+        task = Task.from_data(data, metric=metric, seed=0)
+        torch.manual_seed(0)
+        strategy = Nac(epochs=2, hidden_channels=16)
+        state = strategy.init(layered(max_depth=2), task, torch.default_generator)
+        strategy.step(task, state)
+        found.append(strategy.step(task, state))
+    assert found[0]["loss_weights"] < 1.0, "no better than the mean"
+    assert found[1]["loss_weights"] == pytest.approx(found[0]["loss_weights"], rel=1e-3)
+    for name, values in found[0]["weights"].items():
+        assert found[1]["weights"][name] == pytest.approx(values, abs=1e-3)
+    assert any(max(values) - min(values) > 0.05 for values in found[0]["weights"].values())
 
 
 # MANAS
@@ -453,6 +482,24 @@ def test_a_progressive_search_narrows_when_it_is_due() -> None:
     assert sizes == [7, 7, 7, 8, 8, 4, 4, 4]
 
 
+@pytest.mark.parametrize("inner", [Darts, Manas])
+def test_what_opens_has_the_mean_of_what_was_open(inner: Any) -> None:
+    strategy = Progressive(inner=tiny(inner)(epochs=12, warmup=2), transforms=(Reach(1.0),), start=(Reach(0.5),))
+    task, state = begin(strategy)
+    while not strategy.due(state.epoch):
+        with torch.no_grad():
+            state.supernet.alpha("depth")[0] = -7.0
+        strategy.step(task, state)
+    alpha = state.supernet.alpha("depth")
+    assert float(alpha[1]) == float(alpha[0]) and float(alpha[0]) < -5
+
+
+@pytest.mark.parametrize("settings", [{"stop": EigenvalueStop()}, {"selection": Selection()}], ids=str)
+def test_what_would_end_before_the_transforms_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"an inner strategy with {next(iter(settings))}=.*yet to open; expected one"):
+        Progressive(inner=Darts(**settings))
+
+
 @pytest.mark.parametrize("inner", [SinglePath(), RandomSharing()], ids=["single_path", "random_sharing"])
 def test_what_learns_no_weights_is_not_narrowed_by_them(inner: Any) -> None:
     for transforms in ((Keep(0.5),), ((Reach(1.0), Decide(0.5)),)):
@@ -583,6 +630,9 @@ def test_members_of_a_few_shot_search_hold_the_space_between_them() -> None:
     while not strategy.done(state):
         members.append(strategy.step(task, state)["members"])
     assert members == [1, 2, 4, 4, 4, 4] or members == [1, 1, 2, 4, 4, 4]
+    for optimizer in ("weight_optimizer", "arch_optimizer"):
+        kept = [value for m in state.members for of in getattr(m, optimizer).state.values() for value in of.values()]
+        assert len({value.data_ptr() for value in kept}) == len(kept), "members move each other's weights"
     spaces = [member.supernet.narrowed() for member in state.members]
     assert sum(space.size for space in spaces) == tiny_space().size
 
@@ -608,6 +658,29 @@ def test_the_eigenvalue_is_that_of_the_whole_hessian() -> None:
     found = largest_eigenvalue(lambda: strategy.loss(task, state, batches, "architecture"), alphas)
     assert found == pytest.approx(float(torch.linalg.eigvalsh(whole)[-1]), rel=1e-6)
     assert found > 0
+
+
+def test_a_loss_that_diverged_has_no_eigenvalue() -> None:
+    alpha = torch.ones(3, requires_grad=True)
+    assert math.isnan(largest_eigenvalue(lambda: (alpha * math.inf).pow(2).sum(), [alpha]))
+    strategy = tiny(Darts)(epochs=3, warmup=0, lr=1e30, grad_clip=None, eigenvalue=1)
+    task, state = begin(strategy)
+    with pytest.raises(FloatingPointError, match="expected a finite .*: the search diverged, try a lower learning"):
+        for _ in range(3):
+            strategy.step(task, state)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"stop": EigenvalueStop(), "selection": Selection()}, "stop and selection; expected one of them"),
+        ({"stop": EigenvalueStop(every=4), "eigenvalue": 1}, "eigenvalue=1 beside stop, which measures it every 4"),
+        ({"relaxation": Dirichlet(), "eigenvalue": 2}, "relaxation=Dirichlet.*can be differentiated twice"),
+    ],
+)
+def test_stabilisers_that_do_not_go_together_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"darts got {said}"):
+        Darts(**settings)
 
 
 def test_the_search_stops_when_the_eigenvalue_has_grown() -> None:
