@@ -92,7 +92,8 @@ class Budget:
             if match is None:
                 raise wrong
             number, unit = float(match[1]), match[2]
-            unit = unit if unit in _SECONDS else unit.removesuffix("s")
+            # A plural; "ms" would be minutes.
+            unit = unit.removesuffix("s") if unit not in _SECONDS and len(unit) > 2 else unit
             if unit in _COUNTS:
                 # A count stands alone, and there are no half steps.
                 if position or match.end() < len(text) or number < 1 or number != int(number):

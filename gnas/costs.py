@@ -196,7 +196,7 @@ class Limit:
         strategy = run.get("strategy") or {}
         parts = (strategy.get("inner") or strategy, run.get("derivation") or {})
         given = [each for part in parts for each in part.get("conditions") or ()]
-        limits = (each for each in given if "most" in each)
+        limits = (each for each in given if {"cost", "most"} <= set(each))
         return tuple(
             cls(each["cost"], each["most"], each["recipe"] and Recipe(**_fields(each["recipe"]))) for each in limits
         )

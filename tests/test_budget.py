@@ -149,3 +149,9 @@ def test_a_first_rung_has_steps_enough_to_tell_something_or_there_is_none(steps:
     derivation = Derivation(epochs=epochs)
     (plan,) = fit_derivation(derivation, layered(max_depth=4), 1e3, 1.0, ready=False, steps=steps)
     assert (plan.rung, plan.best_of, plan.lists([])) == (rung, derivation.best_of, False)
+
+
+@pytest.mark.parametrize("text", ["500ms", "2hs", "10ss"])
+def test_a_unit_that_is_none_is_not_taken_for_a_plural(text: str) -> None:
+    with pytest.raises(ValueError, match="a budget got"):
+        Budget.parse(text)

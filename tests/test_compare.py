@@ -21,7 +21,7 @@ from torch_geometric.data import Data
 from gnas import compare, crew
 from gnas.baselines import BASELINES
 from gnas.compare.rows import FIRST_TUNING_SEED
-from gnas.compare.statistics import probability
+from gnas.compare.statistics import independent, paired, probability, spread
 from gnas.crew import Crew, Training
 from gnas.evaluate import Result, TrainFromScratch, builder
 from gnas.journal import Journal
@@ -337,6 +337,28 @@ def test_independent_by_hand() -> None:
         compare.independent([1.0], [1.0, 2.0])
 
 
+def test_a_training_that_diverged_leaves_nothing_to_compare() -> None:
+    assert math.isnan(compare.statistics.deviation([0.5, math.inf])) and math.isnan(
+        spread("test", [1.0, math.nan])["test_std"]
+    )
+    for test in (paired, independent):
+        found = test([0.5, 0.6, 0.7], [0.1, math.nan, 0.2])
+        assert math.isnan(found.gain) and found.p == 1.0
+    rows = [row("found", "found", [0.8, 0.9, 0.7], 0.9), row("GCN", "baseline", [0.7, math.nan, 0.7], 0.8)]
+    rows.append(row("GIN", "baseline", [0.1, 0.22, 0.05], 0.7))
+    differences = compare.statistics.compare(rows)
+    assert differences[1]["p"] < 0.05
+    said = compare.statistics.verdict(rows, differences)
+    assert said.startswith("nothing to say of GCN") and said.endswith("a training diverged")
+
+
+def test_small_errors_are_compared_as_large_ones_are() -> None:
+    ours, theirs = [2e-7, 2.2e-7, 1.9e-7, 2.1e-7], [8e-7, 8.3e-7, 7.9e-7, 8.2e-7]
+    small = paired(ours, theirs)
+    large = paired([1e9 * value for value in ours], [1e9 * value for value in theirs])
+    assert small.p == pytest.approx(large.p) and small.p < 0.001
+
+
 def test_holm_by_hand() -> None:
     assert compare.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert compare.holm([0.9, 0.6]) == [1.0, 1.0]
@@ -436,11 +458,20 @@ def test_combine_refuses_what_does_not_belong_together(tmp_path: Path) -> None:
         compare.combine([a, b])
     evaluate(a, baselines=[], random=False)
     evaluate(b, baselines=[], random=False)
+    with pytest.raises(ValueError, match=r"b was searched with the seed 0, as .*a was; expected runs with different"):
+        compare.combine([a, b])
+    c = make_run(tmp_path / "c", seed=1)
+    evaluate(c, random=False)
     with pytest.raises(ValueError, match="other rows"):
-        compare.combine([a, b])
-    (b / "evaluation.json").write_text('{"format": "something"}')
+        compare.combine([a, c])
+    once = [make_run(tmp_path / name, seed=seed) for name, seed in (("d", 2), ("e", 3))]
+    for folder in once:
+        evaluate(folder, seeds=1, baselines=[], random=False)
+    with pytest.raises(ValueError, match="evaluated with one seed; expected two or more"):
+        compare.combine(once)
+    (c / "evaluation.json").write_text('{"format": "something"}')
     with pytest.raises(ValueError, match="no evaluation"):
-        compare.combine([a, b])
+        compare.combine([a, c])
 
 
 # shown

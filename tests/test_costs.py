@@ -31,6 +31,7 @@ from gnas.strategy import (
 )
 from gnas.task import Task
 from gnas.testing import Scores, example_task
+from gnas.zero_cost.synflow import Synflow
 
 WIDTH = 8
 NARROW = Recipe(hidden_channels=WIDTH)
@@ -329,6 +330,29 @@ def test_several_objectives_are_searched_at_once_or_refused(task: Task, space: S
         fewest.append(sum(cost("macs", space, each, task, NARROW) for each in late) / len(late))
         assert ("costs" in event) == bool(searcher.objectives)
     assert fewest[0] < fewest[1]
+
+
+def test_costs_are_those_of_the_networks_that_an_evaluator_builds(task: Task, space: Space) -> None:
+    for evaluator in (gnas.ZeroCost("parameters", recipe=NARROW), TrainFromScratch(NARROW, epochs=1)):
+        strategy = Random(evaluations=2, evaluator=evaluator, objectives=("parameters",))
+        state = strategy.init(space, task, torch.Generator().manual_seed(0))
+        while not strategy.done(state):
+            event = strategy.step(task, state)
+            assert event["costs"]["parameters"] == event["parameters"]
+
+
+def test_a_condition_of_ones_own_is_no_limit_whatever_its_fields() -> None:
+    own = {"name": "Few", "most": 5}
+    limit = {"cost": "macs", "most": 7.0, "recipe": None}
+    run = {"strategy": {"conditions": [own, limit]}, "derivation": {"conditions": [own]}}
+    assert Limit.of(run) == (Limit("macs", 7.0),)
+
+
+def test_scores_of_a_filter_are_a_tuple() -> None:
+    assert gnas.Promising(["synflow"]).scores == ("synflow",)  # type: ignore[arg-type]
+    for wrong in ("synflow", Synflow()):
+        with pytest.raises(TypeError, match="Promising got scores=.*expected a tuple, such as"):
+            gnas.Promising(wrong)  # type: ignore[arg-type]
 
 
 def test_a_filter_by_scores_is_a_condition_like_any_other(task: Task, space: Space) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from gnas.evaluate import Result
 from gnas.model import GraphModel
 from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.strategy import BlackBoxState, Darts, Random, Strategy
@@ -153,6 +154,20 @@ class OneWay(Broken):
         return next(g for g in state.space.neighbours(best.genotype) if g not in tried)
 
 
+class Late(Broken):
+    """Asks as it should, and hands over the trial with the largest metric whatever is better."""
+
+    def derive(self, task: Any, state: BlackBoxState) -> Genotype:
+        return max(state.trials, key=lambda trial: trial.metric).genotype
+
+
+class Blurting(Broken):
+    """Tells a metric as it is, number or not."""
+
+    def tell(self, task: Any, state: BlackBoxState, genotype: Genotype, result: Result) -> dict[str, Any]:
+        return {**super().tell(task, state, genotype, result), "metric_architecture": result.metric_architecture}
+
+
 class Dazzled(Broken):
     """Compares by ``>``, which is false of whatever is not a number."""
 
@@ -221,6 +236,8 @@ BREAKING = [
     ("test_no_network_comes_twice_and_a_small_space_ends_the_search", Stuck, "that it had been told of"),
     ("test_no_network_comes_twice_and_a_small_space_ends_the_search", GivingUp, "2 of the 3 networks"),
     ("test_the_direction_of_the_metric_is_honoured", OneWay, "turned round together with its direction"),
+    ("test_the_direction_of_the_metric_is_honoured", Late, "turned round together with its direction"),
+    ("test_events_are_plain", Blurting, "JSON can't hold"),
     ("test_a_network_that_diverged_is_never_chosen", Dazzled, "derived a network whose metric is not a number"),
 ]
 

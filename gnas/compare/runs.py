@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
 from gnas.compare.statistics import (
@@ -18,7 +19,7 @@ from gnas.compare.statistics import (
     spread,
     verdict,
 )
-from gnas.journal import Folder, folder_of
+from gnas.journal import Folder, Journal, folder_of
 from gnas.scale import Scale
 
 FORMAT = "gnas.evaluation"
@@ -43,7 +44,13 @@ def combine(folders: Sequence[Folder]) -> Evaluation:
         raise ValueError(f"combine got {folders!r}; expected a list of the folders of at least two runs")
     paths = [folder_of(folder) for folder in folders]
     found = [read(path) for path in paths]
+    _check_different(paths)
     first = found[0]
+    if len(first["seeds"]) < 2:
+        raise ValueError(
+            f"{paths[0]} was evaluated with one seed; expected two or more, so that hand-made networks have a spread, "
+            "try gnas evaluate --seeds 10"
+        )
     for path, other in zip(paths, found):
         for what, get in (
             ("data", lambda e: e["task"]["digest"]),
@@ -73,6 +80,19 @@ def combine(folders: Sequence[Folder]) -> Evaluation:
         "searches": len(found),
         "folders": [str(path) for path in paths],
     }
+
+
+def _check_different(paths: Sequence[Path]) -> None:
+    """Refuse a search that is counted twice: runs with the same seed, or the same folder."""
+    seeds: dict[int, Path] = {}
+    for path in paths:
+        seed = Journal(path).run()["seed"]
+        if seed in seeds:
+            raise ValueError(
+                f"{path} was searched with the seed {seed}, as {seeds[seed]} was; expected runs with different search "
+                "seeds, each counted once"
+            )
+        seeds[seed] = path
 
 
 def _merge(rows: Sequence[Row]) -> Row:

@@ -15,7 +15,7 @@ from gnas.scale import ACCURACY, Scale
 FOUND, RANDOM, BASELINE = "found", "random search", "baseline"
 SIGNIFICANT = 0.05
 ROUNDING = 1e-6
-"""Metrics come in float32, so that equal differences differ by about 1e-8; one node in a million is more."""
+"""Metrics come in float32: what differs by less than this part of the largest is equal; a node in a million is more."""
 
 Row = dict[str, Any]
 Evaluation = dict[str, Any]
@@ -28,7 +28,8 @@ class Difference:
     Args:
         gain: Difference of the means.
         std: Standard deviation of the paired differences; of two independent samples, that of the difference.
-        p: Probability of a difference at least as large, in either direction, if there were none.
+        p: Probability of a difference at least as large, in either direction, if there were none; 1 where a training
+            diverged, which leaves nothing to compare.
     """
 
     gain: float
@@ -47,8 +48,11 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     differences = [a - b for a, b in zip(ours, theirs)]
     gain = fmean(differences)
     std = deviation(differences)
-    if std <= ROUNDING:
-        return Difference(gain, 0.0, 1.0 if abs(gain) <= ROUNDING else 2.0 ** (1 - len(differences)))
+    if not math.isfinite(gain):
+        return Difference(gain, std, 1.0)
+    least = _rounding(ours, theirs)
+    if std <= least:
+        return Difference(gain, 0.0, 1.0 if abs(gain) <= least else 2.0 ** (1 - len(differences)))
     return Difference(gain, std, float(stats.ttest_rel(ours, theirs).pvalue))
 
 
@@ -58,9 +62,16 @@ def independent(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
         raise ValueError(f"got samples of {len(ours)} and {len(theirs)}; expected at least two in each")
     gain = fmean(ours) - fmean(theirs)
     std = math.hypot(deviation(ours), deviation(theirs))
-    if std <= ROUNDING:
-        return Difference(gain, 0.0, 1.0 if abs(gain) <= ROUNDING else 2.0 ** (1 - min(len(ours), len(theirs))))
+    if not math.isfinite(gain):
+        return Difference(gain, std, 1.0)
+    least = _rounding(ours, theirs)
+    if std <= least:
+        return Difference(gain, 0.0, 1.0 if abs(gain) <= least else 2.0 ** (1 - min(len(ours), len(theirs))))
     return Difference(gain, std, float(stats.ttest_ind(ours, theirs, equal_var=False).pvalue))
+
+
+def _rounding(*samples: Sequence[float]) -> float:
+    return ROUNDING * max(abs(value) for sample in samples for value in sample)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -125,6 +136,8 @@ def verdict(
 
 
 def _sentence(difference: Mapping[str, Any], against: str, scale: Scale) -> str:
+    if not math.isfinite(difference["gain"]):
+        return f"nothing to say of {against}: a training diverged"
     gain, std, p = difference["gain"], scale.number(difference["std"]), probability(difference["p"])
     if difference["p"] >= SIGNIFICANT:
         noise = "" if gain < -ROUNDING else " beyond noise"
@@ -145,6 +158,9 @@ def probability(p: float) -> str:
 
 
 def deviation(values: Sequence[float]) -> float:
+    """The standard deviation; 0 of one value, NaN where one of several is not finite."""
+    if not all(map(math.isfinite, values)):
+        return math.nan
     return stdev(values) if len(values) > 1 else 0.0
 
 

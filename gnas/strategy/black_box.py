@@ -80,7 +80,7 @@ class BlackBoxState:
         """What trials are sorted by, the best first: their metric, among equals their loss."""
         metric = -trial.metric if self.higher_is_better else trial.metric
         # Every comparison with NaN is false, so a candidate that diverged could come out first.
-        return (math.inf if math.isnan(metric) else metric, math.inf if math.isnan(trial.loss) else trial.loss)
+        return (metric if math.isfinite(metric) else math.inf, math.inf if math.isnan(trial.loss) else trial.loss)
 
     def refuses(self, network: str, genotype: Genotype) -> bool:
         """Whether the conditions refuse a network, given by its digest; each is judged once."""
@@ -294,13 +294,12 @@ class BlackBox(Strategy[BlackBoxState]):
             "event": "candidate",
             "index": len(state.trials),
             "genotype": dict(genotype.choices),
-            "metric_architecture": trial.metric,
-            # JSON has no word for a loss that is not finite.
-            "loss_architecture": trial.loss if math.isfinite(trial.loss) else None,
+            "metric_architecture": _told(trial.metric),
+            "loss_architecture": _told(trial.loss),
             "epochs": trial.epochs,
             "parameters": trial.parameters,
             **({"costs": trial.costs} if self.objectives else {}),
-            "best": self.best(state).metric,
+            "best": _told(self.best(state).metric),
             **({"stopped": f"no other network was found{self._refused(state)}"} if ended else {}),
         }
 
@@ -309,7 +308,10 @@ class BlackBox(Strategy[BlackBoxState]):
 
     def _recipe(self, task: Task) -> Recipe:
         """What the evaluator trains with."""
-        return self.evaluator.recipe_for(task) if isinstance(self.evaluator, TrainFromScratch) else USUAL
+        if isinstance(self.evaluator, TrainFromScratch):
+            return self.evaluator.recipe_for(task)
+        own = getattr(self.evaluator, "recipe", None)
+        return own if isinstance(own, Recipe) else USUAL
 
     def best(self, state: BlackBoxState) -> Trial:
         """The best trial by the architecture split; ties go to the lower loss, then to the earlier trial."""
@@ -322,3 +324,8 @@ class BlackBox(Strategy[BlackBoxState]):
 
     def done(self, state: BlackBoxState) -> bool:
         return state.pending is None
+
+
+def _told(value: float) -> float | None:
+    """A number as an event holds it: JSON has no word for one that is not finite."""
+    return value if math.isfinite(value) else None

@@ -98,6 +98,8 @@ class Reinforce(Controlled):
 
     def propose(self, state: BlackBoxState) -> Genotype | None:
         space, tried = state.space, state.tried()
+        if not space.choices:
+            return state.draw(tried)
         known = {trial.network: trial for trial in reversed(state.trials)}
         with seeded(state.random.randrange(2**31)):
             learner = self.learner(space)

@@ -49,4 +49,4 @@ def widened(compared: tuple[Array, Array], ours: Matrix, theirs: Matrix, weight:
 
 
 def _ordered(values: Matrix) -> Matrix:
-    return np.where(np.isnan(values), -np.inf, values)
+    return np.where(np.isfinite(values), values, -np.inf)

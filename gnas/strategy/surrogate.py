@@ -12,7 +12,8 @@ Bayesian optimisation (Jones, Schonlau and Welch 1998; for architectures NASBOT,
       EI(a) = sigma(a) (u Phi(u) + phi(u)),   u = (mu(a) - max_i mu(a_i)) / sigma(a),
 
   not over the best metric, which noise has lifted. The other questions of a round follow in the same way, each as if
-  the ones before had been answered by their means, so they don't repeat each other (Ginsbourger's kriging believer);
+  the ones before had been answered by their means, so they don't repeat each other (Ginsbourger's kriging believer;
+  the best mean stays that of the trials, as it was at the round's start);
 * a space of up to ``whole`` genotypes is scored as a whole; in a larger one fresh draws and the neighbours of what
   looks best are.
 
@@ -135,7 +136,11 @@ class Surrogate(BlackBox):
         state.cache["task"] = task
         kernel, posterior = self._model(state, self._judged(state, _known(state)), fit=False)
         targets = _targets(state)
-        equals = targets >= targets.max() - EQUAL * math.sqrt(kernel.noise)
+        # What diverged counts as the worst of the others, which are equal to the best where all are alike.
+        measured = np.array([math.isfinite(state.rank(trial)[0]) for trial in state.trials])
+        if not measured.any():
+            return super().derive(task, state)
+        equals = measured & (targets >= targets.max() - EQUAL * math.sqrt(kernel.noise))
         return state.trials[int(np.where(equals, posterior.left_out, -math.inf).argmax())].genotype
 
     def _questions(self, state: BlackBoxState) -> list[Genotype]:
@@ -265,7 +270,9 @@ def standing(metrics: Sequence[float]) -> Array:
     middle = np.median(values)
     values = np.maximum(values, middle - CUT * np.median(np.abs(values - middle)))
     deviation = values.std()
-    return np.asarray((values - values.mean()) / deviation if deviation > 0 else np.zeros(len(values)))
+    # The mean of equal numbers may differ from them by their last digit.
+    spread = deviation > 1e-9 * np.abs(values).max()
+    return np.asarray((values - values.mean()) / deviation if spread else np.zeros(len(values)))
 
 
 def _around(encode: Encoder, genotypes: Iterable[Genotype]) -> dict[Trace, Genotype]:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from gnas.checks import check_count, check_number, check_type, whole
+from gnas.checks import check_count, check_number, check_tuple, check_type, whole
 from gnas.recipe import RECIPE, Recipe
 from gnas.space import Genotype, Space
 from gnas.space.node import Value
@@ -47,6 +47,7 @@ class Promising:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
+        check_tuple(self, "scores", "('synflow',)")
         _check(self.scores)
         check_count(self, "sample", LEAST)
         check_number(self, "share", positive=True, below=1)

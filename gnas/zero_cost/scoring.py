@@ -113,12 +113,16 @@ class ZeroCost:
         value = fmean(
             score(self.score, space, genotype, task, seed * self.seeds + i, self.recipe) for i in range(self.seeds)
         )
+        # A score that overflowed would be ahead of all others.
+        value = value if math.isfinite(value) else math.nan
+        with seeded(seed):
+            model = builder(space.bind(genotype))(task, self.recipe)
         return Result(
             metric_architecture=value if task.higher_is_better else -value,
             loss_architecture=math.nan,
             epochs=0,
             seconds=0.0,
-            parameters=parameters(builder(space.bind(genotype))(task, self.recipe)),
+            parameters=parameters(model),
         )
 
 
@@ -165,7 +169,7 @@ class Yardstick:
 
     def _values(self, genotype: Genotype) -> list[float]:
         found = scored(self.scores, self.space, genotype, self.task, self.seed, self.recipe)
-        return [-math.inf if math.isnan(value) else value for value in found]
+        return [value if math.isfinite(value) else -math.inf for value in found]
 
     def _standing(self, values: Sequence[float]) -> float:
         pairs = zip(self.columns, values, strict=True)

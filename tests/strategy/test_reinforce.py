@@ -10,6 +10,7 @@ import torch
 from landscapes import Scored, begin, chain, diverging, finish, ranks, slope
 
 from gnas.evaluate import seeded
+from gnas.space import Node, Space
 from gnas.strategy import Reinforce
 from gnas.strategy.controller import Controller, Learner
 from gnas.strategy.reinforce import genotype_of, options_of
@@ -123,3 +124,10 @@ def test_bad_settings_are_refused() -> None:
         Reinforce(lr=0)
     with pytest.raises(ValueError, match="reinforce got hidden_channels=0"):
         Reinforce(hidden_channels=0)
+
+
+def test_a_space_without_choices_is_asked_for_once() -> None:
+    space = Space("one", (Node("out", "identity", ("x",)),), "out")
+    strategy = Reinforce(evaluations=3, evaluator=Scored())
+    state = begin(strategy, space)
+    assert dict(strategy.ask(state).choices) == {}

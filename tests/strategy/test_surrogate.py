@@ -230,6 +230,21 @@ def test_the_final_network_is_not_the_luckiest() -> None:
     assert sum(gains) > 0
 
 
+def test_what_diverged_is_handed_over_by_no_rule() -> None:
+    space = chain()
+    for seed in range(4):
+        strategy = Surrogate(evaluations=18, whole=0, pool=20, final="left_out")
+        state = strategy.init(space, TinyTask(), torch.Generator().manual_seed(seed))
+        good = []
+        while not strategy.done(state):
+            genotype, number = strategy.ask(state), len(state.trials)
+            metric = math.nan if (number + seed) % 5 < 2 else 0.8
+            strategy.tell(TinyTask(), state, genotype, Result(metric, 0.0, 1, 0.0, 1))
+            good += [genotype] if metric == 0.8 else []
+        assert strategy.derive(TinyTask(), state) in good
+    assert standing([-0.8] * 18).tolist() == [0.0] * 18
+
+
 def test_places_are_normal_scores_among_the_trials() -> None:
     trials = np.array([[1.0, 5.0], [2.0, np.nan], [3.0, 7.0], [4.0, 6.0]])
     found = places(np.array([[2.5, -np.inf], [9.0, 5.5], [2.5, np.nan]]), trials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_a_score_that_is_no_number_loses() -> None:
     assert result.metric_architecture != result.metric_architecture
 
 
+@dataclass(frozen=True)
+class Overflowing(Score):
+    """A score of some networks that is beyond all numbers."""
+
+    name: ClassVar[str] = "overflowing"
+
+    def of(self, net: nn.Module, task: Task, batch: Batch) -> float:
+        return math.inf
+
+
+def test_a_score_beyond_all_numbers_loses_and_draws_nothing() -> None:
+    space, before = projections(), torch.random.get_rng_state()
+    result = ZeroCost(Overflowing(), SMALL).evaluate(space, space.sample(random.Random(0)), example_task(), 0)
+    assert math.isnan(result.metric_architecture)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_seeds_are_averaged_and_parameters_counted() -> None:
     task, space = example_task(), layered(max_depth=2)
     genotype = space.sample(random.Random(2))
@@ -144,7 +162,6 @@ def test_settings_and_tasks_that_do_not_fit() -> None:
         (lambda: ZeroCost("sinflow"), "got the score 'sinflow'"),
         (lambda: ZeroCost(seeds=0), "seeds=0"),
         (lambda: Promising(()), "expected at least one"),
-        (lambda: Promising("synflow"), "in a tuple"),  # type: ignore[arg-type]
         (lambda: Promising(share=1.0), "share=1.0"),
         (lambda: Promising(sample=3), "sample=3"),
         (lambda: narrow(space, example_task(), ("synflow",), share=0), "share=0"),
