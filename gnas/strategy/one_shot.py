@@ -259,7 +259,16 @@ class OneShot(Strategy[OneShotState]):
         phase = self.phase(state.epoch)
         self.prepare(state)
         state.supernet.train()
-        self.run(task, state, phase)
+        try:
+            self.run(task, state, phase)
+        except RuntimeError as error:
+            # Whoever draws from alpha finds it out before the epoch's losses tell; a look at each step would cost time.
+            if all(bool(alpha.isfinite().all()) for alpha in state.supernet.arch_parameters()):
+                raise
+            raise FloatingPointError(
+                f"{self.name} has an alpha that is no number in epoch {state.epoch + 1}; expected finite ones: the "
+                f"search diverged, try a lower learning rate (lr={self.lr})"
+            ) from error
         state.epoch += 1
         told = self.close(task, state, phase)
         return {"event": "epoch", "epoch": state.epoch, "phase": phase, **self.measure(task, state), **told}

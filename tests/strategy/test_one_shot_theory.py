@@ -670,6 +670,17 @@ def test_a_loss_that_diverged_has_no_eigenvalue() -> None:
             strategy.step(task, state)
 
 
+def test_an_alpha_that_diverged_is_told_by_whoever_draws_from_it() -> None:
+    strategy = tiny(Proxyless)(epochs=3, warmup=0)
+    task, state = begin(strategy)
+    with torch.no_grad():
+        state.supernet.alpha("depth").fill_(math.nan)
+    with pytest.raises(
+        FloatingPointError, match="proxyless has an alpha that is no number in epoch 1; .*lower learning"
+    ):
+        strategy.step(task, state)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
