@@ -35,6 +35,7 @@ def example(graphs: int = 1, **settings: object) -> Task:
 
 def stack(task: Task, dropout: float = 0.5) -> nn.Module:
     space = gap(2)
+    torch.manual_seed(0)
     return builder(space.bind(space.genotype(space.starts[-1])))(task, Recipe(8, dropout))
 
 
