@@ -73,7 +73,7 @@ class Selection:
     option had never been one.
 
     Args:
-        share: Of the epochs.
+        share: Of the epochs. What is left of them after the warm-up is alpha's own search, and may be none.
     """
 
     share: float = 0.5
