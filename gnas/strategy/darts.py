@@ -57,8 +57,8 @@ class Darts(Differentiable):
       the other loss in one second-order step share their dropout masks.
 
     What keeps a search from collapsing are settings, all off by default: see :mod:`gnas.strategy.stabilisers`. They go
-    together, except that ``zero_one`` needs gates, ``relaxation=Sigmoid()``, and that a search is either stopped or ends
-    with a selection.
+    together, except that ``zero_one`` needs gates, ``relaxation=Sigmoid()``, and that a search is either stopped or
+    ends with a selection.
 
     Args:
         order: 1 or 2.

@@ -51,8 +51,8 @@ class Optuna(BlackBox):
 
     Each choice is a categorical parameter. The sampler may suggest a network that was tried: then it is told what is
     known of it and asked again, twenty times at most; after that a network is drawn uniformly, and the sampler is told
-    of it as well, though NSGA-II and CMA-ES read only the trials of their own generations. A network that diverged is told
-    as the worst that did not.
+    of it as well, though NSGA-II and CMA-ES read only the trials of their own generations. A network that diverged is
+    told as the worst that did not.
 
     A subclass says which sampler.
     """
