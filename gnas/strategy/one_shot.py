@@ -411,7 +411,8 @@ def apply(
 ) -> None:
     """One step of an optimizer with these gradients, ``None`` for a parameter that stays as it is."""
     for parameter, grad in zip(parameters, grads, strict=True):
-        parameter.grad = grad
+        # A fused optimizer reads both in the order of memory, and that of a product's gradient may be the transposed.
+        parameter.grad = None if grad is None else grad.contiguous()
     if clip is not None:
         nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()

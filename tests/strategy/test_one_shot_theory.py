@@ -37,6 +37,7 @@ from gnas.strategy import (
 from gnas.strategy.few_shot import cosines, cut
 from gnas.strategy.manas import importance, least_squares
 from gnas.strategy.nac import dictionary, lasso, unit_lasso
+from gnas.strategy.one_shot import apply
 from gnas.strategy.progressive import argnp
 from gnas.strategy.stabilisers import (
     Perturbation,
@@ -890,3 +891,31 @@ def test_a_closed_option_counts_for_nothing_and_comes_back() -> None:
         torch.testing.assert_close(net(x, edge_index), closed)
     with pytest.raises(ValueError, match="expected those of space 'one'"):
         net.narrow(tiny_space())
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+def test_a_step_is_that_of_the_gradient_however_it_lies_in_memory(optimizer: Any) -> None:
+    # What autograd gives of a matrix product is often the transposed, which a fused optimizer would read row by row.
+    start, grad = torch.randn(7, 5, generator=source()), torch.randn(5, 7, generator=source(1)).t()
+    stepped, plain = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    fused = optimizer([stepped], lr=0.1, fused=True)
+    apply(fused, [stepped], [grad])
+    one = optimizer([plain], lr=0.1)
+    plain.grad = grad.clone(memory_format=torch.contiguous_format)
+    one.step()
+    torch.testing.assert_close(stepped, plain)
+
+
+def test_a_supernet_learns_its_weights_as_with_the_plain_optimizer() -> None:
+    found = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        strategy = Darts(epochs=7, warmup=6, hidden_channels=8, dropout=0.0)
+        task = example_task()
+        state = strategy.init(layered(max_depth=2), task, torch.default_generator)
+        if not fused:
+            weights = state.supernet.weight_parameters()
+            decay = strategy.regularisation(task).weight_decay
+            state.weight_optimizer = torch.optim.Adam(weights, lr=strategy.lr, weight_decay=decay)
+        found.append([strategy.step(task, state)["loss_weights"] for _ in range(6)])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
