@@ -81,11 +81,7 @@ def _parts(graphs: Sequence[Data], key: str) -> list[Tensor] | None:
 
 def _cat(parts: list[Tensor], key: str, sizes: Tensor) -> Tensor:
     """An entry of all graphs below one another, a row for each node or edge."""
-    if strange := [i for i, part in enumerate(parts) if part.dtype != parts[0].dtype]:
-        raise ValueError(
-            f"graph {strange[0]} has {key} of dtype {dtype_name(parts[strange[0]])}, and graph 0 has it of dtype "
-            f"{dtype_name(parts[0])}; expected the same in all graphs"
-        )
+    _check_type(parts, key)
     if parts[0].layout != torch.strided:
         parts = [part.to_dense() for part in parts]
     for i, (part, size) in enumerate(zip(parts, sizes.tolist(), strict=True)):
@@ -96,6 +92,15 @@ def _cat(parts: list[Tensor], key: str, sizes: Tensor) -> Tensor:
                 + (", or gnas.GraphSet(graphs, split=...) for roles of whole graphs" if key in MASKS.values() else "")
             )
     return torch.cat(parts)
+
+
+def _check_type(parts: list[Tensor], key: str) -> None:
+    """Refuse an entry that has another type in some graph: put together, the numbers of the others would become it."""
+    if strange := [i for i, part in enumerate(parts) if part.dtype != parts[0].dtype]:
+        raise ValueError(
+            f"graph {strange[0]} has {key} of dtype {dtype_name(parts[strange[0]])}, and graph 0 has it of dtype "
+            f"{dtype_name(parts[0])}; expected the same in all graphs"
+        )
 
 
 def _edges(edge_index: Tensor, sizes: Tensor, pointers: Tensor) -> Tensor:
@@ -142,11 +147,7 @@ def labels_of_set(given: GraphSet, level: str | None, pointers: Tensor) -> tuple
     widths = {tuple(part.shape[1:]) for part in rows}
     if len(widths) > 1:
         raise ValueError(f"y has rows of the shapes {sorted(widths)}; expected them alike in all graphs")
-    if strange := [i for i, part in enumerate(rows) if part.dtype != rows[0].dtype]:
-        raise ValueError(
-            f"graph {strange[0]} has y of dtype {dtype_name(rows[strange[0]])}, and graph 0 has it of dtype "
-            f"{dtype_name(rows[0])}; expected the same in all graphs"
-        )
+    _check_type(rows, "y")
     return torch.cat(rows), chosen
 
 

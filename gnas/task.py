@@ -315,7 +315,7 @@ class Task:
         Raises:
             ValueError: It has another shape, or a network that normalises batches is trained on a single node.
         """
-        if batch.x.size(0) == 1 and model.training and normalises(model):
+        if batch.x.size(0) == 1 and isinstance(model, nn.Module) and model.training and normalises(model):
             raise ValueError(
                 "a batch of one node has no statistics for a batch normalisation; expected two nodes or more, try a "
                 "larger batch_size, fewer parts, or a space without batch_norm: layered(norms=('layer_norm',))"

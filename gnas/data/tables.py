@@ -130,9 +130,8 @@ class Table:
                     "3.0 instead of 3 for a number to predict"
                 )
                 raise self.wrong(row, name, texts[name][row], expected)
-        return torch.stack([y.float() for y, _ in found.values()], dim=1), 2 if any(
-            words for _, words in found.values()
-        ) else None
+        named = any(words for _, words in found.values())
+        return torch.stack([y.float() for y, _ in found.values()], dim=1), 2 if named else None
 
     def _label(self, name: str) -> tuple[Tensor, list[str] | None]:
         """A column of labels as float64 with NaN where none is known, and their words in order.
