@@ -165,7 +165,9 @@ def search(
             "written by torch.save(data, path), or a folder of CSV files.",
         ),
     ],
-    space: Annotated[str, typer.Option(help="What to search: layered, gap, pooling or relational.")] = "layered",
+    space: Annotated[
+        str, typer.Option(help="What to search: layered, gap, sane, pooling, relational or bench.")
+    ] = "layered",
     strategy: Annotated[
         str,
         typer.Option(
@@ -178,7 +180,8 @@ def search(
         str | None,
         typer.Option(
             help="When to stop: a time such as 2min or 1h, '50 epochs' (darts) or '20 evaluations' (random). A time is "
-            "for the whole command: about half of it is kept for the derivation and the last training. "
+            "for the whole command: a supernet gets an eighth to a half of it, the derivation and the last training "
+            "the rest; a strategy that trains candidates leaves time for the last training. "
             "[default: the strategy's own end]"
         ),
     ] = None,

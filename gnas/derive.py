@@ -4,7 +4,8 @@ Alphas order operations well enough to reject the bad ones, but their most proba
 are nearly as probable, they know nothing of how two choices go together, and they say little about depth. So, one
 after another:
 
-1. **Shortlist.** Some hundred most probable genotypes are judged by the supernet's weights (:mod:`gnas.shortlist`).
+1. **Shortlist.** The ``listed`` most probable genotypes (512) are judged by the supernet's weights
+   (:mod:`gnas.shortlist`).
 2. **Best of n.** The best of these, and points of the space that are known to be good (a warm start; alpha may not have
    seen what they have), n in all, are trained from scratch by successive halving (Jamieson and Talwalkar, arXiv
    1502.07943): all on one seed, the better half on two, half of those on four; of the last few the best mean goes on,
@@ -91,7 +92,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Derivation:
-    """Settings of a derivation.
+    """How a supernet becomes one genotype: a shortlist by inherited weights, short trainings that halve it, then depth.
 
     Args:
         inputs: Edges that a sum of switchable edges keeps (GNAS-MP one, DARTS two).

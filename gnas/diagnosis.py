@@ -102,7 +102,7 @@ def _entropy(epochs: Sequence[Event]) -> Finding | None:
     if last <= UNDECIDED:
         return Finding("entropy", title, last, shown, f"{says}: it has an opinion.")
     action = "Search longer (epochs) or with a larger arch_lr; until then trust the derivation's trainings, not alpha."
-    return Finding("entropy", title, last, shown, f"{says}: it hardly prefers anything.", action)
+    return Finding("entropy", title, last, shown, f"{says}: taken together it prefers little.", action)
 
 
 def _eigenvalue(epochs: Sequence[Event], darts: str) -> Finding | None:
@@ -129,7 +129,7 @@ def _gap(derived: Event, scale: Scale) -> Finding | None:
     says = f"The supernet reaches {scale.text(mixed)}, the network cut out of it, with its weights, {scale.text(cut)}."
     title = "discretisation gap"
     if lost <= GAP * (1 if scale.percent else abs(mixed)):
-        return Finding("gap", title, lost, shown, f"{says} Little was lost in the cut.")
+        return Finding("gap", title, lost, shown, f"{says} {'Little' if lost > 0 else 'Nothing'} was lost in the cut.")
     action = (
         "What was trained is the mixture: let short trainings choose (a larger best_of in Derivation, which this run's "
         "result rests on, too), or search with Gdas, which runs one option at a time, or Darts(selection=Selection())."

@@ -73,7 +73,8 @@ def section(run: Run) -> dict[str, Any] | None:
         {
             "metric": charts.measured(row.metric, run.judging),
             "costs": [told(name, row.costs[name]) for name in names],
-            "words": ", ".join(_differing(run, row, best)) or "as in all of them",
+            "words": ", ".join(_differing(run, row, best))
+            or ("as in all of them" if len(best) > 1 else "the only one"),
         }
         for row in best
     ]

@@ -39,7 +39,11 @@ def _gumbel(alpha: Tensor, generator: Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Softmax:
-    """DARTS (arXiv 1806.09055): w = softmax(alpha / temperature)."""
+    """DARTS (arXiv 1806.09055): w = softmax(alpha / temperature).
+
+    Args:
+        temperature: Above 1 weights are more alike, below 1 less.
+    """
 
     dense: ClassVar[bool] = True
 
@@ -59,6 +63,10 @@ class Gumbel:
     w = one_hot(argmax(alpha + g)) with the gradient of softmax((alpha + g) / temperature), g standard Gumbel noise;
     with ``hard=False`` it is that softmax itself, a sample of the concrete distribution, and every option is computed.
     Without a generator: one-hot at the largest alpha.
+
+    Args:
+        temperature: Of the softmax whose gradient is taken.
+        hard: Whether one option is drawn, or all are mixed by the soft sample.
     """
 
     temperature: float = 1.0

@@ -463,9 +463,13 @@ def evaluation(run: Run) -> dict[str, Any] | None:
     }
 
 
+APART = ("format", "version", "journal", "unread", "diagnostics")
+"""What run.json has besides settings: the file's own marks, and what has a section of its own."""
+
+
 def settings(run: Run) -> list[dict[str, Any]]:
     """Settings and versions in groups, as run.json has them."""
-    meta = {key: value for key, value in run.meta.items() if key not in ("format", "version", "journal", "unread")}
+    meta = {key: value for key, value in run.meta.items() if key not in APART}
     task = {key: value for key, value in (meta.pop("task", None) or {}).items() if key != "notes"}
     recipe = meta.pop("recipe", None)
     judged = dict((run.evaluation or {}).get("settings") or {})

@@ -79,8 +79,9 @@ def search(
         evaluator: How the found network is trained.
         budget: When to stop searching, if that is earlier than the strategy's own end: ``"50 epochs"``,
             ``"20 evaluations"``, a number of steps, or a time such as ``"2min"``. It also sets the strategy's own
-            end, so its schedules fit. A time is for the whole run: about half of it is kept for the derivation and
-            the last training, and a derivation that would take longer measures less.
+            end, so its schedules fit. A time is for the whole run: a supernet gets an eighth to a half of it,
+            the derivation and the last training the rest, and a derivation that would take longer measures less; a
+            black-box strategy leaves time for one more candidate and the last training.
         seed: Of everything that is drawn.
         folder: Where to write; ``runs/<data>-<space>-<strategy>-s<seed>`` if not given. Never overwritten.
         resume: Go on with the run in that folder, given the same settings; without one there, begin it.

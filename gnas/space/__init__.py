@@ -8,11 +8,12 @@ from gnas.space.bench import bench
 from gnas.space.gap import gap
 from gnas.space.genotype import Genotype
 from gnas.space.heads import for_level
-from gnas.space.layered import layered, sane
+from gnas.space.layered import layered
 from gnas.space.node import Choice, Node
 from gnas.space.pooling import pooling
 from gnas.space.program import Space, prune, simplify
 from gnas.space.relational import relational
+from gnas.space.sane import sane
 
 __all__ = [
     "SPACES",

@@ -21,15 +21,13 @@ EXTENDED = (*AGGREGATORS, "min_pool", "std_pool", "pna")
 
 
 def gap(max_depth: int = 4, nodes: int = 2, extended: bool = False, depth: bool = True) -> Space:
-    """The space of GNAS-MP.
+    """The space of GNAS-MP. Its starts are plain stacks of one aggregator, to every depth.
 
     Args:
         max_depth: Number of layers (4 in the paper).
         nodes: Nodes in each of a layer's three stages.
         extended: Also offer min, std and PNA among the aggregators.
         depth: Whether the layer whose output is read is a choice, as gnas adds to the paper.
-
-    Its starts are plain stacks of one aggregator, to every depth.
     """
     max_depth, nodes = whole("gap", "max_depth", max_depth, 1), whole("gap", "nodes", nodes, 1)
     aggregators = EXTENDED if extended else AGGREGATORS

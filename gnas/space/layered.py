@@ -45,20 +45,6 @@ STACKED: dict[str, Value] = {
 """A start for each of :data:`NORMED` where normalisation is a choice: four layers with residuals, as in the benchmark
 of Dwivedi and others (arXiv 2003.00982)."""
 
-SANE_AGGREGATORS = (
-    "sage_sum",
-    "sage_mean",
-    "sage_max",
-    "gcn",
-    "gat",
-    "gat_sym",
-    "gat_cos",
-    "gat_linear",
-    "gat_gen_linear",
-    "gin",
-    "geniepath",
-)
-
 
 def layered(
     max_depth: int = 6,
@@ -80,7 +66,9 @@ def layered(
     alone, which is linear. Layer i computes
     ``a_i = aggregate_i(h_{i-1})``, with or without a projection of its own, then keeps a share p of what it read and
     a share q of the first state: ``h_i = (1 - q) ((1 - p) a_i + p h_{i-1}) + q h_0``. The result is ``h_d``, or a
-    merge of ``h_d`` and the earlier layers. So GCN, SGC, APPNP, GCNII and SANE's networks are all points of it.
+    merge of ``h_d`` and the earlier layers. So SGC and APPNP are points of it (APPNP's ten propagations with
+    ``max_depth=10``), GCN and GAT between two linear layers, and with the options of :func:`gnas.space.sane` SANE's
+    networks. Of GCNII it has the initial residual, not the identity map.
 
     Args:
         max_depth: Number of layers.
@@ -168,23 +156,6 @@ def _starts(space: Space) -> tuple[dict[str, Value], ...]:
 
 def _settle(choice: Choice) -> Value | Choice:
     return choice if len(choice.options) > 1 else choice.options[0]
-
-
-def sane(layers: int = 3) -> Space:
-    """SANE's own space: 11 aggregators a layer, a skip for each layer, and three layer aggregations."""
-    return layered(
-        layers,
-        SANE_AGGREGATORS,
-        transforms=0,
-        transform=(True,),
-        previous=(0.0,),
-        initial=(0.0,),
-        jumps=("concat", "max", "lstm"),
-        skips=True,
-        depth=False,
-        tie=(),
-        share="none",
-    )
 
 
 def _readout(max_depth: int, jumps: Sequence[str], skips: bool, depth: bool) -> list[Node]:

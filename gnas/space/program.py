@@ -270,7 +270,11 @@ class Space:
 
 
 def prune(space: Space) -> Space:
-    """Leave out the nodes and inputs that nothing reads, over all options that are left."""
+    """Leave out the nodes and inputs that nothing reads, over all options that are left.
+
+    Args:
+        space: The program; it stays as it is.
+    """
     read = {space.output}
     kept = []
     for node in reversed(space.nodes):
@@ -291,6 +295,9 @@ def simplify(space: Space) -> Space:
     """Pass on ``identity``, drop ``zero`` from sums, collapse a ``lerp`` that keeps one input, and prune.
 
     Nodes with choices in their op are left as they are, so a space stays the same search.
+
+    Args:
+        space: The program; it stays as it is.
     """
     places = [read for node in space.nodes for read in node.inputs]
     # What a choice of inputs names must stay there to be read.

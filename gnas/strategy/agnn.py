@@ -55,7 +55,7 @@ class Agnn(Controlled):
 
     Args:
         inherit: Whether a network starts with weights of the best one; needs :class:`gnas.TrainFromScratch`.
-        hidden_channels, lr, decay, entropy, temperature, bound, evaluations, evaluator: See
+        hidden_channels, lr, decay, entropy, temperature, bound, evaluations, evaluator, conditions, objectives: See
             :class:`gnas.strategy.reinforce.Controlled`.
     """
 

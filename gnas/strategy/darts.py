@@ -76,7 +76,7 @@ class Darts(Differentiable):
         capture: Record each of the two updates as a CUDA graph and replay it: for one whole graph on a GPU, so small
             that launches take longer than what they launch. First order with Adam, and without what changes from
             epoch to epoch.
-        arch_lr, arch_weight_decay: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        arch_lr, arch_weight_decay, cost: See :class:`~gnas.strategy.differentiable.Differentiable`.
         epochs, warmup, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay, momentum, power,
             grad_clip: See :class:`~gnas.strategy.one_shot.OneShot`.
     """

@@ -36,8 +36,8 @@ class DrNas(Differentiable):
         anchor: :math:`\lambda` (1e-3).
         partial: Of how many channels one goes through a chosen operation in training (6, then 3, in the paper); 1 is
             all, see :class:`~gnas.strategy.pc_darts.PcDarts`.
-        epochs, warmup, arch_lr, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay,
-            momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        epochs, warmup, arch_lr, arch_weight_decay, cost, hidden_channels, dropout, drop_inputs, checkpoint, optimizer,
+            lr, weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
     """
 
     name: ClassVar[str] = "drnas"

@@ -40,6 +40,7 @@ class Evolution(BlackBox):
         sample: How many of these compete for it.
         evaluations: How many networks are trained.
         evaluator: What trains a candidate and measures it on the architecture split.
+        conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "evolution"

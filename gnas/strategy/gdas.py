@@ -41,8 +41,8 @@ class Gdas(Differentiable):
         last: :math:`\tau` of the last epoch.
         schedule: ``"linear"`` or ``"exponential"`` in between.
         hard: Whether one option is drawn, or all are mixed by the soft sample.
-        epochs, warmup, arch_lr, arch_weight_decay, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr,
-            weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        epochs, warmup, arch_lr, arch_weight_decay, cost, hidden_channels, dropout, drop_inputs, checkpoint, optimizer,
+            lr, weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
     """
 
     name: ClassVar[str] = "gdas"

@@ -47,8 +47,8 @@ class GoldNas(Differentiable):
     Args:
         strength: :math:`\lambda` at the last epoch.
         threshold: The gate below which an option is pruned (0.01).
-        epochs, warmup, arch_lr, arch_weight_decay, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr,
-            weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        epochs, warmup, arch_lr, arch_weight_decay, cost, hidden_channels, dropout, drop_inputs, checkpoint, optimizer,
+            lr, weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
     """
 
     name: ClassVar[str] = "gold_nas"

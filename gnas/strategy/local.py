@@ -33,6 +33,7 @@ class Local(BlackBox):
             it goes on at the first better one, which costs less on slopes and knows less in narrow places.
         evaluations: How many networks are trained.
         evaluator: What trains a candidate and measures it on the architecture split.
+        conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "local"

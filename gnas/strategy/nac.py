@@ -57,8 +57,10 @@ class Nac(OneShot):
         sparsity: :math:`\rho`, as a share of the smallest one that leaves the code empty.
         ridge: Penalty of the decoder's regression, as a share of the mean square of the states.
         bump: By how much an alpha is raised for its column.
-        hidden_channels: Width of the supernet. The settings of :class:`~gnas.strategy.one_shot.OneShot` that train
-            weights are not read.
+        hidden_channels: Width of the supernet.
+        checkpoint: See :class:`~gnas.strategy.one_shot.OneShot`.
+        dropout, drop_inputs, optimizer, lr, weight_decay, momentum, power, grad_clip: Not read, since no weights are
+            trained; ``warmup`` epochs would be passes like the others.
     """
 
     name: ClassVar[str] = "nac"

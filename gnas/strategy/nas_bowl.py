@@ -75,6 +75,7 @@ class NasBowl(BlackBox):
         height: The largest H.
         evaluations: How many networks are trained.
         evaluator: What trains a candidate and measures it on the architecture split.
+        conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "nas_bowl"

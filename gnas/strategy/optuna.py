@@ -178,7 +178,7 @@ class Tpe(Optuna):
     Args:
         startup: Networks that are drawn before the first estimate.
         joint: Whether the densities are over all choices together and not over one after another.
-        evaluations, evaluator: See :class:`~gnas.strategy.black_box.BlackBox`.
+        evaluations, evaluator, conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "tpe"
@@ -209,7 +209,7 @@ class Nsga2(Optuna):
     Args:
         population: Networks of a generation.
         crossover: Probability that a child has two parents.
-        evaluations, evaluator: See :class:`~gnas.strategy.black_box.BlackBox`.
+        evaluations, evaluator, conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "nsga2"
@@ -237,7 +237,7 @@ class Gp(Optuna):
 
     Args:
         startup: Networks that are drawn before the first model.
-        evaluations, evaluator: See :class:`~gnas.strategy.black_box.BlackBox`.
+        evaluations, evaluator, conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "gp"
@@ -264,7 +264,7 @@ class CmaEs(Optuna):
 
     Args:
         population: Points of a generation; ``None`` for :math:`4 + \lfloor 3 \ln n \rfloor` of n options.
-        evaluations, evaluator: See :class:`~gnas.strategy.black_box.BlackBox`.
+        evaluations, evaluator, conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "cma_es"

@@ -32,8 +32,8 @@ class PcDarts(Differentiable):
 
     Args:
         partial: One over the share of the channels (4).
-        epochs, warmup, arch_lr, arch_weight_decay, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr,
-            weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
+        epochs, warmup, arch_lr, arch_weight_decay, cost, hidden_channels, dropout, drop_inputs, checkpoint, optimizer,
+            lr, weight_decay, momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
     """
 
     name: ClassVar[str] = "pc_darts"

@@ -40,9 +40,9 @@ class Progressive(Strategy[OneShotState]):
     and alphas: an option that is left out is closed, not removed, and one that comes in is opened, with the mean of the
     alphas that were open. So a genotype of any stage is one of the space that was given.
 
-    * P-DARTS: ``start=(Reach(0.5),)``, ``transforms=(Keep(0.7), Reach(0.75), Keep(0.4, most=2), Reach(1.0))`` (in the
-      paper 5, 11, 17 cells; 8, 5, 3 options; at most two skips a cell). With ``transforms`` that hold several
-      they happen at once.
+    * P-DARTS, the default: ``start=(Reach(0.5),)``, ``transforms=((Keep(0.7), Reach(0.75)), (Keep(0.4, most=2),
+      Reach(1.0)))``, where those of one tuple happen at once (in the paper 5, 11, 17 cells; 8, 5, 3 options; at most
+      two skips a cell).
     * SGAS: ``transforms=(Decide(0.2),) * 5``; the paper settles one choice every few epochs by the same criterion,
       without the history of its second one.
     * ARGNP: ``start=(Proliferate(4),)``, ``transforms=(Proliferate(2), Proliferate(1))`` for cells of four states; see

@@ -33,9 +33,9 @@ class Proxyless(Differentiable):
     one path teaches less a step than a mixture.
 
     Args:
-        epochs, warmup, arch_lr, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay,
-            momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`; there is no weight
-            decay of alpha, which would move all.
+        arch_weight_decay: 0.0 and nothing else: a weight decay of alpha would move all.
+        epochs, warmup, arch_lr, cost, hidden_channels, dropout, drop_inputs, checkpoint, optimizer, lr, weight_decay,
+            momentum, power, grad_clip: See :class:`~gnas.strategy.differentiable.Differentiable`.
     """
 
     name: ClassVar[str] = "proxyless"

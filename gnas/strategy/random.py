@@ -22,6 +22,7 @@ class Random(BlackBox):
     Args:
         evaluations: How many networks are trained.
         evaluator: What trains a candidate and measures it on the architecture split.
+        conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     several: ClassVar[bool] = True

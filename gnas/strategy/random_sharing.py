@@ -57,8 +57,8 @@ class RandomSharing(OneShot):
       1000 by default, are measured on the whole split, which is small.
     * The paper repeats the whole with four seeds and takes the best network of them by training; that is left to the
       caller, who can count it as a cost.
-    * The paper trains for hundreds of steps an epoch; a full graph makes one step an epoch, so there are 300 by
-      default, about as many as one training from scratch has.
+    * The paper trains for hundreds of steps an epoch; a full graph makes one step an epoch, so 300 of the 320
+      epochs train the weights by default, about as many as one training from scratch has.
 
     Args:
         warmup: Epochs that train the weights; ``None`` means all but a sixteenth of ``epochs``.

@@ -91,7 +91,8 @@ class Reinforce(Controlled):
       there it is one more baseline and changes nothing in expectation; here its own gradient is followed.
 
     Args:
-        hidden_channels, lr, decay, entropy, temperature, bound, evaluations, evaluator: See :class:`Controlled`.
+        hidden_channels, lr, decay, entropy, temperature, bound, evaluations, evaluator, conditions, objectives: See
+            :class:`Controlled`.
     """
 
     name: ClassVar[str] = "reinforce"

@@ -28,8 +28,8 @@ class SinglePath(RandomSharing):
 
     Where it departs from the paper, and why:
 
-    * The paper trains for 120 epochs of 1200 steps; a full graph makes one step an epoch, so there are 300 by default,
-      about as many as one training from scratch has.
+    * The paper trains for 120 epochs of 1200 steps; a full graph makes one step an epoch, so 300 of the 320
+      epochs train the weights by default, about as many as one training from scratch has.
     * The paper limits candidates by their FLOPs; here ``conditions`` do, none by default.
 
     Args:

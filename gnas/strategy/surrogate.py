@@ -63,7 +63,7 @@ CUT = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Surrogate(BlackBox):
-    """Ask where a model of the networks expects the largest improvement.
+    """A Gaussian process over pieces of the networks' graphs, asked for the largest expected improvement.
 
     Args:
         evaluations: How many networks are evaluated.
@@ -80,6 +80,7 @@ class Surrogate(BlackBox):
         scored: How many of a round's candidates are scored, the best by the pieces.
         weight: What the scores count, where all pieces count one.
         recipe: The width of the networks that are scored.
+        conditions, objectives: See :class:`~gnas.strategy.black_box.BlackBox`.
     """
 
     name: ClassVar[str] = "surrogate"

@@ -25,6 +25,10 @@ def test_sane_has_the_published_size() -> None:
     assert {**SPACES, "layered": layered, "sane": sane} == SPACES
 
 
+def test_each_space_bears_the_name_that_it_is_asked_for_by() -> None:
+    assert {name: make().name for name, make in SPACES.items()} == {name: name for name in SPACES}
+
+
 def test_depth_is_a_choice_of_the_output() -> None:
     assert PLAIN.choices["depth"].options == tuple(f"layer{i}" for i in range(1, 5))
     assert len(EVERY.choices["depth"].options) == 3
