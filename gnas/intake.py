@@ -22,6 +22,8 @@ BAG_OF_WORDS_DENSITY = 0.2
 # a third of the dense one's time, forward and backward, one thread.
 SPARSE_DENSITY = 0.15
 SPARSE_COLUMNS = 64
+LARGEST_CODE = 100_000
+"""Whole numbers above this and above the number of rows are not taken for codes of categories."""
 
 
 def check_kind(data: object) -> Data:
@@ -116,7 +118,7 @@ def features_of(data: Data, notes: list[str]) -> Tensor:
     if x is None:
         raise ValueError(
             "the graph has no x; expected node features [nodes, features], try torch_geometric.transforms.Constant() "
-            "or OneHotDegree(max_degree)"
+            "or OneHotDegree(max_degree), but not degrees where edges are to be predicted: they tell of those asked for"
         )
     if x.dim() != 2:
         raise ValueError(f"x has shape {list(x.shape)}; expected [nodes, features], try x.view(nodes, -1)")
@@ -151,6 +153,12 @@ def codes_of(value: Tensor, key: str, counts: Sequence[int] | None, notes: list[
         if low < 0 or max(highest) <= 1:
             return None
         counts = [high + 1 for high in highest]
+        if max(counts) > max(LARGEST_CODE, value.size(0)):
+            raise ValueError(
+                f"{key} holds whole numbers up to {max(highest)} in {value.size(0)} rows, which would be that many "
+                f"categories; expected codes from 0, try {key}.float() if they are numbers, or categories= (and "
+                "edge_categories=) of gnas.GraphSet if they are codes"
+            )
         notes.append(
             f"{key} holds whole numbers, which are taken as codes of categories with {few(list(counts))} values by "
             "column; float32 would be taken as numbers"

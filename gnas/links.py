@@ -20,7 +20,7 @@ from torch_geometric.transforms import RandomLinkSplit
 
 from gnas.data.splits import MASKS
 from gnas.intake import tensor_of
-from gnas.split import ROLES, masked, roles_of, roles_of_pairs
+from gnas.split import ROLES, masked, roles_of, roles_of_pairs, same_ends
 
 ARCHITECTURE_SHARE, TEST_SHARE = 0.05, 0.1
 """Shares of the edges that are asked for by the two roles where the data bring no pairs; the weights' get the rest."""
@@ -60,7 +60,8 @@ def links_of(data: Data, edge_index: Tensor, nodes: int, seed: int, notes: list[
         pairs, y = _given(data, given, nodes)
         masks = _masks(data, y.numel(), nodes, notes)
         if masked(masks):
-            roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair")
+            group = same_ends(pairs, nodes)
+            roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair", group=group)
         else:
             roles = roles_of_pairs(pairs, nodes, y.long(), seed, notes, what="pair")
         _check_repeats(pairs, y, roles, edge_index, nodes, undirected)
@@ -70,7 +71,10 @@ def links_of(data: Data, edge_index: Tensor, nodes: int, seed: int, notes: list[
     for role in ROLES:
         if y[roles[role]].unique().numel() < 2:
             raise ValueError(f"the {role} split holds pairs of one label only; expected true and false ones")
-    owner = _owner(edge_index, pairs, nodes, undirected)
+    # A pair in no role is never asked for, so an equal one that has a role is what the edge gives away.
+    counted = torch.cat(list(roles.values())).sort().values
+    owner = _owner(edge_index, pairs[:, counted], nodes, undirected)
+    owner = torch.where(owner < 0, -1, counted[owner])
     if drawn:
         notes.append("false pairs of the weights role are drawn anew at each step")
     return Links(pairs, y, roles, owner, drawn, undirected)

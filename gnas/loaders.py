@@ -163,7 +163,7 @@ class Parts:
         store: The graph.
         y: Labels of its nodes.
         roles: Node numbers by role.
-        loader: Makes PyG's loader of a ``Data`` with ``n_id`` and ``e_id``, drawing from a generator.
+        loader: Makes PyG's loader of a ``Data`` with ``n_id`` and ``edge_id``, drawing from a generator.
         whole: Measures with the whole graph; None measures with the parts.
     """
 
@@ -204,7 +204,7 @@ class Parts:
     def _parts(self, roles: Sequence[str], generator: torch.Generator) -> Iterator[Batch]:
         device = self.store.x.device
         for data in self.loader(generator):
-            nodes, edges = data.n_id, data.e_id
+            nodes, edges = data.n_id, data.edge_id
             index = {role: (self.role[nodes] == _ORDER.index(role)).nonzero().view(-1).to(device) for role in roles}
             part = Gathered(nodes.to(device), edges.to(device), data.edge_index.contiguous().to(device))
             yield batch_of(self.store, part, self.y[part.nodes], index)
@@ -215,8 +215,9 @@ _ORDER = ("weights", "architecture", "test")
 
 def skeleton(store: Store) -> Data:
     """A graph without features, whose nodes and edges know their numbers: what PyG's loaders are given."""
-    nodes, edges = store.x.size(0), store.edge_index.size(1)
-    return Data(edge_index=store.edge_index.cpu(), num_nodes=nodes, n_id=torch.arange(nodes), e_id=torch.arange(edges))
+    nodes, edges = torch.arange(store.x.size(0)), torch.arange(store.edge_index.size(1))
+    # Where there are as many edges as nodes, PyG tells them apart by the name.
+    return Data(edge_index=store.edge_index.cpu(), num_nodes=nodes.numel(), n_id=nodes, edge_id=edges)
 
 
 def random_parts(store: Store, parts: int) -> Callable[[torch.Generator], Any]:
@@ -281,7 +282,7 @@ class Neighbourhoods:
             generator=generator,
         )
         for data in loader:
-            part = Gathered(data.n_id.to(device), data.e_id.to(device), data.edge_index.contiguous().to(device))
+            part = Gathered(data.n_id.to(device), data.edge_id.to(device), data.edge_index.contiguous().to(device))
             # The nodes that were asked for come first.
             own = torch.arange(data.batch_size, device=device)
             yield batch_of(self.store, part, self.y[part.nodes], {role: own})

@@ -30,7 +30,7 @@ from gnas.intake import (
 from gnas.joining import classes_of_set, joined, labels_of_set
 from gnas.links import codes, edge_of_pair, links_of
 from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
-from gnas.split import ROLES, masked, roles_of, roles_of_graphs, roles_of_pairs
+from gnas.split import masked, roles_of, roles_of_graphs, roles_of_pairs, same_ends
 from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
 
 Wish = str | Metric | Callable[[Tensor, Tensor], float] | None
@@ -237,6 +237,10 @@ def _of_graph(
     asked: bool,
     notes: list[str],
 ) -> tuple[dict[str, Any], Targets]:
+    if level == PAIR and data.to_dict().get("of_degrees") is True:
+        data = data.clone()
+        data.x = torch.ones(int(data.num_nodes or 0), 1)
+        notes.append("nodes have no features, so each has a 1: degrees would tell of the edges that are asked for")
     counts = _stated_counts(data, "categories", "x"), _stated_counts(data, "edge_categories", "edge_attr")
     fields = _inputs(data, features, counts, False, notes)
     nodes, edge_index = fields["x"].size(0), fields["edge_index"]
@@ -276,7 +280,8 @@ def _of_graph(
     if level == EDGE and not masked(data):
         fields["roles"] = roles_of_pairs(fields["pairs"], nodes, classes, seed, notes, _known(targets.y))
     else:
-        fields["roles"] = roles_of(data, items, classes, seed, notes, level, _known(targets.y))
+        group = same_ends(fields["pairs"], nodes) if level == EDGE else None
+        fields["roles"] = roles_of(data, items, classes, seed, notes, level, _known(targets.y), group)
     return fields, targets
 
 
@@ -312,10 +317,12 @@ def _level(data: Data, nodes: int, edge_index: Tensor, level: str | None, notes:
                 "level='edge' or level='link'"
             )
         label, asked = tensor_of(data, "edge_label"), tensor_of(data, "edge_label_index")
-        links = label is None or bool(((label == 0) | (label == 1)).all())
+        single = label is not None and label.dim() > 0 and label.numel() == label.size(0)
+        links = label is None or (single and bool(((label == 0) | (label == 1)).all()))
         # Asked for as links, edges that pass messages would tell of their labels; of a link 0 says that there is none.
-        if links and label is not None and asked is not None:
-            false = ends_of(asked, "edge_label_index", nodes)[:, label.view(-1) == 0]
+        pairs = None if asked is None or not links else ends_of(asked, "edge_label_index", nodes)
+        if label is not None and pairs is not None and label.numel() == pairs.size(1):
+            false = pairs[:, label.view(-1) == 0]
             there = int(torch.isin(codes(false, nodes, False), codes(edge_index, nodes, False)).sum())
             if there > 0:
                 raise ValueError(
@@ -345,10 +352,20 @@ def _known(y: Tensor) -> Tensor | None:
     return ~y.isnan().all(dim=1) if y.is_floating_point() else None
 
 
+def measurable(targets: Targets, roles: Mapping[str, Tensor]) -> bool:
+    """Whether each of some roles has a label, and what the metric is defined by."""
+    try:
+        _check_known(targets, roles)
+        _check_ranking(targets, roles)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_known(targets: Targets, roles: Mapping[str, Tensor]) -> None:
     """Every role needs a label: without one nothing is learned there, or nothing measured."""
-    for role in ROLES:
-        y = targets.y[roles[role]]
+    for role, index in roles.items():
+        y = targets.y[index]
         if y.is_floating_point() and y.numel() and bool(y.isnan().all()):
             raise ValueError(
                 f"all labels of the {role} split are missing (NaN); expected at least one that is known in each split, "
@@ -358,12 +375,12 @@ def _check_known(targets: Targets, roles: Mapping[str, Tensor]) -> None:
 
 def _check_ranking(targets: Targets, roles: Mapping[str, Tensor]) -> None:
     """ROC-AUC and average precision need both values of a label in every role, hits@K false pairs."""
-    for role in ROLES:
-        targets.metric.check_rank(targets.y[roles[role]], f" in the {role} split")
+    for role, index in roles.items():
+        targets.metric.check_rank(targets.y[index], f" in the {role} split")
     if targets.metric.name not in metrics.RANKINGS:
         return
-    for role in ROLES:
-        y = targets.y[roles[role]]
+    for role, index in roles.items():
+        y = targets.y[index]
         y = y.unsqueeze(1) if y.dim() == 1 else y
         if not bool(((y == 1).any(dim=0) & (y == 0).any(dim=0)).any()):
             raise ValueError(

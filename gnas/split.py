@@ -31,6 +31,7 @@ def roles_of(
     notes: list[str],
     what: str = "node",
     known: Tensor | None = None,
+    group: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Item numbers of each role, from the masks where there are any.
 
@@ -42,6 +43,7 @@ def roles_of(
         notes: Gets a sentence for each decision.
         what: What an item is called.
         known: Which items have a label, bool ``[items]``; None for all. The others are not drawn.
+        group: A number for each item, int64 ``[items]``; what is drawn gives items of one number one role.
     """
     masks = {role: mask for role, key in MASKS.items() if (mask := _mask(data, key, items, what)) is not None}
     for first, second in itertools.combinations(masks, 2):
@@ -60,8 +62,8 @@ def roles_of(
                 f"the graph has {drawn.numel()} {what}s with a label and no masks; expected at least 3, one for each "
                 "role"
             )
-        index["weights"], rest = _split(drawn, classes, 1 - WEIGHTS_SHARE, seed, notes, least=2)
-        index["architecture"], index["test"] = _split(rest, classes, 0.5, seed, notes)
+        index["weights"], rest = _parted(drawn, classes, 1 - WEIGHTS_SHARE, seed, notes, group, least=2)
+        index["architecture"], index["test"] = _parted(rest, classes, 0.5, seed, notes, group)
         sizes = "/".join(str(index[role].numel()) for role in ROLES)
         notes.append(f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
     elif "weights" not in index:
@@ -74,14 +76,18 @@ def roles_of(
             raise ValueError(
                 f"the graph has no val_mask and train_mask has 1 {what}; expected 2 to share, or a val_mask"
             )
-        index["weights"], index["architecture"] = _split(index["weights"], classes, CARVED_SHARE, seed, notes)
+        index["weights"], index["architecture"] = _parted(index["weights"], classes, CARVED_SHARE, seed, notes, group)
         notes.append(
             f"the graph had no val_mask: {index['architecture'].numel()} {what}s of train_mask became the architecture "
             f"split with seed {seed}"
         )
     elif "test" not in index:
-        free = _labelled((~torch.stack(list(masks.values())).any(0)).nonzero().view(-1), known, notes, what)
-        _fill(index, free, classes, seed, notes, what)
+        taken = torch.stack(list(masks.values())).any(0)
+        free = _labelled((~taken).nonzero().view(-1), known, notes, what)
+        if group is not None:
+            # The reverse of an edge in a mask would give its label away.
+            free = free[~torch.isin(group[free], group[taken])]
+        _fill(index, free, classes, seed, notes, what, group)
     return {role: index[role] for role in ROLES}
 
 
@@ -141,27 +147,29 @@ def roles_of_pairs(
 
     Pairs that have no label (``known``, bool ``[pairs]``) are not drawn. ``what`` is what a pair is called.
     """
-    low, high = pairs.min(dim=0).values, pairs.max(dim=0).values
-    _, group = (low * nodes + high).unique(return_inverse=True)
-    groups = int(group.max()) + 1 if group.numel() else 0
+    group = same_ends(pairs, nodes)
     edges = _labelled(torch.arange(pairs.size(1)), known, notes, what)
-    labelled = group[edges].unique()
-    if labelled.numel() < len(ROLES):
+    labelled = group[edges].unique().numel()
+    if labelled < len(ROLES):
         raise ValueError(
-            f"the graph joins {labelled.numel()} pairs of nodes with a label and has no masks; expected at least 3"
+            f"the graph joins {labelled} pairs of nodes with a label and has no masks; expected at least 3"
         )
-    first = torch.full((groups,), pairs.size(1)).scatter_reduce_(0, group, torch.arange(pairs.size(1)), "amin")
-    chosen = None if classes is None else classes[first]
-    drawn: dict[str, Tensor] = {}
-    drawn["weights"], rest = _split(labelled, chosen, 1 - WEIGHTS_SHARE, seed, notes, least=2)
-    drawn["architecture"], drawn["test"] = _split(rest, chosen, 0.5, seed, notes)
-    index = {role: edges[torch.isin(group[edges], part)] for role, part in drawn.items()}
+    index: dict[str, Tensor] = {}
+    index["weights"], rest = _parted(edges, classes, 1 - WEIGHTS_SHARE, seed, notes, group, least=2)
+    index["architecture"], index["test"] = _parted(rest, classes, 0.5, seed, notes, group)
     sizes = "/".join(str(index[role].numel()) for role in ROLES)
     notes.append(
         f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}, both "
         "directions of a pair alike"
     )
     return {role: index[role] for role in ROLES}
+
+
+def same_ends(pairs: Tensor, nodes: int) -> Tensor:
+    """A number for each pair ``[pairs]``: the same for equal ones and for those that lead back."""
+    low, high = pairs.min(dim=0).values, pairs.max(dim=0).values
+    group: Tensor = (low * nodes + high).unique(return_inverse=True)[1]
+    return group
 
 
 def _labelled(index: Tensor, known: Tensor | None, notes: list[str], what: str) -> Tensor:
@@ -198,7 +206,13 @@ def _positions(role: str, given: Tensor, graphs: int) -> Tensor:
 
 
 def _fill(
-    index: dict[str, Tensor], free: Tensor, classes: Tensor | None, seed: int, notes: list[str], what: str
+    index: dict[str, Tensor],
+    free: Tensor,
+    classes: Tensor | None,
+    seed: int,
+    notes: list[str],
+    what: str,
+    group: Tensor | None,
 ) -> None:
     """Where the test mask is missing, and perhaps ``val_mask`` with it, the items in no mask take their place."""
     needed = [role for role in ROLES if role not in index]
@@ -211,7 +225,7 @@ def _fill(
     if len(needed) == 1:
         index["test"] = free
     else:
-        index["architecture"], index["test"] = _split(free, classes, 0.5, seed, notes)
+        index["architecture"], index["test"] = _parted(free, classes, 0.5, seed, notes, group)
     sizes = " and ".join(f"{index[role].numel()} became the {role} split" for role in needed)
     notes.append(f"the graph had no {missing}: of the {what}s in no mask {sizes}")
 
@@ -262,3 +276,30 @@ def _split(
         stratify=classes[index].numpy() if classes is not None and by_class else None,
     )
     return torch.from_numpy(rest).sort().values, torch.from_numpy(part).sort().values
+
+
+def _parted(
+    index: Tensor,
+    classes: Tensor | None,
+    share: float,
+    seed: int,
+    notes: list[str],
+    group: Tensor | None,
+    least: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """The same for items of which those of one group stay together; a group's class is that of its first item."""
+    if group is None:
+        return _split(index, classes, share, seed, notes, least)
+    own = group[index]
+    groups = own.unique()
+    if groups.numel() < least + 1:
+        raise ValueError(
+            f"{index.numel()} edges that join {groups.numel()} pairs of nodes are to be two roles; expected at least "
+            f"{least + 1} pairs, since an edge and the one that leads back have one role; try masks for all three roles"
+        )
+    chosen = None
+    if classes is not None:
+        first = torch.full((int(group.max()) + 1,), group.numel()).scatter_reduce_(0, own, index, "amin")
+        chosen = classes[first.clamp(max=group.numel() - 1)]
+    rest, part = _split(groups, chosen, share, seed, notes, least)
+    return index[torch.isin(own, rest)], index[torch.isin(own, part)]

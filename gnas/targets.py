@@ -38,6 +38,10 @@ class Targets:
     metric: Metric
 
 
+ROUNDED = 1e-2
+"""By how many of their standard deviations labels may be rounded."""
+
+
 def targets_of(
     y: Tensor,
     items: int,
@@ -66,6 +70,8 @@ def targets_of(
         raise ValueError(
             f"got kind={kind!r}; expected one of {list(metrics.KINDS[:3])}, or None to infer it from {key}"
         )
+    if not items:
+        raise ValueError(f"there are 0 {what}s to label; expected at least 3, one for each role of the split")
     if y.is_complex():
         raise TypeError(f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) or real numbers (float32)")
     if kind == REGRESSION and classes is not None:
@@ -125,7 +131,7 @@ def _kind(y: Tensor, items: int, what: str, metric: Metric | None, key: str) -> 
         return REGRESSION
     whole = f"try data.{key} = data.{key}.long()"
     if missing:
-        whole = f"try data.{key}.nan_to_num(0).long(), with each {what} whose label is NaN in no part of the split"
+        whole = f"try data.{key}.nan_to_num(0).long(), with all three masks and each {what} whose label is NaN in none"
     raise TypeError(
         f"{key} has dtype {dtype_name(y)}; expected class numbers (int64) to classify {what}s, or a word on what "
         f"these whole numbers are: if they are class numbers, {whole}, for a regression try "
@@ -174,7 +180,7 @@ def _count(y: Tensor, stated: int | None, what: str, key: str, several: bool) ->
     if low < 0:
         raise ValueError(
             f"{key} holds the label {low}; expected class numbers of 0 or more (a {what} without a label may have 0 "
-            f"and be in no mask), try {key}.unique(return_inverse=True)[1] to number the classes anew, or "
+            f"and be in none of three masks), try {key}.unique(return_inverse=True)[1] to number the classes anew, or "
             "kind='regression' to predict these whole numbers"
         )
     if stated is not None and high >= stated:
@@ -201,7 +207,7 @@ def _columns_of(y: Tensor, items: int, what: str, kind: str, notes: list[str], k
         raise ValueError(
             f"{key} has shape {list(y.shape)}; expected a row of labels for each {what}, [{items}, labels]"
         )
-    y = y.to(torch.float32, copy=True)
+    exact, y = y.double(), y.to(torch.float32, copy=True)
     known = ~y.isnan()
     if bool(y.isinf().any()):
         raise ValueError(f"{key} holds infinite numbers; expected finite ones, or NaN where a label is missing")
@@ -210,10 +216,24 @@ def _columns_of(y: Tensor, items: int, what: str, kind: str, notes: list[str], k
     if not bool(known.any(dim=0).all()):
         empty = int((~known.any(dim=0)).nonzero()[0])
         raise ValueError(f"column {empty} of {key} holds no label at all; expected one, try leaving that column out")
+    _check_precision(exact, y, key)
     missing = y.numel() - int(known.sum())
     if missing:
         notes.append(f"{missing} of {y.numel()} labels are missing (NaN) and count for nothing")
     return y, y.size(1)
+
+
+def _check_precision(exact: Tensor, y: Tensor, key: str) -> None:
+    """Refuse labels that differ too little for their size to be told apart in float32."""
+    for column in range(y.size(1)):
+        there = ~exact[:, column].isnan()
+        known = exact[there, column]
+        spread, moved = float(known.std(correction=0)), float((known - y[there, column]).abs().max())
+        if spread > 0 and moved > ROUNDED * spread:
+            raise ValueError(
+                f"column {column} of {key} holds numbers from {float(known.min()):.10g} to {float(known.max()):.10g}, "
+                f"which float32 rounds by up to {moved:g}; expected numbers near zero, try {key} - {key}.mean()"
+            )
 
 
 def loss_of(kind: str, metric: Metric) -> Callable[[Tensor, Tensor], Tensor]:

@@ -46,15 +46,17 @@ from gnas.loaders import (
     random_parts,
 )
 from gnas.loading import Loading
-from gnas.making import Wish, fields_of
+from gnas.making import Wish, fields_of, measurable
 from gnas.metrics import CLASSIFICATION, METRICS, REGRESSION, Metric
 from gnas.settling import averaged, normalises, settled
 from gnas.split import ROLES
-from gnas.targets import EDGE, GRAPH, NODE, PAIR, loss_of
+from gnas.targets import EDGE, GRAPH, NODE, PAIR, Targets, loss_of
 from gnas.units import Scales, scales_of
 
 OPEN = ("weights", "architecture")
 """The roles that a search may read."""
+REDRAWS = 20
+"""How many draws of two roles are looked at for one in which the metric is defined."""
 SETTLING = 10
 """Batches that statistics of batch normalisations are the mean of."""
 FEW = 1000
@@ -268,7 +270,9 @@ class Task:
     def redrawn(self, seed: int) -> Task:
         """The same task with other items in the roles weights and architecture, as many of each class in each.
 
-        Trainings on several of these are a cross-validation by random splits. The test role stays what it is.
+        Trainings on several of these are a cross-validation by random splits. The test role stays what it is. Where a
+        draw leaves a role without what its metric needs, such as both values of a label, the next one is taken; where
+        none of some has it, the roles stay as they are.
 
         Raises:
             ValueError: The items belong together, see :attr:`redrawable`.
@@ -282,14 +286,19 @@ class Task:
         both = torch.cat([self.roles[role] for role in OPEN])
         size = self.roles["weights"].numel()
         classes = self.y[both] if self.kind == CLASSIFICATION else torch.zeros_like(both)
-        order = torch.randperm(both.numel(), generator=torch.Generator().manual_seed(seed)).to(both.device)
-        drawn: list[list[Tensor]] = [[], []]
-        for label in classes.unique():
-            count = int((classes[:size] == label).sum())
-            for role, part in enumerate(both[order[classes[order] == label]].tensor_split([count])):
-                drawn[role].append(part)
-        roles = {role: torch.cat(parts).sort().values for role, parts in zip(OPEN, drawn, strict=True)}
-        return replace(self, roles=self.roles | roles)
+        targets = Targets(self.y, self.kind, self.out_channels, self.metric)
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(REDRAWS):
+            order = torch.randperm(both.numel(), generator=generator).to(both.device)
+            drawn: list[list[Tensor]] = [[], []]
+            for label in classes.unique():
+                count = int((classes[:size] == label).sum())
+                for role, part in enumerate(both[order[classes[order] == label]].tensor_split([count])):
+                    drawn[role].append(part)
+            roles = {role: torch.cat(parts).sort().values for role, parts in zip(OPEN, drawn, strict=True)}
+            if measurable(targets, roles):
+                return replace(self, roles=self.roles | roles)
+        return self
 
     # batches
 

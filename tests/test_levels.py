@@ -268,6 +268,16 @@ def test_parts_of_a_graph_are_its_induced_subgraphs(parts: int) -> None:
     assert all(torch.equal(step["weights"].x, x) for step, x in zip(steps, again, strict=True))
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_edges_keep_what_is_theirs_where_they_are_as_many_as_nodes(parts: int) -> None:
+    ring = torch.stack([torch.arange(60), (torch.arange(60) + 1) % 60])
+    data = node_graph(edge_index=ring, edge_weight=torch.arange(60) + 1.0)
+    data.x[:, 0] = torch.arange(60)
+    for step in Task.from_data(data, loader="random", parts=parts).steps(torch.Generator().manual_seed(0)):
+        batch = step["weights"]
+        assert torch.equal(batch.x[batch.edge_index[0], 0] + 1, batch.edge_weight)
+
+
 def test_one_part_is_the_whole_graph_and_measuring_is_whole_unless_asked() -> None:
     data = node_graph()
     whole = Task.from_data(data).measure(Sums())
@@ -339,6 +349,20 @@ def test_labels_of_edges() -> None:
     assert output.shape == (160, 3) and torch.isfinite(task.loss(output, batch, "weights"))
     numbers = Data(x=data.x, edge_index=edge_index, y=torch.randn(160, generator=generator))
     assert Task.from_data(numbers, metric="rmse").kind == "regression"
+
+
+@pytest.mark.parametrize("masks", ["train and test", "train", "one direction"])
+def test_what_is_drawn_beside_masks_keeps_an_edge_with_its_reverse(masks: str) -> None:
+    half = torch.combinations(torch.arange(20)).t()[:, ::2]
+    edge_index, pair = torch.cat([half, half.flip(0)], dim=1), torch.arange(half.size(1)).repeat(2)
+    train = (pair % 5 < 3) & ((torch.arange(pair.numel()) < half.size(1)) | (masks != "one direction"))
+    data = Data(x=torch.randn(20, 3), edge_index=edge_index, y=pair % 3, train_mask=train)
+    if masks == "train and test":
+        data.test_mask = ~train
+    task = Task.from_data(data, level="edge")
+    pairs = {role: set(pair[index].tolist()) for role, index in task.roles.items()}
+    assert not pairs["weights"] & pairs["architecture"] and not pairs["architecture"] & pairs["test"]
+    assert not pairs["weights"] & pairs["test"] and all(pairs.values())
 
 
 def test_numbers_and_several_labels_of_nodes() -> None:
@@ -559,6 +583,36 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "labels of pairs": (
         lambda: Task.from_data(pairs(edge_label=torch.arange(39) % 3)),
         r"^edge_label has shape \[39\]; expected one class for each edge, \[40\]",
+    ),
+    "yes and no of pairs": (
+        lambda: Task.from_data(pairs(edge_label=torch.arange(39) % 2)),
+        r"^edge_label has shape \[39\] and values from 0 to 1; expected 1 for a true pair .* \[40\]",
+    ),
+    "no edges": (
+        lambda: Task.from_data(
+            Data(x=torch.ones(9, 1), edge_index=torch.empty(2, 0).long(), y=torch.empty(0).long()), level="edge"
+        ),
+        "there are 0 edges to label; expected at least 3",
+    ),
+    "numbers far from zero": (
+        lambda: Task.from_data(node_graph(y=1.7e9 + torch.rand(60, dtype=torch.float64))),
+        r"column 0 of y holds numbers from 1700000000 to 1700000001, which float32 rounds by up to .* try y - y.mean\(\)",
+    ),
+    "times as codes": (
+        lambda: Task.from_data(
+            GraphSet(
+                tuple(
+                    Data(
+                        x=torch.tensor([[2_000_000_000 - i]]),
+                        edge_index=torch.zeros(2, 1).long(),
+                        y=torch.tensor(i % 2),
+                    )
+                    for i in range(9)
+                ),
+                None,
+            )
+        ),
+        r"x holds whole numbers up to 2000000000 in 9 rows, .* try x.float\(\) if they are numbers",
     ),
     "labels of pairs far apart": (
         lambda: Task.from_data(pairs(edge_label=99 * (torch.arange(40) % 2))),

@@ -134,6 +134,23 @@ def test_pairs_that_are_given_twice_are_asked_for_together(seed: int, parts: int
         assert not asked(batch.edge_label_index, batch.y, True) & passing  # type: ignore[arg-type]
 
 
+@given(seed=st.integers(0, 200), parts=st.integers(1, 4))
+def test_pairs_in_no_mask_hide_none_that_are_asked_for(seed: int, parts: int) -> None:
+    data, generator = graph(True, seed), torch.Generator().manual_seed(seed)
+    true = data.edge_index.unique(dim=1)
+    # Both directions are given, masks name one of them: that of the larger number first, which comes second.
+    data.edge_label_index = true
+    part = torch.randint(4, (true.size(1),), generator=generator)
+    for number, key in enumerate(("train_mask", "val_mask", "test_mask")):
+        data[key] = (part == number) & (true[0] > true[1])
+    task = Task.from_data(data, level="link", parts=parts, seed=seed)
+    steps = [batch for step in task.steps(generator) for batch in step.values()]
+    for batch in [*steps, *task.batches("weights"), *task.batches("architecture"), *task._source.measuring(("test",))]:
+        passing = set(codes(batch.edge_index, NODES, True).tolist())
+        assert batch.edge_label_index is not None
+        assert not asked(batch.edge_label_index, batch.y, True) & passing
+
+
 def test_false_pairs_that_are_edges_pass_no_messages_either() -> None:
     data = graph()
     some = data.edge_index[:, data.edge_index[0] < data.edge_index[1]].unique(dim=1)

@@ -123,6 +123,17 @@ def test_another_draw_of_the_roles_keeps_their_sizes_their_classes_and_the_test_
     assert torch.equal(batch.index["architecture"], first.index("architecture"))
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_another_draw_leaves_each_role_what_its_metric_needs(seed: int) -> None:
+    y = (torch.arange(NODES) % 12 == 0).float().view(-1, 1)
+    data = graph(y=y)
+    data.train_mask, data.val_mask = torch.arange(NODES) % 4 < 2, torch.arange(NODES) % 4 == 2
+    data.val_mask[0], data.train_mask[0], data.test_mask = True, False, torch.arange(NODES) % 4 == 3
+    data.y[3] = 1.0
+    task = Task.from_data(data, metric="roc_auc").redrawn(seed)
+    assert all(set(y[task.index(role)].view(-1).tolist()) == {0.0, 1.0} for role in ("weights", "architecture"))
+
+
 def test_forward_hands_over_what_the_graph_has() -> None:
     data = graph(edge_weight=torch.rand(120).double(), edge_attr=torch.arange(120))
     task = Task.from_data(data)
@@ -468,7 +479,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "y of floats with gaps": (
         lambda: graph(y=at(graph().y.float(), 3, float("nan"))),
         TypeError,
-        r"try data.y.nan_to_num\(0\).long\(\), with each node whose label is NaN in no part of the split",
+        r"try data.y.nan_to_num\(0\).long\(\), with all three masks and each node whose label is NaN in none",
     ),
     "y short": (lambda: graph(y=graph().y[:-1]), ValueError, r"y has shape \[29\]; expected one class .* \[30\]"),
     "y one-hot": (lambda: graph(y=torch.eye(30).long()), ValueError, r"y has shape \[30, 30\]; .* y.argmax\(dim=1\)"),

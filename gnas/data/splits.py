@@ -68,12 +68,17 @@ def with_split(data: Data | GraphSet, path: str | Path) -> Data | GraphSet:
     """
     source = Path(path).expanduser()
     if isinstance(data, GraphSet):
-        return replace(data, split=_checked(_read(source), len(data.graphs), "graphs", str(path)))
+        split = _checked(_read(source), len(data.graphs), "graphs", str(path))
+        known = [bool(graph.labelled.all()) if "labelled" in graph else True for graph in data.graphs]
+        _check_labelled(split, torch.tensor(known), "graphs", str(path))
+        return replace(data, split=split)
     if data.num_nodes is None:
         raise ValueError("the graph does not say how many nodes it has, so it can't be split; expected x or num_nodes")
     asked = data["edge_label_index"] if "edge_label_index" in data and "y" not in data else None
     items, what = (data.num_nodes, "nodes") if asked is None else (asked.size(1), "pairs")
     split = _checked(_read(source), items, what, str(path))
+    if "labelled" in data and asked is None:
+        _check_labelled(split, data.labelled, what, str(path))
     data = data.clone()
     for role, key in MASKS.items():
         data[key] = torch.zeros(items, dtype=torch.bool)
@@ -115,6 +120,16 @@ def _checked(split: Mapping[str, Tensor], items: int, what: str, path: str) -> d
         taken[index] = True
         result[role] = index.sort().values
     return result
+
+
+def _check_labelled(split: Mapping[str, Tensor], known: Tensor, what: str, path: str) -> None:
+    """Refuse a part with an item that has no class: what stands there instead is none."""
+    for role, index in split.items():
+        if not bool(known[index].all()):
+            raise ValueError(
+                f"the {role} part of {path!r} names position {int(index[~known[index]][0])}, which has no label "
+                f"({int((~known[index]).sum())} such {what}); expected {what} with a label, try leaving it out"
+            )
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@
 * ``graph``: in which graph it is, where there are several;
 * ``label``, or several columns ``label_...``: what is to be predicted of the node;
 * ``split``: ``train``, ``val`` or ``test``, or nothing for a node in no part;
-* every other column is a feature, a number. Nodes without features get their degrees, one-hot.
+* every other column is a feature, a number. Nodes without features get their degrees, one-hot; where edges are to be
+  predicted, of which degrees would tell, a 1 each.
 
 ``edges.csv``, a row for each edge: ``source`` and ``target``, ids of nodes (``u`` and ``v`` instead for edges without a
 direction, of which each becomes two, but for one from a node to itself), ``graph`` where an id may stand in several
@@ -29,6 +30,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +49,29 @@ COMMA = re.compile(r"[-+]?[\d.]*\d,[\d.,]*")
 LARGEST = 2**53
 """Whole numbers up to this one are what they say; above it they would come out as others."""
 POINT = "a point before decimals and no comma in a number"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the columns of labels hold.
+
+    Args:
+        y: ``[rows]``, or ``[rows, columns]`` of several columns.
+        classes: The number of classes where these are words, which are numbered.
+        labelled: Which rows have a class, bool ``[rows]``; None where all have one.
+        numbers: Whether they are numbers to predict.
+    """
+
+    y: Tensor
+    classes: int | None = None
+    labelled: Tensor | None = None
+    numbers: bool = False
+
+    def told(self) -> dict[str, Any]:
+        """What a graph keeps of it."""
+        metric = "mae" if self.numbers else None
+        kept = {"y": self.y, "num_classes": self.classes, "labelled": self.labelled, "metric": metric}
+        return {key: value for key, value in kept.items() if value is not None}
 
 
 @dataclass
@@ -86,14 +111,11 @@ class Table:
         masks = {role: torch.tensor([WORDS.get(text) == role for text in texts]) for role in MASKS}
         return {role: mask for role, mask in masks.items() if mask.any()}
 
-    def labels(self, roles: dict[str, Tensor]) -> tuple[Tensor | None, int | None]:
-        """``[rows]`` from the column ``label``, ``[rows, tasks]`` from columns ``label_...``, None without them.
-
-        Beside them the number of classes where these are words, which are numbered, but are no numbers to predict.
-        """
+    def labels(self, roles: dict[str, Tensor]) -> Labels | None:
+        """From the column ``label`` or columns ``label_...``; None without them."""
         several = [name for name in self.columns if name.startswith("label_")]
         if "label" not in self.columns:
-            return self._tasks(several) if several else (None, None)
+            return self._tasks(several) if several else None
         if several:
             raise ValueError(f"{self.path} has the columns label and {several}; expected the one or the others")
         texts = self.columns["label"]
@@ -105,14 +127,17 @@ class Table:
             if any(bool(mask[row]) for mask in roles.values()):
                 raise self.wrong(row, "label", texts[row], "a label, because the row is in a part of the split")
         y, words = self._label("label")
-        # A row without a label is in no part, so what stands there is never read.
-        return y.nan_to_num(0.0).to(torch.float if words is None else torch.long), len(words or ()) or None
+        if words is None:
+            return Labels(y.float(), numbers=True)
+        if unknown and len(roles) < len(MASKS):
+            # Rows in no part would become the parts that are missing.
+            row, named = unknown[0], sorted(word for word, role in WORDS.items() if role in roles and word != "valid")
+            raise self.wrong(row, "label", texts[row], f"a label, or train, val and test in split and not just {named}")
+        # A row without a class is in no part, so what stands there is never read.
+        return Labels(y.nan_to_num(0.0).long(), len(words) or None, ~y.isnan() if unknown else None)
 
-    def _tasks(self, names: list[str]) -> tuple[Tensor, int | None]:
-        """Columns that are all numbers, or all yes or no, as float32 ``[rows, columns]`` with NaN for the unknown.
-
-        Beside them 2 where yes and no are words.
-        """
+    def _tasks(self, names: list[str]) -> Labels:
+        """Columns that are all numbers, or all yes or no, as float32 ``[rows, columns]`` with NaN for the unknown."""
         texts = {name: self.columns[name] for name in names}
         found = {name: self._label(name) for name in names}
         numbers = [name for name, (_, words) in found.items() if words is None]
@@ -131,7 +156,8 @@ class Table:
                 )
                 raise self.wrong(row, name, texts[name][row], expected)
         named = any(words for _, words in found.values())
-        return torch.stack([y.float() for y, _ in found.values()], dim=1), 2 if named else None
+        y = torch.stack([y.float() for y, _ in found.values()], dim=1)
+        return Labels(y, 2 if named else None, numbers=bool(numbers))
 
     def _label(self, name: str) -> tuple[Tensor, list[str] | None]:
         """A column of labels as float64 with NaN where none is known, and their words in order.
@@ -196,6 +222,7 @@ def read(folder: Path) -> Data | GraphSet:
         return _cut(data, groups, folder)
     if data.x is None:
         degrees([data])
+        data.of_degrees = True
     return data
 
 
@@ -282,7 +309,7 @@ def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
     """All nodes and edges as one graph."""
     data = Data(num_nodes=nodes.rows)
     roles = nodes.roles()
-    (y, classes), x = nodes.labels(roles), nodes.numbers()
+    found, x = nodes.labels(roles), nodes.numbers()
     if labels := [name for name in edges.columns if name == "label" or name.startswith("label_")]:
         raise ValueError(
             f"{edges.path} has the columns {labels}, but gnas reads no labels of edges from CSV; save a Data with "
@@ -299,7 +326,8 @@ def _joined(nodes: Table, edges: Table, ends: Tensor, both_ways: bool) -> Data:
         ends, rows = ends[:, order], rows[order]
         of_edges = {key: None if value is None else value[rows] for key, value in of_edges.items()}
     masks = {MASKS[role]: mask for role, mask in roles.items()}
-    for key, value in {"x": x, "y": y, "num_classes": classes, "edge_index": ends, **of_edges, **masks}.items():
+    of_labels = {} if found is None else found.told()
+    for key, value in {"x": x, **masks, **of_labels, "edge_index": ends, **of_edges}.items():
         if value is not None:
             data[key] = value
     return data
@@ -310,34 +338,37 @@ def _cut(data: Data, groups: list[str], folder: Path) -> GraphSet:
     listed = _table(folder / "graphs.csv") if (folder / "graphs.csv").exists() else None
     names = list(dict.fromkeys(groups)) if listed is None else listed.take("graph")
     if listed is not None:
+        there, seen = set(groups), set[str]()
         for row, name in enumerate(names):
-            if names.index(name) != row or name not in groups:
+            if name in seen or name not in there:
                 raise listed.wrong(row, "graph", name, "a graph of nodes.csv, each once")
-        if unlisted := sorted(set(groups) - set(names)):
+            seen.add(name)
+        if unlisted := sorted(there - seen):
             raise ValueError(f"{listed.path} has no row for the graph {unlisted[0]!r} of nodes.csv; expected one")
     number = {name: i for i, name in enumerate(names)}
+    metric = data.to_dict().pop("metric", None)
     graphs = _parts(data, torch.tensor([number[name] for name in groups]), len(names))
     if "x" not in data:
         degrees(graphs)
     if listed is None:
-        return GraphSet(tuple(graphs), None, name=folder.name)
+        return GraphSet(tuple(graphs), None, name=folder.name, metric=metric)
     roles = listed.roles()
-    y, classes = listed.labels(roles)
+    found = listed.labels(roles)
     if listed.columns:
         raise ValueError(f"{listed.path} has the columns {list(listed.columns)}, too; {LAYOUT}")
-    if y is not None and "y" in data:
+    if found is not None and "y" in data:
         raise ValueError(f"both nodes.csv and {listed.path} have labels; expected those of nodes or those of graphs")
-    if y is not None:
-        for graph, label in zip(graphs, y.split(1)):
-            graph.y = label
-            if classes is not None:
-                graph.num_classes = classes
+    if found is not None:
+        for row, graph in enumerate(graphs):
+            for key, value in found.told().items():
+                graph[key] = value[row : row + 1] if isinstance(value, Tensor) else value
+        metric = graphs[0].to_dict().get("metric")
     split = {role: mask.nonzero().view(-1) for role, mask in roles.items()}
     if split and len(split) < len(MASKS):
         raise ValueError(
             f"the split in {listed.path} names only {sorted(split)}; expected train, val and test, or none"
         )
-    return GraphSet(tuple(graphs), split or None, name=folder.name)
+    return GraphSet(tuple(graphs), split or None, name=folder.name, metric=metric)
 
 
 def _parts(data: Data, group: Tensor, count: int) -> list[Data]:
@@ -353,9 +384,9 @@ def _parts(data: Data, group: Tensor, count: int) -> list[Data]:
     for key, value in data.to_dict().items():
         if key == "num_nodes":
             continue
-        if key == "num_classes":
+        if not isinstance(value, Tensor):
             for graph in graphs:
-                graph.num_classes = value
+                graph[key] = value
             continue
         if key == "edge_index":
             parts = inside[value][:, edges].split(degree, dim=1)

@@ -53,7 +53,7 @@ def test_edges_without_a_direction_go_both_ways_each_by_itself(tmp_path: Path) -
 def test_only_ids_and_ends_are_needed(tmp_path: Path) -> None:
     data = load(folder(tmp_path, "ID\na\nb\nc\n", "Source, Target\na, b\na, c\n"))
     assert data.x.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]], "degrees, one-hot"
-    assert set(data.keys()) == {"num_nodes", "x", "edge_index"}
+    assert set(data.keys()) == {"num_nodes", "x", "edge_index", "of_degrees"}
     data = load(folder(tmp_path, "id,x\na,1\nb,2\n", "source,target\n"))
     assert data.edge_index.shape == (2, 0) and data.edge_index.dtype == torch.long
 
@@ -110,7 +110,7 @@ def test_several_tasks_may_have_gaps_and_one_only_outside_of_the_split(tmp_path:
 def test_a_label_that_is_no_finite_number_is_not_known(text: str, tmp_path: Path) -> None:
     nodes, edges = "id,x,label,split\n0,1,{},train\n1,1,8.5,val\n2,1,7.5,test\n3,1,{},{}\n", "source,target\n0,1\n"
     y = load(folder(tmp_path, nodes.format("7.5", text, ""), edges)).y
-    assert y.tolist() == [7.5, 8.5, 7.5, 0.0]
+    assert y[:3].tolist() == [7.5, 8.5, 7.5] and bool(y[3].isnan())
     with pytest.raises(ValueError, match=rf"line 5 of .* has the label '{text}'; expected a label, because the row"):
         load(folder(tmp_path, nodes.format("7.5", text, "train"), edges))
     with pytest.raises(ValueError, match=rf"line 3 of .* has the label '{text}'; expected a label, or a column split"):
@@ -121,6 +121,46 @@ def test_a_label_that_is_no_finite_number_is_not_known(text: str, tmp_path: Path
     assert y.isnan().tolist() == [[False, True], [False, False]]
     with pytest.raises(ValueError, match="'label_a' of .* holds no label"):
         load(folder(tmp_path, f"id,x,label_a\n0,1,{text}\n1,1,\n", edges))
+
+
+def test_rows_without_a_class_fill_no_part(tmp_path: Path) -> None:
+    rows = "".join(f"{i},1,{'ab'[i % 2]},{('train', 'val', 'test')[i % 3]}\n" for i in range(9))
+    nodes = "id,x,label,split\n" + rows + "9,1,,\n"
+    found = load(folder(tmp_path / "whole", nodes, "source,target\n0,1\n"))
+    assert found.labelled.tolist() == 9 * [True] + [False]
+    with pytest.raises(ValueError, match=r"line 11 .* expected a label, or train, val and test .* \['train', 'val'\]"):
+        load(folder(tmp_path / "part", nodes.replace(",test", ","), "source,target\n0,1\n"))
+    split = tmp_path / "split.csv"
+    split.write_text("index,split\n0,train\n1,val\n9,test\n")
+    with pytest.raises(ValueError, match="the test part of .* names position 9, which has no label"):
+        load(tmp_path / "whole", split=split)
+    graphs = "graph,label,split\n" + "".join(f"{i},{'ab'[i % 2]},{('train', 'val', 'test')[i % 3]}\n" for i in range(6))
+    several = "graph,id,x\n" + "".join(f"{i},{i},1\n" for i in range(7))
+    load(folder(tmp_path / "set", several, "source,target\n0,0\n", graphs + "6,,\n"))
+    split.write_text("index,split\n0,train\n1,val\n6,test\n")
+    with pytest.raises(ValueError, match="the test part of .* names position 6, which has no label"):
+        load(tmp_path / "set", split=split)
+
+
+@pytest.mark.parametrize("header", ["label", "label_a", "label_a,label_b"])
+def test_numbers_with_a_point_are_predicted(header: str, tmp_path: Path) -> None:
+    columns = len(header.split(","))
+    rows = "".join(f"{i},1{f',{i % 2}.0' * columns}\n" for i in range(9))
+    edges = "source,target\n0,1\n"
+    task = Task.from_data(load(folder(tmp_path / "one", f"id,x,{header}\n{rows}", edges)))
+    assert (task.kind, task.metric.name, task.out_channels) == ("regression", "mae", columns)
+    graphs = f"graph,{header}\n" + "".join(f"{i}{f',{i % 2}.0' * columns}\n" for i in range(9))
+    several = "graph,id,x\n" + "".join(f"{i},{i}{end},1\n" for i in range(9) for end in "ab")
+    task = Task.from_data(load(folder(tmp_path / "set", several, "source,target\n0a,0b\n", graphs)))
+    assert (task.level, task.kind, task.metric.name) == ("graph", "regression", "mae")
+
+
+def test_degrees_are_no_features_where_edges_are_asked_for(tmp_path: Path) -> None:
+    ring = "".join(f"{i},{(i + step) % 30}\n" for i in range(30) for step in (1, 2, 5))
+    data = load(folder(tmp_path, "id\n" + "".join(f"{i}\n" for i in range(30)), "u,v\n" + ring))
+    task = Task.from_data(data, level="link")
+    assert task.x.tolist() == [[1.0]] * 30 and any("degrees would tell" in note for note in task.notes)
+    assert data.x.size(1) > 1
 
 
 SEVERAL = "graph,id,f\np,a,1\nq,a,2\np,b,3\nq,b,4\nq,c,5\n"
