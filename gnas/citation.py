@@ -66,6 +66,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 NUMBERS: dict[str, tuple[str, ...]] = {
     "auxiliary": ("chu2021dartsminus",),
     "beta": ("ye2022beta",),
+    "eigenvalue": ("zela2020understanding",),
+    "partial": ("xu2020pcdarts",),
     "power": ("hundt2019sharpdarts",),
     "zero_one": ("chu2020fair",),
 }

@@ -23,6 +23,8 @@ from gnas.space.discretise import discretise
 from gnas.space.transform import restrict
 from gnas.units import Scales
 
+RESERVED = frozenset(dir(nn.ParameterDict()))
+
 
 class GraphSupernet(Network):
     """Runs a space with open choices: every choice is replaced by a mixture of its options.
@@ -88,6 +90,7 @@ class GraphSupernet(Network):
         hidden = self.hidden_channels
         self.sites = nn.ModuleDict({n.name: site_of(n, hidden, space.share, edges) for n in space.nodes})
         self.decoder = nn.Linear(hidden, self.out_channels)
+        _check_names(space)
         self.alphas = nn.ParameterDict(
             {
                 name.replace(".", "__"): nn.Parameter(1e-3 * torch.randn(len(choice.options)))
@@ -379,6 +382,24 @@ def _placed(part: Tensor, kept: Sequence[int], like: Tensor) -> Tensor:
     if len(kept) == len(like):
         return part
     return torch.zeros_like(like).scatter(0, kernels.positions(kept, like.device), part)
+
+
+def _check_names(space: Space) -> None:
+    """Refuse names of choices that a parameter can't bear, or that two of them would share."""
+    taken: dict[str, str] = {}
+    for name in space.choices:
+        key = name.replace(".", "__")
+        if key in RESERVED:
+            raise ValueError(
+                f"the space {space.name!r} has a choice {name!r}, which is an attribute of torch's ParameterDict; "
+                f"expected another name, try {name + '.1'!r}"
+            )
+        if key in taken:
+            raise ValueError(
+                f"the space {space.name!r} has the choices {taken[key]!r} and {name!r}, whose alphas would have one "
+                "name; expected names that differ in more than '.' and '__'"
+            )
+        taken[key] = name
 
 
 def _open(choice: str) -> str:

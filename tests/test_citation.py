@@ -18,6 +18,7 @@ from gnas.strategy import (
     BlackBox,
     BlackBoxState,
     Darts,
+    DrNas,
     EigenvalueStop,
     Evolution,
     FewShot,
@@ -93,6 +94,8 @@ def test_what_a_strategy_is_set_to_counts() -> None:
     ("strategy", "arxiv"),
     [
         (Darts(stop=EigenvalueStop()), "1909.09656"),
+        (Darts(eigenvalue=2), "1909.09656"),
+        (DrNas(partial=4), "1907.05737"),
         (Darts(selection=Selection()), "2108.04392"),
         (Darts(auxiliary=1.0), "2009.01027"),
         (Darts(beta=50.0), "2203.01665"),

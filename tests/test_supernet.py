@@ -384,6 +384,13 @@ def test_what_does_not_fit_is_refused() -> None:
         GraphSupernet(Space("s", (Node("a", Choice("op", ("gcn", "gatv3")), ("x",)),), "a"), 5, 8, 3)
     with pytest.raises(ValueError, match="a node 'keys', which is the name of an attribute"):
         GraphSupernet(Space("s", (Node("keys", Choice("op", ("gcn", "gat")), ("x",)),), "keys"), 5, 8, 3)
+    for names, said in (
+        (("type", "op"), "a choice 'type', which is an attribute"),
+        (("a.b", "a__b"), "'a.b' and 'a__b'"),
+    ):
+        nodes = tuple(Node(f"n{i}", Choice(name, ("gcn", "gat")), ("x",)) for i, name in enumerate(names))
+        with pytest.raises(ValueError, match=said):
+            GraphSupernet(Space("s", (*nodes, Node("out", "sum", ("n0", "n1"))), "out"), 5, 8, 3)
     net = supernet(SPACES["layered"])
     with pytest.raises(ValueError, match="got a genotype of space 'gap'"):
         net.set_arch(SPACES["gap"].sample(random.Random(0)))

@@ -87,22 +87,24 @@ class Keep:
             check_count(self, "most", 0)
 
     def __call__(self, space: Space, weights: Weights, full: Space) -> Space:
-        left = {}
-        for name, choice in space.choices.items():
-            if name not in self.spared:
-                count = max(1, math.ceil(self.share * len(full.choices[name].options) - 1e-9))
-                left[name] = ranked(choice, weights, full)[:count]
+        order = {n: ranked(choice, weights, full) for n, choice in space.choices.items() if n not in self.spared}
+        counts = {n: max(1, math.ceil(self.share * len(full.choices[n].options) - 1e-9)) for n in order}
+        left = {name: best[: counts[name]] for name, best in order.items()}
         if self.most is not None:
-            skips = [n for n in _chosen_ops(space) if n in left and left[n][0] == "identity" and len(left[n]) > 1]
+            skips = [name for name in _chosen_ops(space) if name in left and left[name][0] == "identity"]
             index = {name: full.choices[name].index("identity") for name in skips}
-            for name in sorted(skips, key=lambda name: -weights[name][index[name]])[self.most :]:
-                left[name] = left[name][1:]
+            # What has no other option keeps it, and counts first.
+            surest = sorted(skips, key=lambda name: (len(order[name]) > 1, -weights[name][index[name]]))
+            for name in surest[self.most :]:
+                left[name] = left[name][1:] or order[name][1:2] or left[name]
         return restrict(space, left)
 
 
 @dataclass(frozen=True)
 class Reach:
     """Open a choice up to an option (P-DARTS' growing depth): its first options in the full space, and no more.
+
+    What was closed among these on the way, as :class:`~gnas.strategy.gold_nas.GoldNas` does it, opens again.
 
     Args:
         share: Of the options of the full space, rounded up.

@@ -166,9 +166,9 @@ def inherit(model: nn.Module, bound: Space, weights: Mapping[str, Tensor], paren
     coders = {"encoder", "edge_encoder", "decoder"}
     copied = []
     for key, value in model.state_dict().items():
-        # The layers of a node begin with its name; of "conv1" and "conv10" the longer one is meant.
+        # The layers of a node begin with its name; of "conv1" and "conv10" the longer one is meant. Units are nobody's.
         names = [name for name in (*coders, *(node.name for node in bound.nodes)) if key.startswith(name)]
-        owner = max(names, key=len)
+        owner = max(names, key=len, default="")
         if owner in coders | shared and key in weights and weights[key].shape == value.shape:
             value.copy_(weights[key])
             copied.append(key)

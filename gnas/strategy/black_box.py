@@ -276,7 +276,10 @@ class BlackBox(Strategy[BlackBoxState]):
         return f" ({len(state.refused)} were refused by {said(self.conditions)})" if state.refused else ""
 
     def tell(self, task: Task, state: BlackBoxState, genotype: Genotype, result: Result) -> Event:
-        """Take in how a genotype did, and make up the next question. Candidates count from 1."""
+        """Take in how a genotype did and, if it was the one asked for, make up the next question.
+
+        Candidates count from 1.
+        """
         trial = Trial(
             genotype,
             state.space.bind(genotype).digest(),
@@ -288,7 +291,13 @@ class BlackBox(Strategy[BlackBoxState]):
         )
         state.trials.append(trial)
         more = len(state.trials) < self.evaluations
-        state.pending = self.propose(state) if more else None
+        pending = state.pending
+        # A network of the caller's own leaves the question as it stands.
+        answered = pending is None or state.space.bind(pending).digest() == trial.network
+        if not more:
+            state.pending = None
+        elif answered:
+            state.pending = self.propose(state)
         ended = more and state.pending is None
         return {
             "event": "candidate",

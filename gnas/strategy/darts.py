@@ -47,8 +47,9 @@ class Darts(Differentiable):
     * The weights' optimizer is Adam at .01, the field's default on citation graphs; the paper has SGD (momentum .9,
       weight decay 3e-4, a cosine schedule from .025), which is ``optimizer="sgd", lr=0.025, weight_decay=3e-4``
       here. For ``"sgd"`` the second order unrolls the very step that the optimizer makes, momentum included (up to
-      the clipping of the gradient); for ``"adam"`` it unrolls a plain gradient step of the same learning rate with
-      weight decay, since Adam's own step divides by running averages that themselves depend on the gradient.
+      the clipping of the gradient, and to the decay of weights that a sampled relaxation leaves out); for ``"adam"`` it
+      unrolls a plain gradient step of the same learning rate with weight decay, since Adam's own step divides by
+      running averages that themselves depend on the gradient.
     * A full graph gives one step an epoch where the paper had hundreds, so ``arch_lr`` is 3e-2 instead of 3e-4:
       with a hundred steps of 3e-4 the alphas would stay where they started.
     * The architecture is left alone for the first fifth of the epochs, so that it is not judged by untrained

@@ -23,6 +23,9 @@ from gnas.strategy.darts import Darts
 from gnas.strategy.hypergradient import Noise
 from gnas.strategy.one_shot import OneShot, OneShotState, Supernet
 
+EXHAUSTIVE = 16
+"""Up to so many options all halves are compared: there are 6,435 of sixteen."""
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -233,8 +236,13 @@ def cosines(grads: Sequence[Sequence[Tensor | None]]) -> Tensor:
 
 
 def cut(agreement: Tensor) -> tuple[float, tuple[int, ...]]:
-    """The halves, as equal as can be, that agree least: their mean agreement, and the half with the first option."""
+    """The halves, as equal as can be, that agree least: their mean agreement, and the half with the first option.
+
+    Of more than :data:`EXHAUSTIVE` options these are halves of which no exchange of two options agrees less.
+    """
     count = len(agreement)
+    if count > EXHAUSTIVE:
+        return _exchanged(agreement)
     best: tuple[float, tuple[int, ...]] | None = None
     for size in sorted({count // 2, count - count // 2}):
         for rest in combinations(range(1, count), size - 1):
@@ -245,3 +253,21 @@ def cut(agreement: Tensor) -> tuple[float, tuple[int, ...]]:
                 best = (score, half)
     assert best is not None
     return best
+
+
+def _exchanged(agreement: Tensor) -> tuple[float, tuple[int, ...]]:
+    """Halves by exchanges (Kernighan and Lin 1970), each time the best of all, from the options in their order."""
+    count = len(agreement)
+    half = list(range(count // 2))
+
+    def score(half: list[int]) -> float:
+        return float(agreement[half][:, [i for i in range(count) if i not in half]].mean())
+
+    best = score(half)
+    while True:
+        others = [i for i in range(count) if i not in half]
+        tried = [sorted({*half, new} - {old}) for old in half[1:] for new in others]
+        found = min(tried, key=score)
+        if score(found) >= best:
+            return best, tuple(half)
+        best, half = score(found), found

@@ -90,9 +90,15 @@ class Progressive(Strategy[OneShotState]):
                 if isinstance(self.inner, RandomSharing) and isinstance(each, WEIGHING):
                     raise ValueError(
                         f"progressive got {each!r} around {self.inner.name}, which learns no architecture weights to "
-                        "go by; expected transforms that read none, such as Reach(0.5), or an inner strategy such as "
+                        "go by; expected start=(Reach(0.5),) alone, which reads none, or an inner strategy such as "
                         "Darts()"
                     )
+        if self.transforms and isinstance(self.inner, RandomSharing):
+            raise ValueError(
+                f"progressive got transforms={self.transforms!r} around {self.inner.name}, whose weights are trained "
+                "before the first of them, so what they open would be measured untrained; expected "
+                "start=(Reach(0.5),) alone, or an inner strategy such as Darts()"
+            )
         if not self.transforms and not self.start:
             raise ValueError("progressive got no transforms; expected some, or the inner strategy alone")
         searching = self.inner.epochs - self.inner.warming

@@ -85,7 +85,10 @@ class RandomSharing(OneShot):
 
     def propose(self, task: Task, state: OneShotState) -> dict[str, Genotype]:
         """The networks to measure next by their digest, none of which was measured before."""
-        best = [state.supernet.space.genotype(trial["genotype"]) for trial in self.ranked(state)]
+        # What an option that has been closed since is part of is no parent.
+        left = state.supernet.narrowed().choices
+        open_ = [t for t in self.ranked(state) if all(t["genotype"][name] in left[name].options for name in left)]
+        best = [state.supernet.space.genotype(trial["genotype"]) for trial in open_]
         draws, found = Draws(), dict[str, Genotype]()
         seen = {trial["network"] for trial in state.memory.get("trials", ())}
         admits = gate(self.conditions, state.supernet.space, task)

@@ -152,7 +152,8 @@ def beta_penalty(alphas: Sequence[Tensor]) -> Tensor:
 def zero_one_penalty(alphas: Sequence[Tensor]) -> Tensor:
     """Fair-DARTS (Chu and others, arXiv 1911.12126): minus the mean of (sigmoid(alpha) - 1/2)^2 over all options.
 
-    It drives each gate to 0 or 1, so that little is lost when gates are rounded. For the relaxation ``Sigmoid``.
+    It drives each gate to 0 or 1, so that little is lost when gates are rounded. For the relaxation ``Sigmoid``. The
+    paper keeps every option whose gate is wide enough; here each choice ends with that of the widest gate.
     """
     return -(torch.cat(list(alphas)).sigmoid() - 0.5).square().mean()
 

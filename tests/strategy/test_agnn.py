@@ -14,7 +14,8 @@ from gnas.recipe import Recipe
 from gnas.space import Choice, Genotype, Node, Space, layered
 from gnas.strategy import Agnn
 from gnas.strategy.agnn import classes_of, inherit
-from gnas.testing import example_task
+from gnas.task import Task
+from gnas.testing import example_graph, example_task
 
 QUICK = TrainFromScratch(Recipe(hidden_channels=8, dropout=0.0), epochs=3)
 
@@ -139,6 +140,17 @@ def test_a_search_with_sharing_keeps_the_weights_of_the_best_and_goes_on_exactly
     assert alone[0]["loss_architecture"] == events[0]["loss_architecture"]
     assert alone[1]["genotype"] == events[1]["genotype"]
     assert alone[1]["loss_architecture"] != events[1]["loss_architecture"]
+
+
+def test_a_regression_is_searched_with_sharing() -> None:
+    data = example_graph()
+    data.y = torch.randn(data.y.numel(), generator=torch.Generator().manual_seed(0))
+    task = Task.from_data(data)
+    strategy = Agnn(evaluations=3, hidden_channels=8, inherit=True, evaluator=QUICK)
+    state = strategy.init(layered(max_depth=2), task, torch.Generator().manual_seed(0))
+    while not strategy.done(state):
+        strategy.step(task, state)
+    assert len(state.trials) == 3
 
 
 def test_bad_settings_are_refused() -> None:

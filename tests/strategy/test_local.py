@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
 
 import pytest
-from landscapes import Scored, begin, chain, differing, diverging, finish, rugged, slope
+from landscapes import Directed, Scored, begin, chain, differing, diverging, finish, rugged, slope
 
 from gnas.strategy import BlackBoxState, Local
 from gnas.strategy.black_box import Trial
@@ -57,6 +58,19 @@ def test_a_climb_ends_in_a_local_optimum_and_the_next_begins_elsewhere(whole: bo
             optima += 1
             assert best < here.metric
     assert optima > 2
+
+
+def test_a_network_of_ones_own_leaves_no_neighbour_out() -> None:
+    space, strategy = chain(4, 3), Local(evaluations=80, evaluator=Scored(rugged))
+    state, task = begin(strategy, space), Directed()
+    strategy.step(task, state)
+    start = state.trials[0]
+    far = max((space.sample(random.Random(i)) for i in range(50)), key=lambda g: differing(start.genotype, g))
+    strategy.tell(task, state, far, strategy.evaluator.evaluate(space, far, task, 0))
+    while not strategy.done(state) and state.memory["here"] in ("", start.network):
+        strategy.step(task, state)
+    seen = {trial.network for trial in state.trials}
+    assert {space.bind(g).digest() for g in space.neighbours(start.genotype)} <= seen
 
 
 def test_the_first_better_neighbour_is_enough_if_so_wanted() -> None:

@@ -337,6 +337,19 @@ def test_evolution_finds_the_best_of_a_known_ranking() -> None:
     assert sum(later) / 20 > sum(t["merit"] for t in state.memory["trials"][:20]) / 20 + 4
 
 
+def test_networks_with_what_has_been_closed_are_no_parents() -> None:
+    strategy = tiny(SinglePath)(epochs=6, warmup=1, population=3)
+    task, state = begin(strategy)
+    for _ in range(2):
+        strategy.step(task, state)
+    before = len(state.memory["trials"])
+    state.supernet.narrow(restrict(state.supernet.space, {"function.1": ["sin"]}))
+    while not strategy.done(state):
+        strategy.step(task, state)
+    later = state.memory["trials"][before:]
+    assert later and {trial["genotype"]["function.1"] for trial in later} == {"sin"}
+
+
 # PC-DARTS
 
 
@@ -451,6 +464,15 @@ def test_spaces_shrink_and_grow_as_said() -> None:
     assert kept.choices["function.2"].options == ("tanh", "identity")
     assert kept.choices["depth"].options == ("h1", "h2")
     assert Keep(0.5, most=0)(space, weights, space).choices["function.2"].options == ("tanh",)
+    # Of choices that keep one option, all but the surest lose a skip to what comes next; a settled one counts.
+    three = Space("three", tuple(Node(f"h{i}", Choice(f"op.{i}", ("identity", "sin")), ("x",)) for i in range(3)), "h2")
+    skips = {f"op.{i}": [0.9 - 0.1 * i, 0.1 + 0.1 * i] for i in range(3)}
+    kept = {n: c.options for n, c in Keep(0.5, most=1)(three, skips, three).choices.items()}
+    assert kept == {"op.0": ("identity",), "op.1": ("sin",), "op.2": ("sin",)}
+    settled = restrict(three, {"op.2": ["identity"]})
+    kept = {n: c.options for n, c in Keep(0.5, most=1)(settled, skips, three).choices.items()}
+    assert kept == {"op.0": ("sin",), "op.1": ("sin",), "op.2": ("identity",)}
+    kept = Keep(0.5)(space, weights, space)
     shallow = Reach(0.5)(space, weights, space)
     assert shallow.choices["depth"].options == ("h1",)
     assert Reach(1.0)(Keep(0.5)(shallow, weights, space), weights, space).choices == kept.choices
@@ -506,14 +528,16 @@ def test_what_learns_no_weights_is_not_narrowed_by_them(inner: Any) -> None:
     for transforms in ((Keep(0.5),), ((Reach(1.0), Decide(0.5)),)):
         with pytest.raises(ValueError, match=f"around {inner.name}, which learns no architecture weights"):
             Progressive(inner=inner, transforms=transforms, start=())
+    # What opens after the weights were trained would be measured untrained.
+    with pytest.raises(ValueError, match=f"around {inner.name}, whose weights are trained before"):
+        Progressive(inner=inner, transforms=(Reach(1.0),), start=(Reach(0.5),))
     strategy = Progressive(
-        inner=tiny(type(inner))(epochs=12, warmup=2, population=8), transforms=(Reach(1.0),), start=(Reach(0.5),)
+        inner=tiny(type(inner))(epochs=12, warmup=2, population=8), transforms=(), start=(Reach(0.5),)
     )
     task, state = begin(strategy)
     while not strategy.done(state):
         strategy.step(task, state)
-    # Half of the space is soon measured, and the whole of it once it opens.
-    assert {trial["genotype"]["depth"] for trial in state.memory["trials"]} == {"h1", "h2"}
+    assert {trial["genotype"]["depth"] for trial in state.memory["trials"]} == {"h1"}
 
 
 def test_rounding_makes_no_decision_surer() -> None:
@@ -596,6 +620,10 @@ def test_a_cut_parts_those_that_disagree() -> None:
     score, half = cut(cosines([[row] for row in rows]))
     assert half == (0, 2) and score < -0.9
     assert cut(cosines([[row] for row in torch.eye(3)]))[0] == 0
+    # Of many options: two clusters that are mixed in their order are told apart by exchanges.
+    camp = torch.arange(40) % 2 * 2.0 - 1
+    score, half = cut(camp[:, None] * camp)
+    assert score == -1 and half == tuple(range(0, 40, 2))
 
 
 def test_options_agree_about_the_weights_that_both_use() -> None:

@@ -105,8 +105,11 @@ def test_ask_and_tell_are_public() -> None:
     assert strategy.ask(state) == first  # the same question until it is answered
     strategy.tell(task, state, first, result(0.5))
     assert strategy.ask(state) != first
+    asked = strategy.ask(state)
     own = space.genotype({"function.1": "sin", "function.2": "sin", "depth": "h2"})
     event = strategy.tell(task, state, own, result(0.9))
+    # A network of one's own is no answer to what was asked.
+    assert strategy.ask(state) == asked != own
     assert event["index"] == 2 and event["best"] == 0.9
     assert strategy.derive(task, state) == own
     assert not strategy.done(state)
