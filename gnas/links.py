@@ -136,6 +136,8 @@ def _masks(data: Data, pairs: int, nodes: int, notes: list[str]) -> Data:
             )
         notes.append("masks of nodes are not read")
         return Data()
+    if found and pairs == nodes:
+        notes.append("there are as many pairs as nodes, and the masks are taken as those of the pairs")
     return Data(**found)
 
 

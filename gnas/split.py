@@ -237,7 +237,7 @@ def _mask(data: Data, key: str, items: int, what: str) -> Tensor | None:
     if mask.dim() == 2 and mask.size(0) == items:
         raise ValueError(
             f"{key} has shape {list(mask.shape)}, one column for each of {mask.size(1)} splits; expected one split "
-            f"[{items}], try data.{key} = data.{key}[:, 0]"
+            f"[{items}], try gnas.load(path, split=0), --split 0, or data.{key} = data.{key}[:, 0]"
         )
     if mask.dtype != torch.bool:
         whole = tuple(mask.shape) == (items,) and bool(((mask == 0) | (mask == 1)).all())

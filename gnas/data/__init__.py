@@ -10,6 +10,7 @@ where PyG and OGB may write (``cache.py``).
 from __future__ import annotations
 
 import difflib
+from numbers import Integral
 from pathlib import Path
 
 from torch_geometric.data import Data
@@ -54,9 +55,9 @@ def load(
             f"a data set was named by {name_or_path!r} of type {type(name_or_path).__name__}; expected one of "
             f"{list(NAMES)} or the path of a saved PyG Data file"
         )
-    if isinstance(split, bool) or not isinstance(split, (int, str, Path, type(None))):
+    if isinstance(split, bool) or not isinstance(split, (Integral, str, Path, type(None))):
         raise TypeError(f"got split={split!r}; expected a number, or the path of a file or folder with a split")
-    number = split if isinstance(split, int) else None
+    number = int(split) if isinstance(split, Integral) else None
     name = known(str(name_or_path))
     data = _own(name_or_path, number) if name is None else _named(name, root, number)
     return with_split(data, split) if isinstance(split, (str, Path)) else data

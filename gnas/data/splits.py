@@ -46,9 +46,10 @@ def seed_of(split: int | None, name: str) -> int:
 
 
 def column(data: Data, split: int, name: str) -> Data:
-    """A graph whose masks ``[nodes, splits]`` hold several splits, with one of them: masks ``[nodes]``."""
-    masks = {key: data[key] for key in MASKS.values() if key in data}
-    if not masks or any(mask.dim() != 2 for mask in masks.values()):
+    """A graph of which masks ``[nodes, splits]`` hold several splits, with one of them: masks ``[nodes]``."""
+    # WikiCS has one test mask for all of its splits.
+    masks = {key: data[key] for key in MASKS.values() if key in data and data[key].dim() == 2}
+    if not masks:
         raise ValueError(
             f"got split={split} of {name!r}, whose masks don't hold several splits; leave split out, or name a file or "
             "folder with a split"
@@ -61,7 +62,8 @@ def column(data: Data, split: int, name: str) -> Data:
 def with_split(data: Data | GraphSet, path: str | Path) -> Data | GraphSet:
     """A graph with the masks that a user's files name, or a set of graphs with such positions.
 
-    Positions are those of nodes, or of the pairs where the graph asks for pairs alone (``edge_label_index``, no ``y``).
+    Positions are those of nodes; of the pairs where the graph asks for pairs alone (``edge_label_index``, no ``y``); of
+    the edges where ``y`` has a row for each of these and not for each node.
 
     Raises:
         ValueError: The files are missing or hold something else; the sentence says what is expected.
@@ -76,6 +78,8 @@ def with_split(data: Data | GraphSet, path: str | Path) -> Data | GraphSet:
         raise ValueError("the graph does not say how many nodes it has, so it can't be split; expected x or num_nodes")
     asked = data["edge_label_index"] if "edge_label_index" in data and "y" not in data else None
     items, what = (data.num_nodes, "nodes") if asked is None else (asked.size(1), "pairs")
+    if asked is None and "y" in data and data.num_nodes != data.y.size(0) == data.num_edges:
+        items, what = data.num_edges, "edges"
     split = _checked(_read(source), items, what, str(path))
     if "labelled" in data and asked is None:
         _check_labelled(split, data.labelled, what, str(path))

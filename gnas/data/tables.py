@@ -249,7 +249,8 @@ def _table(path: Path) -> Table:
             "point before decimals"
         )
     if not header or len(set(header)) < len(header) or "" in header:
-        raise ValueError(f"{path} begins with {header}; expected a header with another name for each column")
+        hint = ", try to_csv(index=False) where pandas wrote it" if header and not header[0] else ""
+        raise ValueError(f"{path} begins with {header}; expected a header with another name for each column{hint}")
     del lines[0]
     for line, row in zip(lines, rows):
         if len(row) != len(header):

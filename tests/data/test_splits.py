@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -140,3 +141,20 @@ def test_a_split_of_pairs_where_the_graph_asks_for_pairs_alone(tmp_path: Path) -
     torch.save({"train": torch.tensor([1]), "val": torch.tensor([2]), "valid": torch.tensor([3])}, path)
     with pytest.raises(ValueError, match=r"names the architecture part twice \(val and valid\)"):
         with_split(asking, path)
+
+
+def test_a_split_of_edges_where_these_have_the_labels(tmp_path: Path) -> None:
+    ring = torch.stack([torch.arange(8).repeat(2), (torch.arange(16) + 1) % 8])
+    path = tmp_path / "s.pt"
+    torch.save({"train": torch.tensor([15, 1]), "val": torch.tensor([9]), "test": torch.tensor([0])}, path)
+    found = with_split(Data(x=torch.zeros(8, 1), edge_index=ring, y=torch.arange(16) % 2), path)
+    assert found.train_mask.nonzero().view(-1).tolist() == [1, 15] and found.val_mask.shape == (16,)
+
+
+def test_one_test_mask_beside_several_splits(tmp_path: Path) -> None:
+    masks = torch.arange(8)[:, None] % 3 == torch.arange(2)
+    data = Data(x=torch.zeros(8, 1), edge_index=EDGE, y=torch.arange(8) % 2, train_mask=masks, val_mask=masks.flip(1))
+    data.test_mask = torch.arange(8) % 3 == 2
+    torch.save(data, tmp_path / "wiki.pt")
+    found = load(tmp_path / "wiki.pt", split=np.int64(1))
+    assert torch.equal(found.train_mask, masks[:, 1]) and torch.equal(found.test_mask, data.test_mask)
