@@ -444,9 +444,4 @@ def strategies(
 def _file(run: Path, name: str) -> Path:
     from gnas.journal import Journal
 
-    journal = Journal(run)
-    status = journal.run()["status"]
-    if not journal.path(name).is_file():
-        reason = "the search has not come to its end yet (go on with --resume)" if status == "running" else "it is lost"
-        raise ValueError(f"{run} has no {name}: {reason}")
-    return journal.path(name)
+    return Journal(run).result(name)

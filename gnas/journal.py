@@ -21,9 +21,9 @@ import os
 import pickle
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 FORMAT = "gnas.run"
 VERSION = 1
@@ -43,6 +43,8 @@ class InFolder(Protocol):
     @property
     def folder(self) -> Path: ...
 
+
+T = TypeVar("T")
 
 Folder: TypeAlias = str | os.PathLike[str] | InFolder
 """A run's folder: its path, or the run that a search handed over."""
@@ -100,6 +102,32 @@ class Journal:
         return self.path(RUN).is_file()
 
     # reading
+
+    def result(self, name: str) -> Path:
+        """Where a file of the run's result lies, such as ``genotype.json``.
+
+        Raises:
+            ValueError: The run has not come to its end (it may have an older result, if it was interrupted and went
+                on), or the file is lost.
+        """
+        ended = self.run()["status"] != "running"
+        if not (ended and self.path(name).is_file()):
+            reason = "it is lost" if ended else "the search has not ended; go on with it by resume=True (--resume)"
+            raise ValueError(f"{self.folder} has no {name}: {reason}")
+        return self.path(name)
+
+    def read(self, name: str, build: Callable[[str], T]) -> T:
+        """What is built of a text file of the run, such as ``space.json`` by ``Space.from_json``.
+
+        Raises:
+            ValueError: The file is missing or damaged.
+        """
+        try:
+            return build(self.path(name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{self.path(name)} is missing; {_RESTORE}") from None
+        except ValueError as error:
+            raise ValueError(f"{self.path(name)} can't be read: {error}; {_RESTORE}") from None
 
     def run(self) -> dict[str, Any]:
         """The content of ``run.json``: settings, data, versions, status."""

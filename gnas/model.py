@@ -261,9 +261,10 @@ class GraphModel(Network):
             FileNotFoundError, ValueError: The folder holds no run that has come to its end.
         """
         journal = Journal(folder)
+        journal.result("weights.pt")
         recipe = journal.run()["recipe"]
-        space = Space.from_json(journal.path("space.json").read_text(encoding="utf-8"))
-        genotype = Genotype.from_json(journal.path("genotype.json").read_text(encoding="utf-8"))
+        space = journal.read("space.json", Space.from_json)
+        genotype = journal.read("genotype.json", Genotype.from_json)
         state = journal.load("weights.pt")
         out_channels, hidden_channels = state["decoder.weight"].shape
         channels, categories = _read(state, "encoder")

@@ -30,10 +30,10 @@ class Run:
         meta: Content of ``run.json``.
         space: The space that was searched.
         genotype: What was found, or the best so far of a run that has not ended, or None.
-        final: Whether the genotype is the result of a derivation.
+        final: Whether the genotype is the result of a run that has ended.
         events: Events by name, each in order.
-        source: The exported source, or None.
-        evaluation: Content of ``evaluation.json``, or None.
+        source: The exported source of a final genotype, or None.
+        evaluation: Content of ``evaluation.json`` if it evaluates a final genotype, or None.
     """
 
     folder: Path
@@ -102,22 +102,23 @@ def load(folder: Folder) -> Run:
     """Read a run's folder; what is damaged is a :class:`ValueError` that names the file."""
     journal = Journal(folder)
     meta = journal.run()
-    text = _text(journal, "space.json")
-    if text is None:
+    if not journal.path("space.json").exists():
         raise ValueError(
             f"{journal.folder} has no space.json, so there is nothing to draw yet; expected a search that has ended, "
             "try to resume it"
         )
-    space = Space.from_json(text)
+    space = journal.read("space.json", Space.from_json)
     events: dict[str, list[Event]] = {}
     for event in journal.events():
         events.setdefault(str(event.get("event")), []).append(event)
-    found = _text(journal, "genotype.json")
-    scale = Scale.of(meta.get("task"))
-    genotype, final = (Genotype.from_json(found), True) if found is not None else (_so_far(space, events, scale), False)
+    # A run that was interrupted and goes on has what was found by then.
+    final = meta.get("status") != "running" and journal.path("genotype.json").exists()
+    if final:
+        genotype: Genotype | None = journal.read("genotype.json", Genotype.from_json)
+    else:
+        genotype = _so_far(space, events, Scale.of(meta.get("task")))
     if genotype is not None:
         space.check(genotype)
-    evaluation = _text(journal, "evaluation.json")
     return Run(
         journal.folder,
         meta,
@@ -125,8 +126,8 @@ def load(folder: Folder) -> Run:
         genotype,
         final,
         events,
-        _text(journal, "model.py"),
-        None if evaluation is None else _evaluation(evaluation, journal.path("evaluation.json")),
+        _text(journal, "model.py") if final else None,
+        _evaluation(journal, genotype) if final and genotype is not None else None,
         frozenset(read_choices(space, genotype)) if genotype is not None else frozenset(space.choices),
     )
 
@@ -140,14 +141,24 @@ def _text(journal: Journal, name: str) -> str | None:
         raise ValueError(f"{journal.path(name)} is damaged ({error}); restore it from a copy") from None
 
 
-def _evaluation(text: str, path: Path) -> Mapping[str, Any]:
+def _evaluation(journal: Journal, genotype: Genotype) -> Mapping[str, Any] | None:
+    text, path = _text(journal, "evaluation.json"), journal.path("evaluation.json")
+    if text is None:
+        return None
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged ({error}); evaluate the run again") from None
     if not isinstance(found, dict) or found.get("format") != "gnas.evaluation" or found.get("version") != 1:
         raise ValueError(f"{path} is no evaluation that this gnas reads; evaluate the run again")
-    return found
+    return found if evaluates(found, genotype) else None
+
+
+def evaluates(evaluation: Mapping[str, Any], genotype: Genotype) -> bool:
+    """Whether an evaluation is of this network, as far as it says of which it is."""
+    found = [row.get("genotype") for row in evaluation.get("rows") or () if row.get("kind") == "found"]
+    ours = json.dumps(dict(genotype.choices), sort_keys=True)
+    return all(choices is None or json.dumps(choices, sort_keys=True) == ours for choices in found)
 
 
 def _so_far(space: Space, events: Mapping[str, Sequence[Event]], scale: Scale) -> Genotype | None:

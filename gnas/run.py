@@ -56,7 +56,7 @@ class Run:
     @classmethod
     def read(cls, journal: Journal, task: Task, space: Space) -> Run:
         """The run as its folder has it, for one that has come to its end."""
-        genotype = Genotype.from_json(journal.path("genotype.json").read_text(encoding="utf-8"))
+        genotype = journal.read("genotype.json", Genotype.from_json)
         model = GraphModel.from_run(journal.folder).to(task.device)
         metric = journal.events()[-1]["derived_metric"]
         told = tuple(Finding(**finding) for finding in journal.run().get("diagnostics") or ())

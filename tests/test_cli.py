@@ -281,7 +281,9 @@ def test_what_is_no_run(command, tmp_path):
 def test_a_run_that_has_not_ended_cannot_be_exported(tmp_path):
     with Journal(tmp_path) as journal:
         journal.create({})
-        assert "has not come to its end yet (go on with --resume)" in refused("export", tmp_path)
+        journal.write("model.py", "of what an interrupted search had found by then\n")
+        assert "has not ended; go on with it by resume=True (--resume)" in refused("export", tmp_path)
+        journal.path("model.py").unlink()
         journal.update(status="done")
     assert "is lost" in refused("export", tmp_path)
 
@@ -307,6 +309,7 @@ def test_export_prints_or_writes_the_source(tmp_path):
     with Journal(tmp_path / "run") as journal:
         journal.create({})
         journal.write("model.py", "import torch\n")
+        journal.update(status="done")
     assert call("export", tmp_path / "run").stdout == "import torch\n"
     result = call("export", tmp_path / "run", "--output", tmp_path / "net.py")
     assert result.stdout.split() == [str(tmp_path / "net.py")]

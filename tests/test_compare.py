@@ -18,13 +18,14 @@ from rich.console import Console
 from torch import nn
 from torch_geometric.data import Data
 
-from gnas import compare, crew
+from gnas import compare, crew, record
 from gnas.baselines import BASELINES
 from gnas.compare.rows import FIRST_TUNING_SEED
 from gnas.compare.statistics import independent, paired, probability, spread
 from gnas.crew import Crew, Training
 from gnas.evaluate import Result, TrainFromScratch, builder
 from gnas.journal import Journal
+from gnas.model import GraphModel
 from gnas.recipe import Recipe
 from gnas.scale import Scale
 from gnas.space import Space, layered
@@ -263,7 +264,7 @@ def test_wrong_input_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"makes batches with \{'loader': 'random', .* searched with the whole graph"):
         evaluate(folder, data=parts)
     (folder / "genotype.json").unlink()
-    with pytest.raises(ValueError, match="not come to its end"):
+    with pytest.raises(ValueError, match=r"has no genotype\.json: it is lost"):
         evaluate(folder)
     assert not CALLS
 
@@ -288,6 +289,27 @@ def test_an_edited_journal_and_a_foreign_genotype_are_refused(tmp_path: Path) ->
     events.write_text(events.read_text().replace("derived", "deprived"))
     with pytest.raises(ValueError, match="was changed"):
         evaluate(folder)
+
+
+def test_a_run_that_went_on_is_not_evaluated_by_what_it_had_found_before(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    evaluate(folder, baselines=["GCN"], random=False)
+    with Journal(folder) as journal:
+        journal.update(status="running")
+    for take in (evaluate, compare.read, GraphModel.from_run):
+        with pytest.raises(ValueError, match=r"the search has not ended; go on with it by resume=True \(--resume\)"):
+            take(folder)
+    assert not record.load(folder).final and record.load(folder).evaluation is None
+    found = space().genotype(dict(record.load(folder).genotype.choices))  # type: ignore[union-attr]
+    other = next(iter(space().neighbours(found)))
+    with Journal(folder) as journal:
+        journal.write("genotype.json", other.to_json())
+        journal.update(status="done")
+    with pytest.raises(ValueError, match="evaluates another network than the run found, .*evaluate the run again"):
+        compare.read(folder)
+    assert record.load(folder).final and record.load(folder).evaluation is None
+    again = evaluate(folder, baselines=["GCN"], random=False)
+    assert compare.read(folder) == again == record.load(folder).evaluation
 
 
 def test_a_damaged_row_is_said(tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def evaluate(
     """
     journal = Journal(folder)
     run = journal.run()
+    journal.result("genotype.json")
     task = _task(journal, run, getattr(folder, "task", None) if data is None else data, root)
     recipes = recipes_of(task) if recipes is None else recipes
     if not isinstance(recipes, (list, tuple)) or not all(isinstance(recipe, Recipe) for recipe in recipes):
@@ -104,8 +105,8 @@ def evaluate(
         crew=Crew(task, workers),
     )
     names = _names(baselines, task)
-    space = Space.from_json(_read(journal, "space.json"))
-    genotype = Genotype.from_json(_read(journal, "genotype.json"))
+    space = journal.read("space.json", Space.from_json)
+    genotype = journal.read("genotype.json", Genotype.from_json)
     space.check(genotype)
     journal.events()  # refuses a journal that was cut or edited
     try:
@@ -355,15 +356,6 @@ def _again(data: Data | GraphSet | Sequence[Data] | Dataset, told: Mapping[str, 
         metric=key,
         **told.get("loading", {}),
     )
-
-
-def _read(journal: Journal, name: str) -> str:
-    try:
-        return journal.path(name).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(
-            f"{journal.folder} has no {name}: the search has not come to its end; go on with it (--resume)"
-        ) from None
 
 
 def _cost(run: Mapping[str, Any]) -> float:

@@ -20,7 +20,9 @@ from gnas.compare.statistics import (
     verdict,
 )
 from gnas.journal import Folder, Journal, folder_of
+from gnas.record import evaluates
 from gnas.scale import Scale
+from gnas.space import Genotype
 
 FORMAT = "gnas.evaluation"
 VERSION = 1
@@ -119,8 +121,9 @@ def _merge(rows: Sequence[Row]) -> Row:
 
 
 def read(folder: Folder) -> Evaluation:
-    """The ``evaluation.json`` of a run, checked to be one."""
-    path = folder_of(folder) / "evaluation.json"
+    """The ``evaluation.json`` of a run, checked to be one of the network that the run found."""
+    journal = Journal(folder)
+    path = journal.path("evaluation.json")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -129,4 +132,10 @@ def read(folder: Folder) -> Evaluation:
         raise ValueError(f"{path} is damaged ({error}); evaluate the run again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
         raise ValueError(f"{path} is no evaluation that this gnas reads; evaluate the run again")
+    journal.result("genotype.json")
+    if not evaluates(content, journal.read("genotype.json", Genotype.from_json)):
+        raise ValueError(
+            f"{path} evaluates another network than the run found, which has gone on since; evaluate the run again "
+            "(gnas evaluate)"
+        )
     return content
