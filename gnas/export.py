@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import sys
@@ -12,7 +13,8 @@ from collections.abc import Callable, Iterable
 from torch import nn
 
 from gnas.model import GraphModel
-from gnas.ops import CategoryEncoder, find
+from gnas.ops import CategoryEncoder, find, variants
+from gnas.space import Space
 
 OPTIONAL = ("edge_weight", "edge_attr", "batch", "edge_label_index")
 """What a network may be called with besides ``x`` and ``edge_index``."""
@@ -26,12 +28,15 @@ INDENT = "    "
 def source(model: GraphModel, *, header: str = "") -> str:
     """The network as Python source that imports torch and torch_geometric only.
 
-    Its class ``Network`` takes the state dict of ``model`` and computes the same. The layout is that of ``ruff
+    A layer of one's own is imported from the module that defines it, which the file says it needs. The class ``Network`` takes the state dict of ``model`` and computes the same. The layout is that of ``ruff
     format`` with lines of 120 characters.
 
     Args:
         model: A network.
         header: Text for the top of the file, such as where the network was found.
+
+    Raises:
+        ValueError: A layer of one's own is not at the top level of a module, so that no file can import it.
     """
     if not isinstance(model, GraphModel):
         raise TypeError(
@@ -64,8 +69,40 @@ def source(model: GraphModel, *, header: str = "") -> str:
     tree = ast.parse("\n".join([*helpers, *network]))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     imports = _imports(dict.fromkeys([*called, *factories]), names)
+    needed = sorted({part.__module__ for part in (*called, *factories) if _foreign(part)})
+    header = header.strip() or "A graph neural network found by gnas."
+    header += f"\n\nIt needs {' and '.join(needed)} besides PyG, for layers of one's own." if needed else ""
     blocks = [_docstring(header), "\n".join(imports), *("\n" + helper for helper in helpers)]
     return "\n\n".join([*blocks, "\n" + "\n".join(network)]) + "\n"
+
+
+def check_exportable(space: Space) -> None:
+    """Raise :class:`ValueError` if a network that the space may give could not be written down."""
+    for node in space.nodes:
+        for _, op, settings in variants(node):
+            calls = op.layers(len(node.inputs), settings).values()
+            for part in (*op.functions, *(factory for call in calls for factory in call.factories())):
+                _check_importable(part)
+
+
+def _foreign(part: Callable[..., object]) -> bool:
+    """Whether a class or function is neither gnas's own nor PyTorch's nor PyG's."""
+    return part.__module__.split(".")[0] not in ("gnas", "torch", "torch_geometric")
+
+
+def _check_importable(part: Callable[..., object]) -> None:
+    if not _foreign(part):
+        return
+    name, module = part.__qualname__, part.__module__
+    try:
+        there = module != "__main__" and hasattr(importlib.import_module(module), name)
+    except ImportError:
+        there = False
+    if not there:
+        raise ValueError(
+            f"{name} is defined in {module}, from where the source of a found network can't import it; expected it at "
+            f"the top level of a module, try a file layers.py beside yours and: from layers import {part.__name__}"
+        )
 
 
 def _printed(parts: Iterable[Callable[..., object]]) -> list[str]:
@@ -147,8 +184,7 @@ def _about(unread: list[str]) -> list[str]:
 
 
 def _docstring(header: str) -> str:
-    text = header.strip() or "A graph neural network found by gnas."
-    text = text.replace("\\", "\\\\").replace('"""', "'''")
+    text = header.replace("\\", "\\\\").replace('"""', "'''")
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, LINE - 6) or [""]]
     end = "\n" if len(lines) > 1 or lines[-1].endswith('"') else ""
     return '"""' + "\n".join(lines) + end + '"""'
@@ -157,8 +193,12 @@ def _docstring(header: str) -> str:
 def _imports(factories: Iterable[Callable[..., object]], names: set[str]) -> list[str]:
     """Import lines for the layers and for what the printed helpers read, of those whose names occur."""
     found: dict[str, set[str]] = {}
+    own: dict[str, set[str]] = {}
     for factory in factories:
-        if factory.__module__.startswith("torch_geometric.nn"):
+        if _foreign(factory):
+            _check_importable(factory)
+            own.setdefault(factory.__module__, set()).add(factory.__name__)
+        elif factory.__module__.startswith("torch_geometric.nn"):
             found.setdefault("torch_geometric.nn", set()).add(factory.__name__)
         elif not factory.__module__.startswith("torch."):
             for statement in ast.parse(inspect.getsource(sys.modules[factory.__module__])).body:
@@ -168,7 +208,7 @@ def _imports(factories: Iterable[Callable[..., object]], names: set[str]) -> lis
     lines = ["from __future__ import annotations", ""]
     lines += ["import torch"] if "torch" in names else []
     lines.append("from torch import Tensor, nn")
-    for module, used in sorted(found.items()):
+    for module, used in (*sorted(found.items()), *sorted(own.items())):
         line = f"from {module} import {', '.join(sorted(used))}"
         if len(line) > LINE:
             line = "\n".join([f"from {module} import (", *(f"{INDENT}{name}," for name in sorted(used)), ")"])

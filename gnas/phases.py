@@ -350,8 +350,8 @@ class Job:
         header = f"Found by gnas {__version__} for {self.task.name}: {words(dict(genotype.choices))}."
         self.journal.write("genotype.json", genotype.to_json() + "\n")
         self.journal.write("space.json", self.space.to_json() + "\n")
-        self.journal.write("model.py", source_of(model, header=header))
         self.journal.save("weights.pt", result.state)
+        self.journal.write("model.py", source_of(model, header=header))
 
     # what a run is made of
 

@@ -16,6 +16,7 @@ from gnas.conditions import Condition, at, check_conditions
 from gnas.crew import Crew
 from gnas.derive import Derivation
 from gnas.evaluate import TrainFromScratch
+from gnas.export import check_exportable
 from gnas.graphs import GraphSet
 from gnas.journal import Folder, Journal
 from gnas.layerwise import check_local
@@ -125,6 +126,7 @@ def search(
     space = for_level(usual_space(task) if space is None else space, task.level, edges=task.edge_of_pair is not None)
     if task.loading.measure == "layers":
         check_local(space)
+    check_exportable(space)
     derivation = Derivation() if derivation is None else derivation
     strategy = strategy.for_task(task)
     evaluator = (TrainFromScratch() if evaluator is None else evaluator).settled(task)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from types import ModuleType
+from typing import Any, cast
 
 import pytest
 import torch
@@ -21,12 +22,15 @@ from graph_examples import close, example
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.nn import SimpleConv
 
-from gnas.export import LINE, source
+from gnas.export import LINE, check_exportable, source
 from gnas.model import GraphModel
-from gnas.ops import OPS
+from gnas.ops import OPS, Call, Context, Settings
 from gnas.ops.convolution import Convolution
-from gnas.space import Node, Space, gap, layered, relational, sane
+from gnas.search import search
+from gnas.space import Choice, Node, Space, gap, layered, relational, sane
 from gnas.supernet import GraphSupernet
 
 SPACES = {
@@ -311,6 +315,54 @@ def test_the_loaded_network_trains(tmp_path: Path) -> None:
         optimizer.step()
     network.eval()
     assert loss().item() < before
+
+
+class MyConv(SimpleConv):
+    """A layer as a user has it, in a module of the user's."""
+
+
+class Mine(Convolution):
+    """An operation of a user's."""
+
+    name = "mine"
+    layer: type[nn.Module] = MyConv
+
+    def layers(self, inputs: int, settings: Settings) -> dict[str, Call]:
+        return {"": Call(self.layer)}
+
+    def propagate(self, conv: Any, x: torch.Tensor, context: Context, project: bool) -> torch.Tensor:
+        return cast(torch.Tensor, conv(x, context.graph.edge_index))
+
+
+def test_a_layer_of_ones_own_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPS, "mine", Mine())
+    space = Space("s", (Node("first", "mine", ("x",), attrs={"transform": False}),), "first")
+    check_exportable(space)
+    model = GraphModel(space, 5, 16, 3).eval()
+    text = source(model)
+    assert f"from {__name__} import MyConv" in text
+    assert f"It needs {__name__} besides PyG" in str(ast.get_docstring(ast.parse(text)))
+    network = written(text, tmp_path).Network().eval()
+    network.load_state_dict(model.state_dict())
+    close(network(GRAPH.x.float(), GRAPH.edge_index), model(GRAPH.x.float(), GRAPH.edge_index))
+
+
+@pytest.mark.parametrize("module", [__name__, "__main__", "nowhere"])
+def test_a_layer_that_no_file_can_import_is_refused(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Local(nn.Identity):
+        pass
+
+    Local.__module__ = module
+    op = Mine()
+    op.layer = Local
+    monkeypatch.setitem(OPS, "mine", op)
+    space = Space("s", (Node("first", Choice("op", ("gcn", "mine")), ("x",), attrs={"transform": False}),), "first")
+    says = rf"Local is defined in {module}, .*expected it at the top level of a module, .*from layers import Local"
+    data = Data(GRAPH.x.float(), GRAPH.edge_index, y=torch.arange(9) % 3)
+    with pytest.raises(ValueError, match=says):
+        search(data, space, folder="never made")
+    with pytest.raises(ValueError, match=says):
+        source(GraphModel(space.bind(space.genotype({"op": "mine"})), 5, 16, 3))
 
 
 def test_a_supernet_has_no_source() -> None:
