@@ -76,7 +76,9 @@ class ReadoutMean(Readout):
 
     def weighted_by(self, layer: Any, x: Tensor, keep: Tensor, index: Tensor, count: int) -> Tensor:
         total = x.new_zeros(count, x.size(1)).index_add(0, index, x)
-        return total / x.new_zeros(count, 1).index_add(0, index, keep[:, :1])
+        weight = x.new_zeros(count, 1).index_add(0, index, keep[:, :1])
+        # As in PyG's mean, a graph without nodes has a state of zeros.
+        return total / weight.masked_fill(weight == 0, 1)
 
 
 class ReadoutSum(Readout):

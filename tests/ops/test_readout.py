@@ -72,6 +72,14 @@ def test_nodes_that_are_not_kept_are_not_there(name: str, single: bool) -> None:
     close(gradient[kept], expected[kept])
 
 
+@pytest.mark.parametrize("name", READOUTS)
+def test_a_graph_without_nodes_is_as_in_pyg(name: str) -> None:
+    kept, x, batch = KEEP > 0, X * KEEP.unsqueeze(1), 2 * GRAPHS.batch
+    got = run(name, x, batch, KEEP)
+    close(got, by_pyg(name, x[kept], batch[kept]))
+    assert got.isfinite().all() and got.size(0) == 2 * int(GRAPHS.batch.max()) + 1
+
+
 @pytest.mark.parametrize("name", [name for name in READOUTS if name != "readout_sort"])
 def test_the_weight_of_a_node_fades_in(name: str) -> None:
     # A node that is hardly kept changes hardly anything, and its weight has a finite gradient.
