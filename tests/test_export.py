@@ -166,6 +166,11 @@ def test_zeros_of_every_kind_are_exported(kind: str, tmp_path: Path) -> None:
     close(model(GRAPH.x, GRAPH.edge_index, edge_label_index=PAIRS), model.decoder.bias.expand(rows, -1))
 
 
+def test_an_interpolation_of_weight_zero_is_its_first_input(tmp_path: Path) -> None:
+    nodes = (Node("first", "relu", ("x",)), Node("last", "lerp", ("first", "x"), attrs={"weight": 0.0}))
+    assert "last = first\n" in check(GraphModel(Space("one", nodes, "last"), 5, 16, 3).double(), tmp_path)
+
+
 CONVOLUTIONS = [name for name, op in OPS.items() if isinstance(op, Convolution)]
 
 

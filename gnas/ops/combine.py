@@ -80,7 +80,7 @@ class Lerp(Op):
         return torch.lerp(inputs[0], inputs[1], cast(float, settings["weight"])) if len(inputs) > 1 else inputs[0]
 
     def source(self, layers: Mapping[str, str], inputs: Sequence[str], settings: Settings) -> str:
-        return f"torch.lerp({inputs[0]}, {inputs[1]}, {settings['weight']!r})"
+        return f"torch.lerp({inputs[0]}, {inputs[1]}, {settings['weight']!r})" if len(inputs) > 1 else inputs[0]
 
 
 class Concat(Op):
