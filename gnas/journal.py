@@ -311,7 +311,7 @@ class Journal:
         if not isinstance(event.get("event"), str):
             raise ValueError(f"an event got the name {event.get('event')!r}; expected a string under the key 'event'")
         try:
-            text = json.dumps(_finite(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            text = json.dumps(as_json(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         except TypeError as error:
             raise TypeError(f"the event {event['event']!r} can't be written ({error}); expected plain values") from None
         body = text[:-1].encode()
@@ -344,7 +344,7 @@ class Journal:
         self._replace_run({**self.run(), **fields, "journal": {"events": self._count, "check": self._check}})
 
     def _replace_run(self, content: Mapping[str, Any]) -> None:
-        self.write(RUN, json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write(RUN, json.dumps(as_json(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def write(self, name: str, text: str) -> Path:
         """Write a text file of the run: all of it, or the old one stays. Returns its path."""
@@ -460,14 +460,14 @@ def _difference(where: str, old: Any, new: Any) -> str:
     return "" if old == new else f"{where} {old!r} and is given {new!r} now"
 
 
-def _finite(value: Any) -> Any:
-    """The same value with None for the numbers that JSON lacks."""
+def as_json(value: Any) -> Any:
+    """The same value with None for the numbers that JSON lacks (NaN, infinities)."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: as_json(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [as_json(inner) for inner in value]
     return value
 
 

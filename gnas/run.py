@@ -9,6 +9,7 @@ from gnas.diagnosis import Finding
 from gnas.journal import Journal
 from gnas.model import GraphModel
 from gnas.progress import words
+from gnas.prose import finite
 from gnas.space import Genotype, Space
 from gnas.task import Task
 
@@ -58,6 +59,6 @@ class Run:
         """The run as its folder has it, for one that has come to its end."""
         genotype = journal.read("genotype.json", Genotype.from_json)
         model = GraphModel.from_run(journal.folder).to(task.device)
-        metric = journal.events()[-1]["derived_metric"]
+        metric = finite(journal.events()[-1]["derived_metric"])
         told = tuple(Finding(**finding) for finding in journal.run().get("diagnostics") or ())
         return cls(journal, task, space, genotype, model, "done", metric, told)

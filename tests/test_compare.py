@@ -18,7 +18,7 @@ from rich.console import Console
 from torch import nn
 from torch_geometric.data import Data
 
-from gnas import compare, crew, record
+from gnas import compare, crew, record, report
 from gnas.baselines import BASELINES
 from gnas.compare.rows import FIRST_TUNING_SEED
 from gnas.compare.statistics import independent, paired, probability, spread
@@ -372,6 +372,32 @@ def test_a_training_that_diverged_leaves_nothing_to_compare() -> None:
     assert differences[1]["p"] < 0.05
     said = compare.statistics.verdict(rows, differences)
     assert said.startswith("nothing to say of GCN") and said.endswith("a training diverged")
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")
+def test_an_evaluation_with_a_training_that_diverged_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Fake.__call__
+
+    def diverging(self: Fake, build: Any, task: Task, seed: int, *, test: bool = False) -> Result:
+        result = whole(self, build, task, seed, test=test)
+        return replace(result, test=math.nan, metric_architecture=math.nan) if CALLS[-1][0] == "GCN" else result
+
+    monkeypatch.setattr(Fake, "__call__", diverging)
+    folders = [make_run(tmp_path / f"run{i}", seed=i) for i in range(2)]
+    for folder in folders:
+        made = evaluate(folder, baselines=["GCN", "APPNP"])
+
+        def refused(name: str) -> None:
+            raise AssertionError(f"{name} is not JSON")
+
+        stored = json.loads((folder / "evaluation.json").read_text(), parse_constant=refused)
+        assert stored["rows"][2]["test"] == [None] * 4 and stored["comparisons"][1]["gain"] is None
+        CALLS.clear()
+        for found in (compare.read(folder), evaluate(folder, baselines=["GCN", "APPNP"])):
+            assert str(found) == str(made) and not CALLS, "NaN is not equal to itself, its text is"
+        assert "nan" in compare.markdown(compare.read(folder)) and compare.table(made).row_count == 4
+        report.write(folder)
+    assert math.isnan(compare.combine(folders)["rows"][2]["test_mean"])
 
 
 def test_small_errors_are_compared_as_large_ones_are() -> None:

@@ -7,10 +7,12 @@ import faulthandler
 import functools
 import html
 import json
+import math
 import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -583,6 +585,15 @@ def test_a_finished_run_is_never_overwritten_and_read_again_by_resume(finished):
     assert (run.folder / "report.html").exists()
     for key, value in run.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[key], value)
+
+
+def test_a_finished_run_that_diverged_is_read_again(first, tmp_path):
+    shutil.copytree(first.folder, tmp_path / "run")
+    with Journal(tmp_path / "run") as journal:
+        journal.append({**journal.events()[-1], "derived_metric": math.nan})
+        journal.update(status="done")
+    again = Run.read(journal, first.task, first.space)
+    assert math.isnan(again.metric) and repr(again).startswith("Run(done, nan% on the architecture split")
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ from torch_geometric.data import Data, Dataset
 from gnas import __version__
 from gnas.checks import whole
 from gnas.compare.runs import FORMAT, VERSION
-from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, spread, verdict
+from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, compare, restored, spread, verdict
 from gnas.costs import Limit
 from gnas.crew import Crew, Network, Training
 from gnas.data import load, split_of
 from gnas.evaluate import Result, TrainFromScratch
 from gnas.graphs import GraphSet
 from gnas.headed import hand_made
-from gnas.journal import Folder, Journal
+from gnas.journal import Folder, Journal, as_json
 from gnas.metrics import KINDS
 from gnas.progress import Display, display
 from gnas.recipe import Recipe, recipes_of
@@ -229,8 +229,7 @@ class _Plan:
                 raise ValueError(f"{path} is no row of an evaluation; delete it, and the row is made again")
             # As it was read back: JSON makes lists of tuples.
             if content.get("made_with") == json.loads(json.dumps(made_with)):
-                kept: Row = content["row"]
-                return kept
+                return restored(content["row"])
         return None
 
     def keep(self, name: str, made_with: Mapping[str, Any], row: Row) -> None:
@@ -419,5 +418,5 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON as a whole: a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(as_json(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)

@@ -16,6 +16,7 @@ from gnas.compare.statistics import (
     deviation,
     independent,
     paired,
+    restored,
     spread,
     verdict,
 )
@@ -138,4 +139,4 @@ def read(folder: Folder) -> Evaluation:
             f"{path} evaluates another network than the run found, which has gone on since; evaluate the run again "
             "(gnas evaluate)"
         )
-    return content
+    return {**content, **{part: [restored(row) for row in content[part]] for part in ("rows", "comparisons")}}

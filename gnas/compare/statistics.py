@@ -164,5 +164,14 @@ def deviation(values: Sequence[float]) -> float:
     return stdev(values) if len(values) > 1 else 0.0
 
 
+def restored(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A row or a comparison as it was before JSON, which lacks NaN: what is None there, but for networks and recipes."""
+
+    def number(value: Any) -> Any:
+        return math.nan if value is None else [number(one) for one in value] if isinstance(value, list) else value
+
+    return {key: value if key in ("genotype", "recipe") else number(value) for key, value in stored.items()}
+
+
 def spread(key: str, values: Sequence[float]) -> dict[str, Any]:
     return {key: list(values), f"{key}_mean": fmean(values), f"{key}_std": deviation(values)}
