@@ -247,8 +247,11 @@ class Journal:
         """
         if self.exists:
             raise ValueError(f"{self.folder} already holds a run; expected a new folder")
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(f"{self.folder} is a file; expected a folder, or the name of one that is to be made")
+        there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise ValueError(
+                f"{there} is a file; expected a folder, or the name of one that is to be made, for a run in {self.folder}"
+            )
         # An events.jsonl without a line is what a run leaves that was killed before it wrote run.json.
         ours = {EVENTS, RUN + ".tmp"}
         other = sorted(path.name for path in self.folder.glob("*") if path.name not in ours)
@@ -261,7 +264,14 @@ class Journal:
         self.lock()
         if self.exists:
             raise ValueError(f"{self.folder} already holds a run, begun by another process just now; try another")
-        self._replace_run({"format": FORMAT, "version": VERSION, "status": "running", **run})
+        try:
+            self._replace_run({"format": FORMAT, "version": VERSION, "status": "running", **run})
+        except UnicodeEncodeError as error:
+            self.withdraw()
+            raise ValueError(
+                f"what is to be written of the run has a name that is not UTF-8 ({error.object[error.start :][:20]!r}...); "
+                "expected text, try to rename the file of the data"
+            ) from None
 
     def withdraw(self) -> None:
         """Take back a run that :meth:`create` began just now and that failed before its first event.
@@ -270,7 +280,7 @@ class Journal:
         """
         if not self._count:
             self.close()
-            for name in (RUN, EVENTS):
+            for name in (RUN, RUN + ".tmp", EVENTS):
                 self.path(name).unlink(missing_ok=True)
             if self._made and not any(self.folder.iterdir()):
                 self.folder.rmdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def search(
             check_width(space, trainer.recipe_for(task).hidden_channels)
     strategy, derivation = _under(strategy, derivation, tuple(conditions), evaluator.recipe_for(task))
     if folder is None:
-        folder = Path("runs") / f"{task.name}-{space.name}-{strategy.name}-s{seed}"
+        # A name may have separators, and must not lead elsewhere.
+        folder = Path("runs") / re.sub(r"[/\\]", "-", f"{task.name}-{space.name}-{strategy.name}-s{seed}")
     job = Job(
         task=task,
         space=space,

@@ -496,8 +496,8 @@ def test_page_is_the_same_every_time(runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("space.json", "{", "space"),
-        ("genotype.json", "{}", "genotype"),
+        ("space.json", "{", r"run.space\.json can't be read"),
+        ("genotype.json", "{}", r"run.genotype\.json can't be read"),
         ("evaluation.json", "{", "evaluate the run again"),
         ("evaluation.json", '{"format": "other"}', "evaluate the run again"),
         ("run.json", "[]", "run"),

@@ -201,6 +201,9 @@ def test_a_task_may_be_given_and_the_default_folder_names_the_run(tmp_path, monk
     run = found(None, data=task, name=None, seed=3, budget="2 epochs")  # type: ignore[arg-type]
     assert run.folder == Path("runs/mine-layered-darts-s3")
     assert "mine-layered-darts-s3" in repr(run)
+    task = Task.from_data(graph(), name="../up\\a")
+    run = found(None, data=task, name=None, budget="1 epochs")  # type: ignore[arg-type]
+    assert run.folder == Path("runs/..-up-a-layered-darts-s0"), "a name leads nowhere else"
 
 
 def test_what_a_task_knows_is_not_given_beside_it(tmp_path):
