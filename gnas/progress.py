@@ -32,7 +32,9 @@ def words(genotype: Mapping[str, Any]) -> str:
     for name, option in genotype.items():
         head, _, tail = name.partition(".")
         position = tuple(int(part) if part.isdigit() else 0 for part in tail.split("."))
-        text = {True: "yes", False: "no", None: "none"}[option] if option in (True, False, None) else str(option)
+        # By type: 1 and 0.0 equal True and False, and are numbers.
+        named = option is None or isinstance(option, bool)
+        text = {True: "yes", False: "no", None: "none"}[option] if named else str(option)
         groups.setdefault(head, []).append((position, text))
     return ", ".join(f"{head} {' '.join(option for _, option in sorted(group))}" for head, group in groups.items())
 
@@ -90,7 +92,7 @@ class Screen(Display):
         self.console = console
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),

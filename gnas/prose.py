@@ -6,6 +6,7 @@ import io
 import keyword
 import math
 import re
+import shlex
 import tokenize
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -220,8 +221,8 @@ def _plain(value: Any) -> str:
 
 
 def quoted(folder: Path) -> str:
-    text = str(folder)
-    return text if re.fullmatch(r"[\w./\\:~+-]+", text) else '"' + text.replace('"', r"\"") + '"'
+    """A folder as an argument that can be copied into a shell."""
+    return shlex.quote(str(folder))
 
 
 def count(count: int, what: str) -> str:

@@ -535,6 +535,12 @@ def test_table_and_markdown(tmp_path: Path) -> None:
     assert "…" not in text
     # Hand-made networks stand in the order of the architecture split.
     assert text.index("APPNP") < text.index("GCN ") < text.index("MLP")
+    for brackets in ("data[old]", "[/b]"):
+        other = {**found, "task": {**found["task"], "name": brackets}, "verdict": f"nothing over {brackets}"}
+        other["rows"] = [{**one, "name": f"{one['name']} {brackets}"} for one in found["rows"]]
+        console = Console(width=120, record=True, file=(tmp_path / "out").open("w"))
+        console.print(compare.table(other))
+        assert console.export_text().count(brackets) == len(other["rows"]) + 2, "no markup is read in names"
     lines = compare.markdown(found).splitlines()
     assert lines[0].startswith("| network | test % |") and len(lines) == 2 + 11 + 1 + 2
     assert lines[2].startswith("| **found (layered, darts)** | **79.2 ± 0.1** |")

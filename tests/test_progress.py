@@ -25,6 +25,8 @@ EVENT = {
 def test_a_genotype_in_words():
     genotype = {"aggregate.10": "max", "aggregate.2": "gat", "f1.2": "zero", "f1.1": "dense", "depth": "h2"}
     assert words(genotype) == "aggregate gat max, f1 dense zero, depth h2"
+    numbers = {"ratio": 1, "k.1": 0, "k.2": 0.0, "skip": True, "bias": False, "norm": None}
+    assert words(numbers) == "ratio 1, k 0 0.0, skip yes, bias no, norm none"
 
 
 def test_durations():
@@ -54,7 +56,7 @@ def test_the_live_display_shows_losses_accuracies_and_the_network():
     file = io.StringIO()
     shown = display(True, file)
     assert type(shown) is Screen
-    shown.start("search", 10, 2, "epochs")
+    shown.start("search [/b]", 10, 2, "epochs")
     shown.advance(EVENT, 3)
     shown.live.refresh()
     shown.interrupt()

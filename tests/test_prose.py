@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,11 @@ def test_source_is_highlighted_and_unchanged() -> None:
     assert '<span class="kw">class</span>' in marked and '<span class="com"># aggregate.1</span>' in marked
     assert html.unescape(re.sub("<[^>]+>", "", marked)) == SOURCE
     assert prose.highlight("def (") == "def (", "what isn't Python is shown as it is"
+
+
+@pytest.mark.parametrize("name", ["runs/mine-s0", "a b", "$(touch x)`y`", "it's \"mine\""])
+def test_a_shell_reads_a_quoted_folder_as_it_is(name: str) -> None:
+    assert shlex.split(prose.quoted(Path(name))) == [name]
 
 
 @pytest.mark.parametrize(

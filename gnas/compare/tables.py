@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from gnas.compare.statistics import BASELINE, FOUND, RANDOM, Evaluation, Row, probability
@@ -14,8 +15,8 @@ def table(evaluation: Evaluation) -> Table:
     several, scale = "searches" in evaluation, Scale.of(evaluation["task"])
     heads = _heads(scale)
     shown = Table(
-        title=f"{evaluation['task']['name']}: {scale.titled}",
-        caption=_caption(evaluation),
+        title=escape(f"{evaluation['task']['name']}: {scale.titled}"),
+        caption=escape(_caption(evaluation)),
         caption_justify="left",
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -31,7 +32,7 @@ def table(evaluation: Evaluation) -> Table:
         spread = [cells["± of searches"]] if several else []
         texts = [cells[heads[0]], *spread, architecture, cells["search's gain"], cells["p"], size]
         style = "bold" if row["kind"] == FOUND else None
-        shown.add_row(row["name"], *texts, cells["s / training"], style=style, end_section=last_of_kind)
+        shown.add_row(escape(row["name"]), *texts, cells["s / training"], style=style, end_section=last_of_kind)
     return shown
 
 
