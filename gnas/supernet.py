@@ -288,25 +288,34 @@ class GraphSupernet(Network):
             graph.propagation(values["x"].dtype, True)
         mixes = self._mixes()
 
-        def value(name: str) -> Tensor:
-            if name not in values:
-                node, site = self._nodes[name], cast(Site, self.sites[name])
-                inputs = {i: read(node.inputs[i]) for i in site.reads(mixes)}
-                values[name] = self._around(node, site, inputs, mixes, contexts[node.kind])
-            return values[name]
+        def computed(name: str) -> Iterator[str]:
+            """Compute a node's value; each name that comes is one whose value must be there before it goes on."""
+            node, site = self._nodes[name], cast(Site, self.sites[name])
+            inputs: dict[int, Tensor] = {}
+            for i in site.reads(mixes):
+                place = node.inputs[i]
+                if isinstance(place, str):
+                    yield place
+                    inputs[i] = values[place]
+                    continue
+                mix = mixes[place.name]
+                parts = []
+                for option in (str(place.options[j]) for j in mix.active):
+                    yield option
+                    parts.append(values[option])
+                inputs[i] = _chosen(mix, parts, contexts[self._kinds[place.name]])
+            values[name] = self._around(node, site, inputs, mixes, contexts[node.kind])
 
-        def read(place: str | Choice) -> Tensor:
-            if isinstance(place, str):
-                return value(place)
-            mix = mixes[place.name]
-            parts = [value(str(place.options[i])) for i in mix.active]
-            return _chosen(mix, parts, contexts[self._kinds[place.name]])
-
-        out = value(self.space.output)
-        out = self.end(out) if self._decoding else out
-        # The closures refer to the values and to each other; emptied, they free them now and not at some collection.
-        values.clear()
-        return out
+        # A stack of its own and not Python's, which ends at a depth of some hundred layers.
+        stack = [computed(self.space.output)] if self.space.output not in values else []
+        while stack:
+            name = next(stack[-1], None)
+            if name is None:
+                stack.pop()
+            elif name not in values:
+                stack.append(computed(name))
+        out = values[self.space.output]
+        return self.end(out) if self._decoding else out
 
     def _kind_of(self, place: str | Choice) -> str:
         return self._kinds[place.name] if isinstance(place, Choice) else self.space.kind(place)

@@ -233,14 +233,19 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
         begun(tmp_path)
     with pytest.raises(ValueError, match="is a file"):
         begun(tmp_path / "thesis.tex")
-    with pytest.raises(ValueError, match=r"thesis\.tex is a file; expected a folder, .* for a run in .*thesis\.tex.x.y"):
+    with pytest.raises(
+        ValueError, match=r"thesis\.tex is a file; expected a folder, .* for a run in .*thesis\.tex.x.y"
+    ):
         begun(tmp_path / "thesis.tex" / "x" / "y")
     with begun(tmp_path / "run"), pytest.raises(ValueError, match="already holds a run"):
         begun(tmp_path / "run")
 
 
 def test_a_name_that_is_no_text_leaves_no_run(tmp_path):
-    with Journal(tmp_path / "run") as journal, pytest.raises(ValueError, match=r"has a name that is not UTF-8 .*rename"):
+    with (
+        Journal(tmp_path / "run") as journal,
+        pytest.raises(ValueError, match=r"has a name that is not UTF-8 .*rename"),
+    ):
         journal.create({"data": {"path": os.fsdecode(b"caf\xe9.pt")}})
     assert not (tmp_path / "run").exists()
 
@@ -250,7 +255,9 @@ def test_a_damaged_file_of_the_result_is_named(tmp_path):
         with pytest.raises(ValueError, match=r"space\.json is missing; restore it from a copy"):
             journal.read("space.json", Space.from_json)
         journal.write("space.json", layered(1).to_json()[:-9])
-        with pytest.raises(ValueError, match=r"space\.json can't be read: the space is not JSON .*; restore it from a copy"):
+        with pytest.raises(
+            ValueError, match=r"space\.json can't be read: the space is not JSON .*; restore it from a copy"
+        ):
             journal.read("space.json", Space.from_json)
         journal.path("space.json").write_bytes(b"\xff")
         with pytest.raises(ValueError, match=r"space\.json can't be read: .*codec.*; restore it from a copy"):

@@ -48,7 +48,7 @@ def test_source_is_highlighted_and_unchanged() -> None:
     assert prose.highlight("def (") == "def (", "what isn't Python is shown as it is"
 
 
-@pytest.mark.parametrize("name", ["runs/mine-s0", "a b", "$(touch x)`y`", "it's \"mine\""])
+@pytest.mark.parametrize("name", ["runs/mine-s0", "a b", "$(touch x)`y`", 'it\'s "mine"'])
 def test_a_shell_reads_a_quoted_folder_as_it_is(name: str) -> None:
     assert shlex.split(prose.quoted(Path(name))) == [name]
 

@@ -377,6 +377,14 @@ def test_deep_spaces_work() -> None:
     assert net(graph.x, graph.edge_index).isfinite().all()
 
 
+def test_a_network_of_a_deep_space_is_no_recursion() -> None:
+    space, graph = layered(150, ("gcn", "identity")), example()
+    genotype = space.genotype({name: choice.options[-1] for name, choice in space.choices.items()})
+    net = GraphSupernet(space, 5, 4, 3).double().eval()
+    net.set_arch(genotype)
+    close(net(graph.x, graph.edge_index), net.model(genotype)(graph.x, graph.edge_index))
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="got hidden_channels=20 for 8 attention heads; expected a multiple, try 64"):
         GraphSupernet(SPACES["shared"], 5, 20, 3)
