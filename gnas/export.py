@@ -28,8 +28,9 @@ INDENT = "    "
 def source(model: GraphModel, *, header: str = "") -> str:
     """The network as Python source that imports torch and torch_geometric only.
 
-    A layer of one's own is imported from the module that defines it, which the file says it needs. The class ``Network`` takes the state dict of ``model`` and computes the same. The layout is that of ``ruff
-    format`` with lines of 120 characters.
+    A layer of one's own is imported from the module that defines it, which the file says it needs. The class
+    ``Network`` takes the state dict of ``model`` and computes the same. The layout is that of ``ruff format`` with
+    lines of 120 characters.
 
     Args:
         model: A network.
@@ -68,8 +69,9 @@ def source(model: GraphModel, *, header: str = "") -> str:
     helpers = [*_printed(called), *helpers]
     tree = ast.parse("\n".join([*helpers, *network]))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imports = _imports(dict.fromkeys([*called, *factories]), names)
-    needed = sorted({part.__module__ for part in (*called, *factories) if _foreign(part)})
+    named: list[Callable[..., object]] = [*called, *factories]
+    needed = sorted({part.__module__ for part in named if _foreign(part)})
+    imports = _imports(dict.fromkeys(named), names)
     header = header.strip() or "A graph neural network found by gnas."
     header += f"\n\nIt needs {' and '.join(needed)} besides PyG, for layers of one's own." if needed else ""
     blocks = [_docstring(header), "\n".join(imports), *("\n" + helper for helper in helpers)]
@@ -80,8 +82,10 @@ def check_exportable(space: Space) -> None:
     """Raise :class:`ValueError` if a network that the space may give could not be written down."""
     for node in space.nodes:
         for _, op, settings in variants(node):
-            calls = op.layers(len(node.inputs), settings).values()
-            for part in (*op.functions, *(factory for call in calls for factory in call.factories())):
+            parts: list[Callable[..., object]] = [*op.functions]
+            for call in op.layers(len(node.inputs), settings).values():
+                parts += call.factories()
+            for part in parts:
                 _check_importable(part)
 
 

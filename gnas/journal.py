@@ -250,7 +250,8 @@ class Journal:
         there = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         if not there.is_dir():
             raise ValueError(
-                f"{there} is a file; expected a folder, or the name of one that is to be made, for a run in {self.folder}"
+                f"{there} is a file; expected a folder, or the name of one that is to be made, for the run in "
+                f"{self.folder}"
             )
         # An events.jsonl without a line is what a run leaves that was killed before it wrote run.json.
         ours = {EVENTS, RUN + ".tmp"}
@@ -269,8 +270,8 @@ class Journal:
         except UnicodeEncodeError as error:
             self.withdraw()
             raise ValueError(
-                f"what is to be written of the run has a name that is not UTF-8 ({error.object[error.start :][:20]!r}...); "
-                "expected text, try to rename the file of the data"
+                f"what is to be written of the run has a name that is not UTF-8 ({error.object[error.start :][:20]!r}"
+                "...); expected text, try to rename the file of the data"
             ) from None
 
     def withdraw(self) -> None:

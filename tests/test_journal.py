@@ -234,7 +234,7 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is a file"):
         begun(tmp_path / "thesis.tex")
     with pytest.raises(
-        ValueError, match=r"thesis\.tex is a file; expected a folder, .* for a run in .*thesis\.tex.x.y"
+        ValueError, match=r"thesis\.tex is a file; expected a folder, .* for the run in .*thesis\.tex.x.y"
     ):
         begun(tmp_path / "thesis.tex" / "x" / "y")
     with begun(tmp_path / "run"), pytest.raises(ValueError, match="already holds a run"):

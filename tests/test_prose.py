@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,8 @@ def test_source_is_highlighted_and_unchanged() -> None:
 
 @pytest.mark.parametrize("name", ["runs/mine-s0", "a b", "$(touch x)`y`", 'it\'s "mine"'])
 def test_a_shell_reads_a_quoted_folder_as_it_is(name: str) -> None:
-    assert shlex.split(prose.quoted(Path(name))) == [name]
+    command = f"printf %s {prose.quoted(Path(name))}"
+    assert subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout == name
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def restored(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A row or a comparison as it was before JSON, which lacks NaN: what is None there, but for networks and recipes."""
+    """A row or a comparison with NaN again where JSON has None, which for networks and recipes is what it means."""
 
     def number(value: Any) -> Any:
         return math.nan if value is None else [number(one) for one in value] if isinstance(value, list) else value
