@@ -270,8 +270,8 @@ class Journal:
         except UnicodeEncodeError as error:
             self.withdraw()
             raise ValueError(
-                f"what is to be written of the run has a name that is not UTF-8 ({error.object[error.start :][:20]!r}"
-                "...); expected text, try to rename the file of the data"
+                "what is to be written of the run has a name that is not UTF-8 (it has "
+                f"{error.object[error.start : error.end]!r}); expected text, try to rename the file of the data"
             ) from None
 
     def withdraw(self) -> None:

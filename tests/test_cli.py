@@ -356,6 +356,7 @@ def test_help_and_export_do_without_torch(tmp_path):
     with Journal(tmp_path) as journal:
         journal.create({})
         journal.write("model.py", "import torch\n")
+        journal.update(status="done")
     assert light("search", "--help") == "False"
     assert light("export", tmp_path) == "False"
 
