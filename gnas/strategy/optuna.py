@@ -77,8 +77,8 @@ class Optuna(BlackBox):
                 self._ask(state, session)
                 state.cache["session"] = session
             while session.told < len(state.trials):
-                self._tell(state, session)
-                self._ask(state, session)
+                if self._tell(state, session):
+                    self._ask(state, session)
         return session.genotype
 
     def check_installed(self) -> None:
@@ -133,23 +133,26 @@ class Optuna(BlackBox):
                 session.genotype = genotype
                 return
 
-    def _tell(self, state: BlackBoxState, session: Session) -> None:
-        """Tell the study the first trial that it does not know."""
+    def _tell(self, state: BlackBoxState, session: Session) -> bool:
+        """Tell the study the first trial that it does not know; whether that answers its question."""
         from optuna.trial import TrialState, create_trial
 
         trial = state.trials[session.told]
+        asked = session.genotype
+        answered = asked is None or state.space.bind(asked).digest() == trial.network
         value = (state.rank(trial)[0], *(trial.costs[name] for name in self.objectives))
         session.known[trial.network] = value
         session.told += 1
         if session.trial is not None and trial.genotype == session.genotype:
             self._answer(session, session.trial, value)
-            return
-        if session.trial is not None:
+            return True
+        if session.trial is not None and answered:
             session.study.tell(session.trial, state=TrialState.FAIL)
         value = self._finite(session, value)
         if all(map(math.isfinite, value)):
             values, parameters = self.encode(state, trial.genotype), self.parameters(state)
             session.study.add_trial(create_trial(params=values, distributions=parameters, values=value))
+        return answered
 
     def _answer(self, session: Session, trial: Any, value: tuple[float, ...]) -> None:
         from optuna.trial import TrialState

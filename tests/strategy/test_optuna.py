@@ -81,8 +81,13 @@ def test_what_others_evaluated_is_told_as_well(strategy: Optuna) -> None:
     asked = strategy.ask(state)
     assert asked != own
     strategy.tell(Directed(), state, own, Scored().evaluate(space, own, None, 0))
-    values = [trial.value for trial in state.cache["session"].study.trials if trial.value is not None]
-    assert values == [-8.0]
+    assert strategy.ask(state) == asked
+    answer = Scored().evaluate(space, asked, None, 0)
+    strategy.tell(Directed(), state, asked, answer)
+    study = state.cache["session"].study
+    values = [trial.value for trial in study.trials if trial.value is not None]
+    assert sorted(values) == sorted([-8.0, -answer.metric_architecture])
+    assert not study.get_trials(states=[optuna.trial.TrialState.FAIL]), "what was asked is answered, and not given up"
     finish(strategy, state, 3)
     assert sum(trial.genotype == own for trial in state.trials) == 1
 
