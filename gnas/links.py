@@ -20,7 +20,7 @@ from torch_geometric.transforms import RandomLinkSplit
 
 from gnas.data.splits import MASKS
 from gnas.intake import tensor_of
-from gnas.split import ROLES, masked, roles_of, roles_of_pairs, same_ends
+from gnas.split import ROLES, roles_of, same_ends
 
 ARCHITECTURE_SHARE, TEST_SHARE = 0.05, 0.1
 """Shares of the edges that are asked for by the two roles where the data bring no pairs; the weights' get the rest."""
@@ -59,11 +59,7 @@ def links_of(data: Data, edge_index: Tensor, nodes: int, seed: int, notes: list[
     else:
         pairs, y = _given(data, given, nodes)
         masks = _masks(data, y.numel(), nodes, notes)
-        if masked(masks):
-            group = same_ends(pairs, nodes)
-            roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair", group=group)
-        else:
-            roles = roles_of_pairs(pairs, nodes, y.long(), seed, notes, what="pair")
+        roles = roles_of(masks, y.numel(), y.long(), seed, notes, "pair", group=same_ends(pairs, nodes))
         _check_repeats(pairs, y, roles, edge_index, nodes, undirected)
         drawn = not bool((y[roles["weights"]] == 0).any())
         if drawn:

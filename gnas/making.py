@@ -30,7 +30,7 @@ from gnas.intake import (
 from gnas.joining import classes_of_set, joined, labels_of_set
 from gnas.links import codes, edge_of_pair, links_of
 from gnas.metrics import CLASSIFICATION, LINK, REGRESSION, Metric
-from gnas.split import masked, roles_of, roles_of_graphs, roles_of_pairs, same_ends
+from gnas.split import masked, roles_of, roles_of_graphs, same_ends
 from gnas.targets import EDGE, GRAPH, LEVELS, NODE, PAIR, Targets, check_metric, targets_of
 
 Wish = str | Metric | Callable[[Tensor, Tensor], float] | None
@@ -277,11 +277,8 @@ def _of_graph(
         lambda metric: targets_of(labels, items, str(level), count, kind, metric, notes, key), wish, asked, notes
     )
     classes = targets.y if targets.kind == CLASSIFICATION else None
-    if level == EDGE and not masked(data):
-        fields["roles"] = roles_of_pairs(fields["pairs"], nodes, classes, seed, notes, _known(targets.y))
-    else:
-        group = same_ends(fields["pairs"], nodes) if level == EDGE else None
-        fields["roles"] = roles_of(data, items, classes, seed, notes, level, _known(targets.y), group)
+    group = same_ends(fields["pairs"], nodes) if level == EDGE else None
+    fields["roles"] = roles_of(data, items, classes, seed, notes, level, _known(targets.y), group)
     return fields, targets
 
 

@@ -57,15 +57,17 @@ def roles_of(
     index = {role: mask.nonzero().view(-1) for role, mask in masks.items()}
     if not masks:
         drawn = _labelled(torch.arange(items), known, notes, what)
-        if drawn.numel() < len(ROLES):
-            raise ValueError(
-                f"the graph has {drawn.numel()} {what}s with a label and no masks; expected at least 3, one for each "
-                "role"
-            )
+        count = drawn.numel() if group is None else group[drawn].unique().numel()
+        if count < len(ROLES):
+            of = f"{what}s with a label" if group is None else f"pairs of nodes with a label, joined by its {what}s,"
+            raise ValueError(f"the graph has {count} {of} and no masks; expected at least 3, one for each role")
         index["weights"], rest = _parted(drawn, classes, 1 - WEIGHTS_SHARE, seed, notes, group, least=2)
         index["architecture"], index["test"] = _parted(rest, classes, 0.5, seed, notes, group)
         sizes = "/".join(str(index[role].numel()) for role in ROLES)
-        notes.append(f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}")
+        alike = "" if group is None else ", both directions of a pair alike"
+        notes.append(
+            f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}{alike}"
+        )
     elif "weights" not in index:
         raise ValueError(
             f"the graph has {' and '.join(MASKS[role] for role in masks)} but no train_mask; expected train_mask too, "
@@ -131,37 +133,6 @@ def roles_of_graphs(
             f"the split had no architecture role: {index['architecture'].numel()} graphs of the weights' became it "
             f"with seed {seed}"
         )
-    return {role: index[role] for role in ROLES}
-
-
-def roles_of_pairs(
-    pairs: Tensor,
-    nodes: int,
-    classes: Tensor | None,
-    seed: int,
-    notes: list[str],
-    known: Tensor | None = None,
-    what: str = "edge",
-) -> dict[str, Tensor]:
-    """Numbers of pairs by role, from a seeded split; equal pairs and the ones that lead back have the same role.
-
-    Pairs that have no label (``known``, bool ``[pairs]``) are not drawn. ``what`` is what a pair is called.
-    """
-    group = same_ends(pairs, nodes)
-    edges = _labelled(torch.arange(pairs.size(1)), known, notes, what)
-    labelled = group[edges].unique().numel()
-    if labelled < len(ROLES):
-        raise ValueError(
-            f"the graph joins {labelled} pairs of nodes with a label and has no masks; expected at least 3"
-        )
-    index: dict[str, Tensor] = {}
-    index["weights"], rest = _parted(edges, classes, 1 - WEIGHTS_SHARE, seed, notes, group, least=2)
-    index["architecture"], index["test"] = _parted(rest, classes, 0.5, seed, notes, group)
-    sizes = "/".join(str(index[role].numel()) for role in ROLES)
-    notes.append(
-        f"the graph had no masks: its {what}s were split {sizes} ({'/'.join(ROLES)}) with seed {seed}, both "
-        "directions of a pair alike"
-    )
     return {role: index[role] for role in ROLES}
 
 

@@ -347,7 +347,7 @@ def _cut(data: Data, groups: list[str], folder: Path) -> GraphSet:
         if unlisted := sorted(there - seen):
             raise ValueError(f"{listed.path} has no row for the graph {unlisted[0]!r} of nodes.csv; expected one")
     number = {name: i for i, name in enumerate(names)}
-    metric = data.to_dict().pop("metric", None)
+    metric = data.to_dict().get("metric")
     graphs = _parts(data, torch.tensor([number[name] for name in groups]), len(names))
     if "x" not in data:
         degrees(graphs)
